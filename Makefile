@@ -1,0 +1,61 @@
+# `make` alone lists the targets. Each target sets up what it needs; the second run skips that.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+PORT ?= 8080
+BIN := .venv/bin
+PYTEST := timeout 900 $(BIN)/python -m pytest
+# Two workers: the suites wait on disk and sockets as much as they compute.
+WORKERS ?= 2
+CHECKED := src tests scripts bench
+
+.PHONY: help setup run test check e2e bench docs format clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .make/python .make/node ## Install everything: .venv from uv.lock, the official JavaScript SDK for the tests
+
+run: .make/python ## Run the gateway in dev mode on port 8080 (PORT=... for another)
+	@exec $(BIN)/eventmill serve --dev --port $(PORT)
+
+test: check .make/node ## Everything that must pass: checks, unit, store, http, short end-to-end (under 6 minutes)
+	$(PYTEST) -q -n $(WORKERS) tests/unit tests/store tests/http
+	$(PYTEST) -q tests/e2e
+
+check: .make/python ## Lint, formatting, types, import directions, generated documents
+	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/ruff format --check $(CHECKED)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python scripts/generate_docs.py --check
+
+e2e: .make/python .make/node ## The end-to-end tests with their full numbers (tens of minutes)
+	EVENTMILL_E2E=full timeout 7200 $(BIN)/python -m pytest tests/e2e
+
+bench: .make/python ## Measure against the machine's own limits; rewrites bench/RESULTS.md
+	$(BIN)/python bench/run.py
+
+docs: .make/python ## Rewrite the generated pages under docs/
+	$(BIN)/python scripts/generate_docs.py
+
+format: .make/python ## Format the code and mend what the linter can
+	$(BIN)/ruff format $(CHECKED)
+	$(BIN)/ruff check --fix $(CHECKED)
+
+clean: ## Remove what setup and runs made, the dev data directory included
+	rm -rf .make .venv .eventmill tests/e2e/npm/node_modules
+
+.make/python: pyproject.toml $(wildcard uv.lock) scripts/setup-python
+	@mkdir -p .make
+	PYTHON=$(PYTHON) scripts/setup-python
+	@touch $@
+
+.make/node: tests/e2e/npm/package-lock.json
+	@mkdir -p .make
+	cd tests/e2e/npm && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@

@@ -1,0 +1,84 @@
+"""Measures the event path against the machine's own limits, and says what was met.
+
+    python bench/run.py [publish deliver batch journal memory start] [--rounds 5] [--quick] [--json]
+
+Each figure with a baseline is measured beside it in the same run, in pairs of rounds, so that a slow or shared machine
+slows both. A complete run of at least five rounds rewrites the table in bench/RESULTS.md; any other only prints it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from deliveries import bench_deliver
+from footprint import bench_memory, bench_start
+from http_paths import bench_journal, bench_publish
+from processes import BENCH
+from report import Row, progress, record, table
+
+NAMES = ("publish", "deliver", "batch", "journal", "memory", "start")
+RECORDED_ROUNDS = 5
+
+
+def run(directory: Path, names: list[str], rounds: int, quick: bool) -> list[Row]:
+    seconds = 1.0 if quick else 4.0
+    rows: list[Row] = []
+    if "publish" in names:
+        rows += bench_publish(directory, rounds, seconds)
+    if "deliver" in names or "batch" in names:
+        rows += bench_deliver(directory, rounds, seconds, names)
+    if "journal" in names:
+        rows += bench_journal(directory, rounds, seconds)
+    if "memory" in names:
+        rows += bench_memory(directory, 50_000 if quick else 1_000_000)
+    if "start" in names:
+        rows += bench_start(directory, rounds)
+    return rows
+
+
+def machine() -> str:
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    cpu = "unknown CPU"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            cpu = line.partition(":")[2].strip()
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    date = datetime.datetime.now(tz=datetime.UTC).date()
+    return f"{date}, {os.cpu_count()} cores of {cpu}, {memory_gib:.0f} GiB, Linux {platform.release()}, {python}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the event path against the machine's own limits.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)}; default: all")
+    parser.add_argument("--rounds", type=int, default=RECORDED_ROUNDS)
+    parser.add_argument("--quick", action="store_true", help="short rounds, 50,000 events instead of a million")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    parser.add_argument("--dir", type=Path, help="where data goes (default: the temporary directory); needs 4 GB")
+    args = parser.parse_args()
+    unknown = set(args.names) - set(NAMES)
+    if unknown:
+        parser.error(f"no such bench: {', '.join(sorted(unknown))}")
+    names = args.names or list(NAMES)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that started processes are ended
+    with tempfile.TemporaryDirectory(prefix="eventmill-bench-", dir=args.dir) as directory:
+        rows = run(Path(directory), names, args.rounds, args.quick)
+    progress("")
+    if args.json:
+        found = [vars(row) | {"ratios": row.ratios, "passed": row.passed} for row in rows]
+        print(json.dumps({"machine": machine(), "rows": found}, indent=1))
+    else:
+        print(f"{machine()}\n\n{table(rows)}")
+    if set(names) == set(NAMES) and args.rounds >= RECORDED_ROUNDS and not args.quick:
+        record(BENCH / "RESULTS.md", f"{machine()}; medians of {args.rounds} rounds (least-most).\n\n{table(rows)}")
+
+
+if __name__ == "__main__":
+    main()

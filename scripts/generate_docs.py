@@ -1,0 +1,266 @@
+"""Write the reference pages that are made from code: settings, refusals, log events, the map of the modules.
+
+`--check` writes nothing and fails when a page is not what the code says.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+
+from eventmill import config, errors, telemetry
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+MAP_BEGIN = "<!-- Made from the modules' docstrings by `make docs`; edit those. -->"
+MAP_END = "<!-- End of the map. -->"
+MADE_BY = "<!-- Made from {source} by `make docs`; edit the code, not this page. -->\n"
+
+CONFIGURATION_INTRO = """\
+Every setting has a default; none is needed to start. A flag of `eventmill serve` beats the environment, the
+environment beats the default. The variable of a setting is `EVENTMILL_` and its name in capitals. Lists are comma-
+separated, booleans `true` or `false`. Units stand at the end of the names: `_s` seconds, `_ms` milliseconds,
+`_bytes_max` bytes. A value that cannot be read stops the start with a message that names it.
+"""
+
+ERRORS_INTRO = """\
+Every refusal answers with its HTTP status and `{"reason": "<code>", "message": "<what was wrong, and where>"}`; on
+401 and 403 there is an `error_code` too. Codes are added, never renamed. Every answer carries `x-request-id`; the log
+of a 500 has the same id. `Retry-After` is sent only where trying again makes sense.
+"""
+
+TRACES_INTRO = """\
+In traces, a webhook's own status stands as it came. Where there was none, one of these stands in its place; all of
+them are tried again.
+"""
+
+LOGGING_INTRO = """\
+Logs go to standard error: lines for people on a terminal, else one JSON object per line with `timestamp`, `level`,
+`event` and the event's own fields (`EVENTMILL_LOG_FORMAT`, `EVENTMILL_LOG_LEVEL`). Secrets, tokens and event bodies
+are never logged. Event names are added, never renamed.
+"""
+
+
+# --- Settings --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    fields: list[tuple[str, str]]
+    """Name and docstring of each setting, in the order of the class."""
+
+
+def config_sections(source: str) -> list[Section]:
+    """The settings of `Config` under their comment headings, read from the source of the module."""
+    lines = source.splitlines()
+    [body] = [node.body for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == "Config"]
+    sections: list[Section] = []
+    for node, following in zip(body, [*body[1:], None], strict=True):
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+            continue
+        above = lines[node.lineno - 2].strip()
+        if above.startswith("# "):
+            sections.append(Section(above.removeprefix("# "), []))
+        sections[-1].fields.append((node.target.id, docstring(following)))
+    return sections
+
+
+def docstring(node: ast.stmt | None) -> str:
+    """The text of a string that stands by itself after an attribute, on one line."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+        return " ".join(node.value.value.split())
+    return ""
+
+
+def configuration_page() -> str:
+    types = {field.name: field for field in msgspec.structs.fields(config.Config)}
+    parts = [
+        MADE_BY.format(source="`eventmill.config.Config`"),
+        "# Configuration\n",
+        CONFIGURATION_INTRO,
+        "Settings with a flag: " + ", ".join(f"`{flag}`" for flag in serve_flags()) + ".\n",
+    ]
+    for section in config_sections(Path(config.__file__).read_text()):
+        parts += [f"## {section.title}\n", "| variable | default | meaning |", "|---|---|---|"]
+        for name, text in section.fields:
+            field = types[name]
+            meaning = " ".join(filter(None, [text, kind_text(field.type)]))
+            parts.append(f"| `EVENTMILL_{name.upper()}` | {default_text(field.default)} | {cell(meaning)} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def serve_flags() -> list[str]:
+    from eventmill.cli.serve import serve
+
+    return [option for parameter in serve.params for option in parameter.opts]
+
+
+def default_text(value: Any) -> str:
+    if value in ("", ()):
+        return "empty"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def kind_text(kind: Any) -> str:
+    if get_origin(kind) is not Literal:
+        return ""
+    return "One of " + ", ".join(f"`{choice}`" for choice in get_args(kind) if choice) + "."
+
+
+def cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+# --- Refusals --------------------------------------------------------------------------------------------------------
+
+TRACE_MEANINGS = {
+    errors.TraceCode.CLIENT_ERROR: "The gateway could not even form or send the request.",
+    errors.TraceCode.NETWORK_ERROR: "No connection: unknown name, refused, reset, no route, or a forbidden address.",
+    errors.TraceCode.TIMEOUT: "No complete answer within `EVENTMILL_WEBHOOK_TIMEOUT_S`.",
+    errors.TraceCode.TLS_ERROR: "The TLS handshake failed.",
+}
+
+REASON_MEANINGS = {
+    errors.Reason.INVALID_JSON: "The body is not JSON.",
+    errors.Reason.INVALID_BODY: "The body is JSON, but not what this endpoint takes; the message names the member.",
+    errors.Reason.INVALID_EVENT: "The published event is not a CloudEvent; the message names the attribute.",
+    errors.Reason.INVALID_PARAMETER: "A query parameter or header cannot be used.",
+    errors.Reason.INVALID_POSITION: "`since` is not a position of this journal.",
+    errors.Reason.UNKNOWN_EVENT: "An event of interest names a provider or event code that does not exist.",
+    errors.Reason.CHALLENGE_FAILED: "With `EVENTMILL_STRICT_CHALLENGE`: the webhook did not answer its challenge.",
+    errors.Reason.NOT_AVAILABLE_YET: "A part of the API that this release does not serve yet.",
+    errors.Reason.CLOCK_BACKWARDS: "The virtual clock only goes forward.",
+    errors.Reason.MISSING_TOKEN: "No `Authorization: Bearer` header.",
+    errors.Reason.INVALID_TOKEN: "The bearer token was not issued by this gateway.",
+    errors.Reason.EXPIRED_TOKEN: "The bearer token has expired; ask for a new one.",
+    errors.Reason.INVALID_CLIENT: "Client id and secret do not belong together.",
+    errors.Reason.MISSING_API_KEY: "No `x-api-key` header.",
+    errors.Reason.UNKNOWN_API_KEY: "No credential has this api key.",
+    errors.Reason.WRONG_ORGANIZATION: "Token, api key, organisation header and path do not name one organisation.",
+    errors.Reason.MISSING_SCOPE: "The token lacks the scope `adobeio_api`.",
+    errors.Reason.NOT_PERMITTED: "The caller may read this, but not do that.",
+    errors.Reason.LOOPBACK_ONLY: "A development endpoint was called from another machine.",
+    errors.Reason.NOT_FOUND: "No such path, or no such thing in this organisation.",
+    errors.Reason.METHOD_NOT_ALLOWED: "The path exists, not with this method; `Allow` lists those it has.",
+    errors.Reason.CONFLICT: "The name is taken; `x-conflicting-id` says by whom.",
+    errors.Reason.STALE_VERSION: "Somebody else changed it meanwhile: read it again, then try again.",
+    errors.Reason.QUOTA_REACHED: "The organisation or api key has as many registrations as it may have.",
+    errors.Reason.POSITION_EXPIRED: "Events after this position passed their retention: start at the oldest.",
+    errors.Reason.TOO_LARGE: "The body is over its limit.",
+    errors.Reason.UNSUPPORTED_MEDIA_TYPE: "The content type is none this endpoint reads.",
+    errors.Reason.THROTTLED: "Too many requests in 5 seconds; `Retry-After` says when to try again.",
+    errors.Reason.STORAGE_QUOTA_REACHED: "The organisation stores as much as it may; retention makes room.",
+    errors.Reason.INTERNAL: "A fault of the gateway; its log has the request id.",
+    errors.Reason.STORE_UNAVAILABLE: "The store cannot promise durability now. Nothing was accepted.",
+    errors.Reason.DISK_RESERVE_REACHED: "The disk is nearly full. Nothing was accepted.",
+    errors.Reason.SHUTTING_DOWN: "The gateway is stopping. Nothing was accepted.",
+}
+
+
+def errors_page() -> str:
+    parts = [
+        MADE_BY.format(source="`eventmill.errors`"),
+        "# Errors\n",
+        ERRORS_INTRO,
+        "| status | reason | when |",
+        "|---|---|---|",
+    ]
+    parts += [
+        f"| {reason.status} | `{reason.code}` | {cell(reason_meaning(reason))} |"
+        for reason in sorted(errors.Reason, key=lambda each: (each.status, each.code))
+    ]
+    parts += [
+        "\n## Delivery attempts without an HTTP answer\n",
+        TRACES_INTRO,
+        "| code | when |",
+        "|---|---|",
+        *(f"| {int(code)} | {cell(TRACE_MEANINGS[code])} |" for code in errors.TraceCode),
+        "",
+    ]
+    return "\n".join(parts)
+
+
+def reason_meaning(reason: errors.Reason) -> str:
+    if reason not in REASON_MEANINGS:
+        sys.exit(f"{reason} is new: say in scripts/generate_docs.py when it is answered")
+    return REASON_MEANINGS[reason]
+
+
+# --- Log events ------------------------------------------------------------------------------------------------------
+
+
+def logging_page() -> str:
+    parts = [
+        MADE_BY.format(source="`eventmill.telemetry`"),
+        "# Logging\n",
+        LOGGING_INTRO,
+        "| event | meaning |",
+        "|---|---|",
+        *(f"| `{name}` | {cell(meaning)} |" for name, meaning in telemetry.MEANINGS.items()),
+        "",
+    ]
+    return "\n".join(parts)
+
+
+# --- The map of the modules ------------------------------------------------------------------------------------------
+
+FOLDERS = ("core", "store", "store/sqlite", "send", "flow", "web", "cli")
+"""Of the package, in the order in which a newcomer reads them; the package itself comes first."""
+
+
+def architecture_page(written: str) -> str:
+    """The hand-written page with its map made anew."""
+    before, _, rest = written.partition(MAP_BEGIN)
+    _, _, after = rest.partition(MAP_END)
+    package = ROOT / "src/eventmill"
+    parts = ["| module | |", "|---|---|", *module_rows(package)]
+    for folder in FOLDERS:
+        parts += [f"| **`{folder}/`** | |", *module_rows(package / folder)]
+    return f"{before}{MAP_BEGIN}\n\n" + "\n".join(parts) + f"\n\n{MAP_END}{after}"
+
+
+def module_rows(folder: Path) -> list[str]:
+    """A row for each module: its name and the first sentence of its docstring."""
+    rows = []
+    for path in sorted(folder.glob("*.py")):
+        if path.name.startswith("__"):
+            continue
+        text = ast.get_docstring(ast.parse(path.read_text())) or ""
+        sentence = re.split(r"(?<=\.) ", " ".join(text.split()), maxsplit=1)[0].rstrip(".")
+        rows.append(f"| `{path.stem}` | {cell(sentence)} |")
+    return rows
+
+
+# --- The command -----------------------------------------------------------------------------------------------------
+
+
+def pages() -> Iterator[tuple[Path, str]]:
+    yield DOCS / "configuration.md", configuration_page()
+    yield DOCS / "errors.md", errors_page()
+    yield DOCS / "logging.md", logging_page()
+    yield ROOT / "ARCHITECTURE.md", architecture_page((ROOT / "ARCHITECTURE.md").read_text())
+
+
+def main(arguments: list[str]) -> int:
+    stale = [(path, text) for path, text in pages() if not path.exists() or path.read_text() != text]
+    for path, text in stale:
+        name = path.relative_to(ROOT)
+        if "--check" in arguments:
+            print(f"{name} is not what the code says; run `make docs`", file=sys.stderr)
+        else:
+            path.write_text(text)
+            print(f"wrote {name}")
+    return 1 if stale and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,37 @@
+"""The `eventmill` command: its subcommands, and how failures look to whoever typed it.
+
+Subcommands import what they need when they run, so that `eventmill --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from eventmill import __version__
+from eventmill.cli.env import env
+from eventmill.cli.serve import serve
+from eventmill.errors import StartupError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="eventmill")
+def cli() -> None:
+    """Eventmill: a self-hosted event gateway that speaks the Adobe I/O Events wire contract.
+
+    Try it: `eventmill serve --dev`, then `eventmill env` in a second terminal.
+    """
+
+
+cli.add_command(serve)
+cli.add_command(env)
+
+
+def main() -> None:
+    """Run the command; a start that cannot go on is one message and an exit code, never a traceback."""
+    try:
+        cli(prog_name="eventmill")
+    except StartupError as error:
+        click.echo(f"eventmill: {error}", err=True)
+        sys.exit(error.exit_code)

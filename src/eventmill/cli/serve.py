@@ -1,0 +1,64 @@
+"""`eventmill serve`: reads flags and environment into a `Config` and hands it to the server; in dev mode, greets."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from eventmill.config import Config
+
+
+@click.command()
+@click.option("--dev", is_flag=True, default=None, help="Emulator: one process, a ready-made tenant, virtual clock.")
+@click.option("--host", metavar="ADDRESS", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=int, help="Port of every role.  [default: 8080]")
+@click.option("--data", metavar="DIR", help="Data directory.  [default: .eventmill]")
+@click.option("--base-url", metavar="URL", help="Public base URL in all links.  [default: http://127.0.0.1:<port>]")
+@click.option(
+    "--auth",
+    type=click.Choice(["strict", "lenient"]),
+    help="strict checks tokens, lenient takes any bearer.  [default: strict; lenient with --dev]",
+)
+@click.option("--bootstrap", metavar="FILE", help="JSON file of organisations and credentials to create at start.")
+@click.option("--clock-rate", type=float, help="With --dev: business seconds per machine second.  [default: 1]")
+@click.option("--delivery-processes", type=int, help="Delivery processes.  [default: cores - 1, at least 1]")
+@click.option("--log-format", type=click.Choice(["text", "json"]), help="[default: text on a terminal, else json]")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
+def serve(**flags: Any) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C.
+
+    Every flag, and every further setting, is also an environment variable: EVENTMILL_ and the name in capitals, such as
+    EVENTMILL_PORT. A flag beats the environment, the environment beats the default. docs/configuration.md lists all.
+    """
+    from eventmill.config import load_config
+    from eventmill.errors import StartupError
+
+    config = load_config(flags, os.environ)
+    if config.clock_rate != 1 and not config.dev:
+        raise StartupError("--clock-rate moves the virtual clock, which only --dev has")
+
+    from eventmill.server import run
+
+    run(config, lambda: click.echo(dev_banner(config)) if config.dev else None)
+
+
+def dev_banner(config: Config) -> str:
+    """Where things are, and a first publish to copy."""
+    command = shlex.join(["eventmill", "env", "--data", config.data, "--port", str(config.port)])
+    return f"""
+  Eventmill in dev mode   {config.url}   data in {config.data}   Ctrl-C stops it
+
+  In a second terminal, in this directory:
+
+    export PATH="$PWD/.venv/bin:$PATH"       # after `make run`
+    eval "$({command})"
+    curl -sS "$INGRESS_URL" -H "authorization: Bearer $ACCESS_TOKEN" -H "x-api-key: $CLIENT_ID" \\
+      -H 'content-type: application/cloudevents+json' \\
+      -d '{{"id": "1", "source": "urn:uuid:PROVIDER_ID", "type": "com.acme.stock.low", "data": {{"sku": "A1"}}}}'
+
+  "Five minutes" in README.md makes the provider, and a journal to read the event from.
+"""

@@ -1,0 +1,71 @@
+"""Two times, injected: business time (retries, windows, retention) and machine time (throttles, flushes, tokens).
+
+Only business time can be shifted, and only in dev mode; nothing durable about machine I/O may depend on it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    def now_ms(self) -> int:
+        """Business time, milliseconds since the Unix epoch."""
+
+    def machine_s(self) -> float:
+        """Monotonic machine time in seconds; only differences mean anything."""
+
+    def machine_ms(self) -> int:
+        """Machine wall time, milliseconds since the Unix epoch (tokens)."""
+
+    def machine_delay_s(self, business_ms: int) -> float:
+        """Seconds of machine time until business time reaches `business_ms`; 0 when it has passed."""
+
+
+class SystemClock:
+    """Business time is machine time."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def machine_s(self) -> float:
+        return time.monotonic()
+
+    def machine_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def machine_delay_s(self, business_ms: int) -> float:
+        return max(0.0, (business_ms - self.now_ms()) / 1000)
+
+
+class VirtualClock(SystemClock):
+    """Business time = machine time + offset, or running at `rate` since it was last set. Never goes backwards by itself."""
+
+    def __init__(self, offset_ms: int = 0, rate: float = 1.0) -> None:
+        self._anchor_machine_ms = self.machine_ms()
+        self._anchor_business_ms = self._anchor_machine_ms + offset_ms
+        self.rate = rate
+
+    def now_ms(self) -> int:
+        elapsed = self.machine_ms() - self._anchor_machine_ms
+        return self._anchor_business_ms + int(elapsed * self.rate)
+
+    @property
+    def offset_ms(self) -> int:
+        return self.now_ms() - self.machine_ms()
+
+    def move_to(self, business_ms: int) -> None:
+        """Jump forward; a time already passed changes nothing."""
+        now = self.now_ms()
+        self._anchor_machine_ms = self.machine_ms()
+        self._anchor_business_ms = max(now, business_ms)
+
+    def set_rate(self, rate: float) -> None:
+        self.move_to(0)
+        self.rate = rate
+
+    def machine_delay_s(self, business_ms: int) -> float:
+        if self.rate <= 0:
+            return 3600.0
+        return max(0.0, (business_ms - self.now_ms()) / 1000 / self.rate)

@@ -1,0 +1,48 @@
+"""When a failed delivery is attempted again: which outcomes are final, and the grid of the retries.
+
+"Retry Doc" and FAQ of Adobe I/O Events: 429, 5xx but 505, and attempts without any answer (6xx) are retried, after 1,
+2, 4, 8 and then every 15 minutes, for 24 hours from the first attempt. Pure tables; stores and counts nothing.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from enum import Enum
+
+_DELAYS_MIN = (1, 2, 4, 8)
+_LONGEST_DELAY_MIN = 15
+_WINDOW_MIN = 24 * 60
+
+SCHEDULE_MIN: tuple[int, ...] = (
+    *(sum(_DELAYS_MIN[: count + 1]) for count in range(len(_DELAYS_MIN))),
+    *range(sum(_DELAYS_MIN) + _LONGEST_DELAY_MIN, _WINDOW_MIN + 1, _LONGEST_DELAY_MIN),
+)
+"""Minutes from the start of the first attempt to each retry: 1, 3, 7, 15, 30, 45 ... 1440."""
+
+_SCHEDULE_MS = tuple(60_000 * minutes for minutes in SCHEDULE_MIN)
+
+
+class Verdict(Enum):
+    DELIVERED = "delivered"
+    RETRY = "retry"
+    REFUSED = "refused"
+    """Final: the receiver answered that it will not have it."""
+
+
+def judge(status: int) -> Verdict:
+    """What the status of an attempt means: an HTTP status, or a 6xx trace code when there was no answer."""
+    if 200 <= status <= 299:
+        return Verdict.DELIVERED
+    if status == 429 or (500 <= status <= 699 and status != 505):
+        return Verdict.RETRY
+    return Verdict.REFUSED
+
+
+def next_due_ms(first_ms: int, now_ms: int) -> int | None:
+    """When a unit whose attempt just failed is due again, or None when its 24 hours are over.
+
+    `first_ms` is the start of its first attempt. Due times lie on a grid from there, so that neither the length of an
+    attempt nor a downtime shifts them: grid points missed meanwhile are not made up for.
+    """
+    following = bisect_right(_SCHEDULE_MS, now_ms - first_ms)
+    return first_ms + _SCHEDULE_MS[following] if following < len(_SCHEDULE_MS) else None

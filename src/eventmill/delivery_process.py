@@ -1,0 +1,65 @@
+"""A delivery child: the stages of `flow.deliver` in a process of their own, beside the front that started it.
+
+Reads the data directory directly; commits, leases and wake-ups go over the socket pair inherited from the front. Ends
+when the front closes that socket, or after draining when it is told to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+
+import msgspec
+import uvloop
+
+from eventmill.clock import SystemClock
+from eventmill.config import Config
+from eventmill.core.signing import DeliverySigner
+from eventmill.flow.attempt import Attempter
+from eventmill.flow.catalogue import Catalogue
+from eventmill.flow.deliver import Deliver
+from eventmill.flow.keyring import delivery_signer
+from eventmill.send.webhook import WebhookSender
+from eventmill.store.seal import Sealer, load_seal_key
+from eventmill.store.sqlite.child import SqliteChild
+from eventmill.telemetry import setup_logging
+
+
+async def deliver_until_lost(config: Config, sock: socket.socket) -> None:
+    """Deliver until the front goes away (at once) or asks to drain (attempts under way may end)."""
+    clock = SystemClock()
+    store = SqliteChild(config, clock, sock)
+    await store.open()
+    sealer = Sealer(load_seal_key(config))
+    catalogue = Catalogue(store)
+    await catalogue.load()
+    signer: DeliverySigner = delivery_signer(catalogue, sealer)
+    sender = WebhookSender(config)
+    await sender.start()
+    deliver = Deliver(store, catalogue, Attempter(sender, signer, sealer, clock, config), clock, config)
+    delivering = asyncio.create_task(deliver.run())
+    lost = asyncio.create_task(store.lost.wait())
+    draining = asyncio.create_task(store.drain_asked.wait())
+    await asyncio.wait((delivering, lost, draining), return_when=asyncio.FIRST_COMPLETED)
+    if not lost.done():
+        deliver.stop()
+        await asyncio.wait((delivering, lost), return_when=asyncio.FIRST_COMPLETED)
+    for task in (delivering, lost, draining):
+        task.cancel()
+    await asyncio.gather(delivering, lost, draining, return_exceptions=True)
+    await sender.close()
+    await store.close()
+
+
+def main() -> None:
+    """`python -m eventmill.delivery_process FD`, the configuration as JSON on standard input."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front decides when a terminal's Ctrl-C ends us
+    config = msgspec.json.decode(sys.stdin.buffer.read(), type=Config)
+    setup_logging(config)
+    uvloop.run(deliver_until_lost(config, socket.socket(fileno=int(sys.argv[1]))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Every failure the gateway names: one base error, one table of reasons, one table of trace codes.
+
+`reason` is part of the public interface: codes are added, never renamed. The edge (`web.app`) turns a
+`GatewayError` into status, `{"reason", "message"}` and headers; nothing else maps errors to HTTP.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, IntEnum
+
+
+class Reason(Enum):
+    """Snake-case code and HTTP status of each refusal."""
+
+    INVALID_JSON = ("invalid_json", 400)
+    INVALID_BODY = ("invalid_body", 400)
+    INVALID_EVENT = ("invalid_event", 400)
+    INVALID_PARAMETER = ("invalid_parameter", 400)
+    INVALID_POSITION = ("invalid_position", 400)
+    UNKNOWN_EVENT = ("unknown_event_of_interest", 400)
+    CHALLENGE_FAILED = ("challenge_failed", 400)
+    NOT_AVAILABLE_YET = ("not_available_yet", 400)
+    CLOCK_BACKWARDS = ("clock_backwards", 400)
+    MISSING_TOKEN = ("missing_token", 401)
+    INVALID_TOKEN = ("invalid_token", 401)
+    EXPIRED_TOKEN = ("expired_token", 401)
+    INVALID_CLIENT = ("invalid_client", 401)
+    MISSING_API_KEY = ("missing_api_key", 403)
+    UNKNOWN_API_KEY = ("unknown_api_key", 403)
+    WRONG_ORGANIZATION = ("wrong_organization", 403)
+    MISSING_SCOPE = ("missing_scope", 403)
+    NOT_PERMITTED = ("not_permitted", 403)
+    LOOPBACK_ONLY = ("loopback_only", 403)
+    NOT_FOUND = ("not_found", 404)
+    METHOD_NOT_ALLOWED = ("method_not_allowed", 405)
+    CONFLICT = ("conflict", 409)
+    STALE_VERSION = ("stale_version", 409)
+    QUOTA_REACHED = ("quota_reached", 409)
+    POSITION_EXPIRED = ("position_expired", 410)
+    TOO_LARGE = ("too_large", 413)
+    UNSUPPORTED_MEDIA_TYPE = ("unsupported_media_type", 415)
+    THROTTLED = ("throttled", 429)
+    STORAGE_QUOTA_REACHED = ("storage_quota_reached", 429)
+    INTERNAL = ("internal_error", 500)
+    STORE_UNAVAILABLE = ("store_unavailable", 503)
+    DISK_RESERVE_REACHED = ("disk_reserve_reached", 503)
+    SHUTTING_DOWN = ("shutting_down", 503)
+
+    @property
+    def code(self) -> str:
+        return str(self.value[0])
+
+    @property
+    def status(self) -> int:
+        return int(self.value[1])
+
+
+class GatewayError(Exception):
+    """A refusal with a message for the caller: what was wrong, and where."""
+
+    def __init__(
+        self,
+        reason: Reason,
+        message: str,
+        *,
+        conflicting_id: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.conflicting_id = conflicting_id
+        """Sent as `x-conflicting-id`."""
+        self.retry_after_s = retry_after_s
+        """Sent as `Retry-After`; only on refusals that may be retried."""
+
+
+class Conflict(GatewayError):
+    """A unique key is taken; `conflicting_id` names the document that holds it."""
+
+    def __init__(self, message: str, conflicting_id: str) -> None:
+        super().__init__(Reason.CONFLICT, message, conflicting_id=conflicting_id)
+
+
+class LimitReached(GatewayError):
+    """A counted key (`store.base.Key.at_most`) is full."""
+
+    def __init__(self, key_name: str, at_most: int) -> None:
+        super().__init__(Reason.QUOTA_REACHED, f"limit of {at_most} reached for {key_name}")
+        self.key_name = key_name
+
+
+class StaleVersion(GatewayError):
+    """Compare-and-set lost: the document changed or vanished since it was read."""
+
+    def __init__(self, kind: str, doc_id: str) -> None:
+        super().__init__(Reason.STALE_VERSION, f"{kind} {doc_id} was changed by another request; read it and try again")
+
+
+class StoreUnavailable(GatewayError):
+    """The store cannot promise durability now (failed fsync, disk reserve, shutting down)."""
+
+    def __init__(self, message: str, reason: Reason = Reason.STORE_UNAVAILABLE) -> None:
+        super().__init__(reason, message, retry_after_s=5)
+
+
+class RoutingStale(Exception):
+    """Internal: an append matched with an older routing epoch. Reload, match again, retry; never shown to a caller."""
+
+
+class StartupError(Exception):
+    """A start that cannot go on; the message names cause and remedy. The command exits with `exit_code`."""
+
+    def __init__(self, message: str, exit_code: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class TraceCode(IntEnum):
+    """Codes of attempts that had no HTTP response (debug tracing, status codes 6xx)."""
+
+    CLIENT_ERROR = 601
+    NETWORK_ERROR = 602
+    TIMEOUT = 604
+    TLS_ERROR = 611

@@ -1,0 +1,207 @@
+"""The control plane in memory: what publishing, authorisation and delivery look up, and who gets which event.
+
+Built by `load`, kept current by `refresh` through the store's change feed; it never writes. A picture may be stale: the
+store's routing epoch catches that at commit, so whoever matched with an old picture refreshes and matches again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import Any
+
+import msgspec
+
+from eventmill.model import (
+    Credential,
+    EventMetadata,
+    EventOfInterest,
+    Lane,
+    Organization,
+    OrgId,
+    Project,
+    Provider,
+    Registration,
+    SigningKey,
+    Workspace,
+)
+from eventmill.store.base import ControlStore, Kind
+
+_CHANGES_PER_READ = 1000
+_DECODERS: dict[Kind, msgspec.json.Decoder[Any]] = {
+    "organization": msgspec.json.Decoder(Organization),
+    "project": msgspec.json.Decoder(Project),
+    "workspace": msgspec.json.Decoder(Workspace),
+    "credential": msgspec.json.Decoder(Credential),
+    "provider": msgspec.json.Decoder(Provider),
+    "event_metadata": msgspec.json.Decoder(EventMetadata),
+    "registration": msgspec.json.Decoder(Registration),
+    "signing_key": msgspec.json.Decoder(SigningKey),
+}
+
+
+class Catalogue:
+    """One per process; used from its event loop only."""
+
+    def __init__(self, store: ControlStore) -> None:
+        self._store = store
+        self._refreshing = asyncio.Lock()
+        self._clear()
+
+    def _clear(self) -> None:
+        self.epoch = 0
+        self._docs: dict[Kind, dict[tuple[OrgId, str], Any]] = {kind: {} for kind in _DECODERS}
+        self._org_by_ims: dict[str, OrgId] = {}
+        self._credential_by_client: dict[str, Credential] = {}
+        self._provider_by_id: dict[str, Provider] = {}
+        self._registration_by_lane: dict[Lane, Registration] = {}
+        self._subscribers: defaultdict[EventOfInterest, set[Lane]] = defaultdict(set)
+        self._routes: dict[tuple[str, str], tuple[Lane, ...]] = {}
+
+    async def load(self) -> None:
+        """Read everything. Changes made meanwhile are caught by the next `refresh`: the epoch is read first."""
+        async with self._refreshing:
+            await self._load()
+
+    async def _load(self) -> None:
+        self._clear()
+        epoch = await self._store.epoch()
+        for kind, decoder in _DECODERS.items():
+            for stored in await self._store.scan(kind):
+                self._put(kind, stored.org, stored.id, decoder.decode(stored.doc))
+        self.epoch = epoch
+
+    async def refresh(self) -> set[Lane]:
+        """Catch up with the change feed; afterwards every write answered before the call is known.
+
+        Returns the lanes of touched registrations, deleted ones included.
+        """
+        if await self._store.epoch() == self.epoch:
+            return set()
+        async with self._refreshing:
+            touched: set[Lane] = set()
+            while changes := await self._store.changes(self.epoch, _CHANGES_PER_READ):
+                if changes[0].epoch != self.epoch + 1:
+                    touched |= set(self._registration_by_lane)
+                    await self._load()  # the feed no longer reaches back to us
+                    return touched | set(self._registration_by_lane)
+                for key in dict.fromkeys((change.kind, change.org, change.id) for change in changes):
+                    touched |= await self._apply(*key)
+                self.epoch = changes[-1].epoch
+            return touched
+
+    async def _apply(self, kind: Kind, org: OrgId, doc_id: str) -> set[Lane]:
+        stored = await self._store.get(kind, org, doc_id)
+        old = self._docs[kind].get((org, doc_id))
+        if old is not None:
+            self._drop(kind, org, doc_id, old)
+        new = None if stored is None else _DECODERS[kind].decode(stored.doc)
+        if new is not None:
+            self._put(kind, org, doc_id, new)
+        return {document.id for document in (old, new) if isinstance(document, Registration)}
+
+    def _put(self, kind: Kind, org: OrgId, doc_id: str, doc: Any) -> None:
+        self._docs[kind][org, doc_id] = doc
+        match doc:
+            case Organization():
+                self._org_by_ims[doc.ims_org_id] = doc.id
+            case Credential():
+                self._credential_by_client[doc.client_id] = doc
+            case Provider():
+                self._provider_by_id[doc.id] = doc
+            case Registration():
+                self._registration_by_lane[doc.id] = doc
+                for interest in doc.events_of_interest:
+                    self._subscribers[interest].add(doc.id)
+                    self._routes.pop((interest.provider_id, interest.event_code), None)
+            case EventMetadata():
+                self._routes.pop((doc.provider_id, doc.event_code), None)
+
+    def _drop(self, kind: Kind, org: OrgId, doc_id: str, doc: Any) -> None:
+        del self._docs[kind][org, doc_id]
+        match doc:
+            case Organization():
+                self._org_by_ims.pop(doc.ims_org_id, None)
+            case Credential():
+                self._credential_by_client.pop(doc.client_id, None)
+            case Provider():
+                self._provider_by_id.pop(doc.id, None)
+            case Registration():
+                self._registration_by_lane.pop(doc.id, None)
+                for interest in doc.events_of_interest:
+                    self._subscribers[interest].discard(doc.id)
+                    self._routes.pop((interest.provider_id, interest.event_code), None)
+            case EventMetadata():
+                self._routes.pop((doc.provider_id, doc.event_code), None)
+
+    # --- Look-ups ---
+
+    def organizations(self) -> list[Organization]:
+        return list(self._docs["organization"].values())
+
+    def organization(self, org: OrgId) -> Organization | None:
+        return self._docs["organization"].get((org, org))
+
+    def organization_by_ims(self, ims_org_id: str) -> Organization | None:
+        org = self._org_by_ims.get(ims_org_id)
+        return None if org is None else self.organization(org)
+
+    def project(self, org: OrgId, project_id: str) -> Project | None:
+        return self._docs["project"].get((org, project_id))
+
+    def workspace(self, org: OrgId, workspace_id: str) -> Workspace | None:
+        return self._docs["workspace"].get((org, workspace_id))
+
+    def credential(self, org: OrgId, credential_id: str) -> Credential | None:
+        return self._docs["credential"].get((org, credential_id))
+
+    def credential_by_client(self, client_id: str) -> Credential | None:
+        return self._credential_by_client.get(client_id)
+
+    def workspace_credentials(self, org: OrgId, workspace_id: str) -> list[Credential]:
+        """In creation order."""
+        return [c for c in self._docs["credential"].values() if c.org == org and c.workspace_id == workspace_id]
+
+    def provider(self, provider_id: str) -> Provider | None:
+        """Any organisation's; the caller checks whose."""
+        return self._provider_by_id.get(provider_id)
+
+    def event_metadata(self, provider_id: str, event_code: str) -> EventMetadata | None:
+        provider = self._provider_by_id.get(provider_id)
+        if provider is None:
+            return None
+        return self._docs["event_metadata"].get((provider.org, f"{provider_id}/{event_code}"))
+
+    def registration(self, org: OrgId, registration_id: str) -> Registration | None:
+        return self._docs["registration"].get((org, registration_id))
+
+    def registration_of_lane(self, lane: Lane) -> Registration | None:
+        return self._registration_by_lane.get(lane)
+
+    def registrations(self) -> list[Registration]:
+        return list(self._registration_by_lane.values())
+
+    def signing_keys(self) -> list[SigningKey]:
+        """In creation order."""
+        return list(self._docs["signing_key"].values())
+
+    def routing_epoch(self, org: OrgId) -> int:
+        """What an append of the organisation matched with this picture carries."""
+        return self.epoch
+
+    def route(self, provider_id: str, event_code: str) -> tuple[Lane, ...]:
+        """Lanes whose registrations want this event, ascending; empty when nobody does or the code is not registered."""
+        key = (provider_id, event_code)
+        lanes = self._routes.get(key)
+        if lanes is None:
+            lanes = self._match(provider_id, event_code)
+            if lanes:  # unknown names must not grow the table
+                self._routes[key] = lanes
+        return lanes
+
+    def _match(self, provider_id: str, event_code: str) -> tuple[Lane, ...]:
+        provider = self._provider_by_id.get(provider_id)
+        if provider is None or self.event_metadata(provider_id, event_code) is None:
+            return ()
+        wanted = self._subscribers.get(EventOfInterest(provider_id, event_code), ())
+        return tuple(sorted(lane for lane in wanted if self._registration_by_lane[lane].org == provider.org))

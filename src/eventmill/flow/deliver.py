@@ -1,0 +1,345 @@
+"""Push delivery: lanes take positions from the log, attempts go out under a window per lane and a global cap.
+
+One `Deliver` per delivery process. It tails the log of every shard, keeps the lanes of its leased slots (`flow.lane`),
+launches attempts fairly (round robin over ready lanes) and has progress committed every checkpoint interval
+(`flow.checkpoint`). Nothing is written per delivered event; a failed one becomes a stored unit before the lane's mark
+passes it. What an attempt is and how its outcome is decided is `flow.attempt`'s; this file only schedules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+from collections import deque
+
+from eventmill.clock import Clock
+from eventmill.config import Config
+from eventmill.core.envelope import fit_batch
+from eventmill.flow.attempt import Attempter
+from eventmill.flow.catalogue import Catalogue
+from eventmill.flow.checkpoint import Checkpoints
+from eventmill.flow.lane import Lane, Unit
+from eventmill.flow.targets import Target, delivers
+from eventmill.store.base import SLOTS, LaneProgress, LaneRecord, WorkStore
+
+_LOG_PAGE = 2000
+_FAR_FUTURE_MS = 1 << 62
+_IDLE_S = 3600.0
+
+
+class Deliver:
+    """`catalogue` is its own: what changed since its last refresh is how it learns of changed lanes."""
+
+    def __init__(
+        self, store: WorkStore, catalogue: Catalogue, attempter: Attempter, clock: Clock, config: Config
+    ) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._attempter = attempter
+        self._clock = clock
+        self._config = config
+        self._checkpoints = Checkpoints(store, clock, self._on_committed)
+        self._tails: dict[int, int] = {}
+        self._lanes: dict[int, Lane] = {}
+        self._ready: deque[Lane] = deque()
+        self._due: list[tuple[int, int]] = []
+        """Heap of (due_ms, lane number); an entry counts only while it equals the lane's `next_due_ms`."""
+        self._flushes: list[tuple[float, int]] = []
+        """Heap of (machine time, lane number) at which a partly filled batch goes out."""
+        self._attempts: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self._moved = True
+        self._kick = asyncio.Event()
+        self._quiet_waiters: list[asyncio.Future[None]] = []
+
+    # --- Life ---
+
+    async def run(self) -> None:
+        """Until `stop`; attempts under way may then end, or are cut off after the drain time-out and repeated later."""
+        self._store.on_change(self.wake)
+        async with asyncio.TaskGroup() as owner:
+            checkpoints = owner.create_task(self._checkpoints.run(self._config.checkpoint_interval_ms / 1000))
+            while not self._stopping:
+                self._kick.clear()
+                await self._turn(owner)
+                self._answer_waiters()
+                await self._sleep()
+            await self._drain()
+            checkpoints.cancel()
+        self._checkpoints.patient = False
+        await self._checkpoints.commit()
+        self._answer_waiters()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._kick.set()
+
+    def wake(self) -> None:
+        """Something may have moved: the head, the catalogue, the leases, the clock."""
+        self._moved = True
+        self._kick.set()
+
+    def next_due_ms(self) -> int | None:
+        """Business time of the earliest retry of this process's lanes."""
+        return min((lane.next_due_ms for lane in self._lanes.values() if lane.next_due_ms is not None), default=None)
+
+    async def quiesce(self) -> None:
+        """Until everything now in the log, and every retry due now, has had its attempt and the outcome is durable."""
+        goal = {shard: (await self._store.head(shard)).seq for shard in await self._store.shards()}
+        self.wake()
+        while not self._stopping:
+            waiter = asyncio.get_running_loop().create_future()
+            self._quiet_waiters.append(waiter)
+            await waiter
+            await self._checkpoints.commit()
+            if not self._unsettled(goal):
+                return
+
+    def _unsettled(self, goal: dict[int, int]) -> bool:
+        if self._moved or any(tail < goal.get(shard, 0) for shard, tail in self._tails.items()):
+            return True
+        now_ms = self._clock.now_ms()
+        return any(lane.unsettled(goal.get(lane.shard, 0), now_ms) for lane in self._lanes.values())
+
+    def _answer_waiters(self) -> None:
+        waiters, self._quiet_waiters = self._quiet_waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def _sleep(self) -> None:
+        """Until something may be launched: a wake-up, an ended attempt, a due retry, a batch flush."""
+        delay_s = _IDLE_S
+        if self._due:
+            delay_s = min(delay_s, self._clock.machine_delay_s(self._due[0][0]))
+        if self._flushes:
+            delay_s = min(delay_s, self._flushes[0][0] - self._clock.machine_s())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, delay_s)):
+                await self._kick.wait()
+
+    async def _drain(self) -> None:
+        if self._attempts:
+            await asyncio.wait(self._attempts, timeout=self._config.drain_timeout_s)
+        for task in list(self._attempts):
+            task.cancel()
+
+    # --- One turn ---
+
+    async def _turn(self, owner: asyncio.TaskGroup) -> None:
+        if self._moved:
+            self._moved = False
+            await self._follow_leases()
+            await self._follow_catalogue()
+            await self._tail_log()
+        self._collect_due()
+        self._collect_flushes()
+        if not self._checkpoints.stalled:
+            await self._launch_ready(owner)
+
+    async def _follow_leases(self) -> None:
+        held = {lease.slot: lease for lease in await self._store.leases()}
+        before = self._checkpoints.leases
+        if held == before:
+            return
+        lost = {slot for slot, lease in before.items() if held.get(slot) != lease}
+        gained = [slot for slot, lease in held.items() if before.get(slot) != lease]
+        for lane in [lane for number, lane in self._lanes.items() if number % SLOTS in lost]:
+            self._forget(lane)
+        self._checkpoints.leases = held
+        for shard in await self._store.shards():
+            if shard not in self._tails:  # what lanes missed before the head they read from their journals
+                self._tails[shard] = (await self._store.head(shard)).seq
+        await self._catalogue.refresh()
+        for record in await self._store.lanes(gained):
+            self._adopt(record)
+
+    async def _follow_catalogue(self) -> None:
+        for number in await self._catalogue.refresh():
+            if number % SLOTS not in self._checkpoints.leases:
+                continue
+            record = await self._store.lane(number)
+            lane = self._lanes.get(number)
+            if record is None:
+                if lane is not None:
+                    self._forget(lane)
+            elif lane is None:
+                self._adopt(record)
+            else:
+                self._aim(lane, record)
+
+    def _adopt(self, record: LaneRecord) -> None:
+        lane = Lane(record, pending_max=self._config.lane_pending_max, traces_kept=self._config.traces_kept)
+        self._lanes[record.lane] = lane
+        self._push_due(lane)
+        self._aim(lane, record)
+
+    def _aim(self, lane: Lane, record: LaneRecord) -> None:
+        """Point the lane at its current target; open or shut it."""
+        lane.closed = record.tombstone is not None
+        registration = self._catalogue.registration_of_lane(record.lane)
+        if lane.closed or registration is None:
+            target = Target.decode(record.tombstone) if record.tombstone else None
+            wanted = False
+            self._checkpoints.note(lane)  # a deleted lane without units is reported finished
+        else:
+            credential = self._catalogue.credential_by_client(registration.client_id)
+            target = Target.for_registration(registration, credential)
+            wanted = delivers(registration) and not record.disabled
+        if target is not None and target != lane.target:
+            lane.target = target
+            lane.secret = self._attempter.unseal_secret(target)
+        if not wanted:
+            lane.shut()
+        elif not lane.open or record.mark > lane.mark:
+            lane.reopen(record)
+        self._enqueue(lane)
+
+    def _forget(self, lane: Lane) -> None:
+        """The lane is another process's now, or gone; attempts under way end without effect here."""
+        lane.shut()
+        del self._lanes[lane.number]
+        self._checkpoints.forget(lane)
+
+    async def _tail_log(self) -> None:
+        for shard in self._tails:
+            while True:
+                page = await self._store.read_log(shard, self._tails[shard], _LOG_PAGE)
+                if page.epoch != self._catalogue.epoch:
+                    await self._follow_catalogue()
+                now_s = self._clock.machine_s()
+                for entry in page.entries:
+                    for number in entry.lanes:
+                        lane = self._lanes.get(number)
+                        if lane is not None and lane.offer(entry.seq, now_s):
+                            self._enqueue(lane)
+                if page.entries:
+                    self._tails[shard] = page.entries[-1].seq
+                if len(page.entries) < _LOG_PAGE:
+                    break
+                await asyncio.sleep(0)  # attempts under way go on during a long catch-up
+
+    # --- What may go out ---
+
+    def _collect_due(self) -> None:
+        now_ms = self._clock.now_ms()
+        while self._due and self._due[0][0] <= now_ms:
+            due_ms, number = heapq.heappop(self._due)
+            lane = self._lanes.get(number)
+            if lane is not None and lane.next_due_ms == due_ms:
+                self._enqueue(lane)
+
+    def _collect_flushes(self) -> None:
+        now_s = self._clock.machine_s()
+        while self._flushes and self._flushes[0][0] <= now_s:
+            lane = self._lanes.get(heapq.heappop(self._flushes)[1])
+            if lane is not None:
+                self._enqueue(lane)
+
+    def _enqueue(self, lane: Lane) -> None:
+        if not lane.queued:
+            lane.queued = True
+            self._ready.append(lane)
+
+    async def _launch_ready(self, owner: asyncio.TaskGroup) -> None:
+        """Round robin: each ready lane launches one unit a turn while it has a free place and the cap allows."""
+        while self._ready and len(self._attempts) < self._config.in_flight_max:
+            lane = self._ready.popleft()
+            lane.queued = False
+            if lane.in_flight >= self._config.lane_in_flight_max or self._lanes.get(lane.number) is not lane:
+                continue  # an ended attempt enqueues it again
+            unit = await self._next_unit(lane)
+            if unit is None:
+                continue
+            lane.launch(unit)
+            task = owner.create_task(self._attempt(lane, unit))
+            self._attempts.add(task)
+            task.add_done_callback(self._attempts.discard)
+            self._enqueue(lane)
+
+    async def _next_unit(self, lane: Lane) -> Unit | None:
+        """A due retry first; else new events, unless too much is settled ahead of one slow attempt."""
+        if lane.target is None:
+            return None
+        if lane.next_due_ms is not None and lane.next_due_ms <= self._clock.now_ms():
+            unit = await self._next_retry(lane)
+            if unit is not None:
+                return unit
+        if not lane.open or len(lane.done) >= self._config.lane_reorder_max:
+            return None
+        await self._fetch(lane, lane.target)
+        if not lane.fetched:
+            return None
+        if lane.target.batch:
+            return self._cut_batch(lane, lane.target)
+        return Unit((lane.fetched.popleft(),), False, None)
+
+    async def _next_retry(self, lane: Lane) -> Unit | None:
+        """The earliest stored unit that is due and not under way; notes when the one after it is."""
+        found = await self._store.due_units(lane.number, _FAR_FUTURE_MS, len(lane.busy_units) + 2)
+        free = [unit for unit in found if unit.unit_id not in lane.busy_units]
+        if free and free[0].due_ms <= self._clock.now_ms():
+            first, free = free[0], free[1:]
+        else:
+            first = None
+        lane.next_due_ms = free[0].due_ms if free else None
+        self._push_due(lane)
+        if first is None:
+            return None
+        events = await self._store.fetch(lane.shard, first.positions)
+        return Unit(tuple(events), first.batch, first)
+
+    def _push_due(self, lane: Lane) -> None:
+        if lane.next_due_ms is not None:
+            heapq.heappush(self._due, (lane.next_due_ms, lane.number))
+
+    async def _fetch(self, lane: Lane, target: Target) -> None:
+        """Have enough bodies at hand for the lane's next unit; read ahead no further than its free places."""
+        wanted = self._config.webhook_batch_events_max if target.batch else 1
+        if len(lane.fetched) >= wanted:
+            return
+        if lane.behind and len(lane.pending) < wanted:
+            room = lane.room()
+            page = await self._store.lane_page(lane.number, lane.taken, room)
+            lane.fill(page, room, self._clock.machine_s())
+        ahead = max(wanted, self._config.lane_in_flight_max - lane.in_flight) - len(lane.fetched)
+        seqs = [lane.pending.popleft() for _ in range(min(ahead, len(lane.pending)))]
+        if seqs:
+            lane.fetched.extend(await self._store.fetch(lane.shard, seqs))
+
+    def _cut_batch(self, lane: Lane, target: Target) -> Unit | None:
+        """A batch when it is full by count or bytes, or its first event has waited long enough; else plan the flush."""
+        events_max = self._config.webhook_batch_events_max
+        sizes = [self._attempter.delivered_bytes(target, event) for event in lane.fetched]
+        count = fit_batch(sizes, events_max=events_max, bytes_max=self._config.webhook_batch_bytes_max)
+        now_s = self._clock.machine_s()
+        flush_s = lane.pending_since_s + self._config.webhook_batch_flush_ms / 1000
+        if count == len(sizes) < events_max and flush_s > now_s:
+            if flush_s != lane.flush_s:
+                lane.flush_s = flush_s
+                heapq.heappush(self._flushes, (flush_s, lane.number))
+            return None
+        lane.pending_since_s = now_s
+        return Unit(tuple(lane.fetched.popleft() for _ in range(count)), True, None)
+
+    # --- Attempts and progress ---
+
+    async def _attempt(self, lane: Lane, unit: Unit) -> None:
+        try:
+            await self._attempter.attempt(lane, unit)
+        finally:
+            lane.in_flight -= 1
+            if self._lanes.get(lane.number) is lane:
+                self._checkpoints.note(lane)
+                self._enqueue(lane)
+            self._kick.set()
+
+    def _on_committed(self, lane: Lane, progress: LaneProgress) -> None:
+        due_before = lane.next_due_ms
+        lane.committed(progress)
+        if lane.next_due_ms != due_before:
+            self._push_due(lane)
+            self._kick.set()
+        if progress.finished and not progress.put_units and lane.next_due_ms is None and not lane.busy_units:
+            self._forget(lane)

@@ -1,0 +1,257 @@
+"""One registration's way out, in memory: what waits, what is under way, what is settled but not yet committed.
+
+Bookkeeping only: no I/O, no clock. `flow.deliver` feeds it from the log, launches what it offers and commits what it
+reports. Its memory is bounded whatever the backlog: positions beyond `pending_max` stay in the journal (`behind`).
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import deque
+
+import msgspec
+
+from eventmill.core.attempts import Attempt, pack_attempts
+from eventmill.flow.targets import Target
+from eventmill.flow.traces import TraceDetail
+from eventmill.store.base import Ended, LaneProgress, LaneRecord, RetryUnit, StoredEvent, TraceRecord
+
+BUCKET_MS = 300_000
+_TRACES_AT_ONCE = 20
+"""A lane with at most this many new traces writes them with every checkpoint, a busier one once a second."""
+
+
+class Unit(msgspec.Struct, frozen=True, eq=False):
+    """One attempt to make: an event, or a batch that keeps its members."""
+
+    events: tuple[StoredEvent, ...]
+    batch: bool
+    retry: RetryUnit | None
+    """The stored unit when this is a retry; None on the first attempt."""
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        return tuple(event.seq for event in self.events)
+
+
+class Lane:
+    """Used from one event loop only."""
+
+    def __init__(self, record: LaneRecord, *, pending_max: int, traces_kept: int) -> None:
+        self.number = record.lane
+        self.org = record.org
+        self.shard = record.shard
+        self.target: Target | None = None
+        self.open = False
+        """Whether new events are pushed."""
+        self.closed = record.tombstone is not None
+        self.secret = b""
+
+        self.mark = record.mark
+        self.taken = record.mark
+        """Every position of the lane up to here was taken from the log."""
+        self.done: list[int] = list(record.done)
+        self.pending: deque[int] = deque()
+        self.pending_since_s = 0.0
+        self.flush_s = 0.0
+        """Machine time at which the oldest waiting position came, and of the flush already planned for it."""
+        self.fetched: deque[StoredEvent] = deque()
+        self.behind = True
+        self.outstanding: dict[int, None] = {}
+        """Positions whose first attempt is under way, in order."""
+
+        self.next_due_ms = record.next_due_ms
+        self.busy_units: set[bytes] = set()
+        """Stored units under way, or ended but not yet committed: due rows that must not be taken again."""
+        self.in_flight = 0
+        self.queued = False
+        """Whether the scheduler holds this lane in its ready queue."""
+
+        self._pending_max = pending_max
+        self._progress_reset()
+        self._traces: dict[bool, deque[tuple[tuple[int, ...], TraceDetail]]] = {ok: deque(maxlen=traces_kept) for ok in (True, False)}
+        self._traces_flushed_s = 0.0
+
+    # --- Intake ---
+
+    def offer(self, seq: int, now_s: float) -> bool:
+        """A position just read from the log; True when the lane keeps it in memory."""
+        if seq <= self.taken or self.behind or not self.open:
+            return False
+        if len(self.pending) >= self._pending_max:
+            self.behind = True
+            return False
+        self._take(seq, now_s)
+        return True
+
+    def room(self) -> int:
+        """How many positions may be read from the journal now."""
+        return self._pending_max - len(self.pending)
+
+    def fill(self, page: list[int], limit: int, now_s: float) -> None:
+        """Positions read from the journal after `taken`; fewer than `limit` means the lane has caught up."""
+        for seq in page:
+            self._take(seq, now_s)
+        if len(page) < limit:
+            self.behind = False
+
+    def _take(self, seq: int, now_s: float) -> None:
+        self.taken = seq
+        if self.done and seq in self.done:
+            return  # settled before this process took the lane over
+        if not self.pending and not self.fetched:
+            self.pending_since_s = now_s
+        self.pending.append(seq)
+
+    @property
+    def waiting(self) -> int:
+        return len(self.fetched) + len(self.pending)
+
+    def shut(self) -> None:
+        """No new events from now on; what is under way settles as it would."""
+        self.open = False
+        self.taken = self._last_launched()
+        self.pending.clear()
+        self.fetched.clear()
+        self.behind = False
+
+    def reopen(self, record: LaneRecord) -> None:
+        """Push again after the stored mark; everything before it is settled or in a gap."""
+        self.open = True
+        self.behind = True
+        if record.mark > self.mark:
+            self.mark = record.mark
+            self.outstanding.clear()
+            self.done = [seq for seq in self.done if seq > record.mark]
+        self.pending.clear()
+        self.fetched.clear()
+        self.taken = max(self.mark, max(self.outstanding, default=0))
+
+    # --- Attempts ---
+
+    def launch(self, unit: Unit) -> None:
+        """The attempt starts; whoever runs it lowers `in_flight` again."""
+        self.in_flight += 1
+        if unit.retry is None:
+            self.outstanding.update(dict.fromkeys(unit.positions))
+        else:
+            self.busy_units.add(unit.retry.unit_id)
+
+    def settle(self, unit: Unit, *, put: RetryUnit | None = None, ended: Ended | None = None) -> None:
+        """The attempt has an outcome: delivered (neither given), to be retried (`put`), or over without (`ended`).
+        One that was cut off has none, and is made again after the restart."""
+        self.dirty = True
+        if put is not None:
+            self._put_units.append(put)
+            self.busy_units.add(put.unit_id)
+        elif unit.retry is not None:
+            self._end_units.append(unit.retry.unit_id)
+        if ended is not None:
+            self._ended.append(ended)
+        if unit.retry is None:
+            self._settle_positions(unit.positions)
+
+    def _settle_positions(self, positions: tuple[int, ...]) -> None:
+        for seq in positions:
+            self._settled.append(seq)
+            known = seq in self.outstanding
+            self.outstanding.pop(seq, None)
+            if known:  # else a gap was closed over it meanwhile
+                insort(self.done, seq)
+        first = next(iter(self.outstanding), None)
+        if first is not None:
+            self.mark = max(self.mark, first - 1)
+        elif self.done:
+            self.mark = max(self.mark, self._last_launched())
+        if self.done and self.done[0] <= self.mark:
+            self.done = [seq for seq in self.done if seq > self.mark]
+
+    def _last_launched(self) -> int:
+        """Every position of the lane up to here was launched."""
+        if self.fetched:
+            return self.fetched[0].seq - 1
+        if self.pending:
+            return self.pending[0] - 1
+        return self.taken
+
+    def note_attempt(self, unit: Unit, trace: TraceDetail) -> None:
+        """Remember an attempt for explain, counters and debug tracing."""
+        retry = unit.retry.retries if unit.retry else 0
+        for seq in unit.positions:
+            self._attempts.append(Attempt(seq, retry, trace.status, trace.duration_ms, trace.started_ms))
+        ok = 200 <= trace.status <= 299
+        self._counts[ok] += 1
+        self._bucket_ms = trace.started_ms - trace.started_ms % BUCKET_MS
+        self._traces[ok].append((unit.positions, trace))
+
+    def unsettled(self, goal: int, now_ms: int) -> bool:
+        """Whether a position up to `goal`, or a retry due by `now_ms`, still needs an attempt or its commit."""
+        if self.dirty or (self.next_due_ms is not None and self.next_due_ms <= now_ms):
+            return True
+        if self.busy_units or (self.open and self.behind):
+            return True
+        first = next(iter(self.outstanding), None) or (self.fetched[0].seq if self.fetched else None)
+        first = first or (self.pending[0] if self.pending else None)
+        return first is not None and first <= goal
+
+    # --- Checkpoint ---
+
+    def _progress_reset(self) -> None:
+        self.dirty = False
+        self._settled: list[int] = []
+        self._put_units: list[RetryUnit] = []
+        self._end_units: list[bytes] = []
+        self._ended: list[Ended] = []
+        self._attempts: list[Attempt] = []
+        self._counts = {True: 0, False: 0}
+        self._bucket_ms = 0
+
+    def holds_traces(self) -> bool:
+        return any(self._traces.values())
+
+    def has_late_traces(self, now_s: float) -> bool:
+        return now_s - self._traces_flushed_s >= 1 and self.holds_traces()
+
+    def progress(self, now_s: float) -> LaneProgress:
+        """What changed since the last call, to be committed; the lane counts as clean from here on."""
+        traces: tuple[TraceRecord, ...] = ()
+        waiting = sum(len(kept) for kept in self._traces.values())
+        if waiting <= _TRACES_AT_ONCE or now_s - self._traces_flushed_s >= 1:
+            traces = self._encode_traces()
+            for kept in self._traces.values():
+                kept.clear()
+            self._traces_flushed_s = now_s
+        progress = LaneProgress(
+            lane=self.number,
+            mark=self.mark,
+            done=tuple(self.done),
+            settled=tuple(self._settled),
+            put_units=tuple(self._put_units),
+            end_units=tuple(self._end_units),
+            ended=tuple(self._ended),
+            attempts=pack_attempts(self._attempts) if self._attempts else b"",
+            traces=traces,
+            ok_count=self._counts[True],
+            failed_count=self._counts[False],
+            bucket_ms=self._bucket_ms,
+            finished=self.closed and self.in_flight == 0,
+        )
+        self._progress_reset()
+        return progress
+
+    def _encode_traces(self) -> tuple[TraceRecord, ...]:
+        """Only now, when most attempts of a busy lane have already dropped out of the ring again."""
+        records = [
+            TraceRecord(ok=ok, ts_ms=trace.started_ms + trace.duration_ms, positions=positions, detail=trace.encode())
+            for ok, kept in self._traces.items()
+            for positions, trace in kept
+        ]
+        return tuple(sorted(records, key=lambda record: record.ts_ms))
+
+    def committed(self, progress: LaneProgress) -> None:
+        """The progress is durable: its units may be read from the store again."""
+        for unit in progress.put_units:
+            self.busy_units.discard(unit.unit_id)
+            if self.next_due_ms is None or unit.due_ms < self.next_due_ms:
+                self.next_due_ms = unit.due_ms
+        self.busy_units.difference_update(progress.end_units)

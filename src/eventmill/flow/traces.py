@@ -1,0 +1,126 @@
+"""Debug traces: one record per attempt, its request body rebuilt from the stored events when somebody looks.
+
+Shape and limits: "Debug Tracing" guide and the TracingRequestResponse model of the Events API reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from eventmill.core.envelope import recipient_suffix, webhook_body
+from eventmill.ids import uuid_text
+from eventmill.model import Registration
+from eventmill.store.base import Store, StoredEvent, TraceRecord
+
+
+class TraceDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """What cannot be rebuilt. Times in milliseconds, `started_ms` business time."""
+
+    delivery_id: str
+    event_code: str
+    client_id: str
+    url: str
+    method: str
+    request_headers: tuple[tuple[str, str], ...]
+    request_body: str | None
+    """None: rebuilt from the record's positions."""
+    batch: bool
+    status: int
+    response_headers: tuple[tuple[str, str], ...]
+    response_body: bytes
+    duration_ms: int
+    started_ms: int
+    insights: tuple[tuple[str, str], ...]
+    """(provider label, event code label) of probes; empty for deliveries, whose events tell."""
+
+    def encode(self) -> bytes:
+        return msgspec.msgpack.encode(self)
+
+
+_decode_detail = msgspec.msgpack.Decoder(TraceDetail).decode
+
+
+async def render_traces(
+    store: Store, registration: Registration, records: Sequence[TraceRecord], *, legacy_fields: bool, body_bytes_max: int
+) -> bytes:
+    """The JSON array of TracingRequestResponse for `records`, in their order. Bodies are cut at `body_bytes_max`."""
+    positions = sorted({seq for record in records for seq in record.positions})
+    shard = await store.shard(registration.org)
+    events = {event.seq: event for event in await store.fetch(shard, positions)}
+    suffix = recipient_suffix(registration.client_id, legacy_fields)
+    entries = []
+    for record in records:
+        present = [events[seq] for seq in record.positions if seq in events]
+        entries.append(_entry(_decode_detail(record.detail), registration, present, suffix, body_bytes_max))
+    return msgspec.json.encode(entries)
+
+
+def _entry(
+    detail: TraceDetail, registration: Registration, events: list[StoredEvent], suffix: bytes, body_bytes_max: int
+) -> dict[str, Any]:
+    body = detail.request_body
+    if body is None:
+        whole = webhook_body([event.body for event in events], suffix, batch=detail.batch) if events else b""
+        body = _cut_text(whole, body_bytes_max)
+    ended_ms = detail.started_ms + detail.duration_ms
+    return {
+        "event": detail.event_code,
+        "id": detail.delivery_id,
+        "date": iso_time(ended_ms),
+        "clientId": detail.client_id,
+        "registrationId": registration.registration_id,
+        "trace": {
+            "tracingRequest": {
+                "requestUrl": detail.url,
+                "requestMethod": detail.method,
+                "contentType": next((v for k, v in detail.request_headers if k.lower() == "content-type"), ""),
+                "requestBody": body,
+                "requestHeaders": _multimap(detail.request_headers),
+            },
+            "tracingResponse": {
+                "responseBody": _cut_text(detail.response_body, body_bytes_max),
+                "responseCode": detail.status,
+                "responseTime": detail.duration_ms,
+                "responseHeaders": _multimap(detail.response_headers),
+            },
+            "ts": ended_ms,
+            "deliveryTime": detail.started_ms,
+            "insightsInfo": _insights(detail, events),
+        },
+    }
+
+
+def _insights(detail: TraceDetail, events: list[StoredEvent]) -> list[dict[str, Any]]:
+    """One element per provider and event code in the delivery, with the ids of its events."""
+    if detail.insights:
+        return [{"providerName": name, "eventCode": code, "eventIds": []} for name, code in detail.insights]
+    ids: dict[tuple[str, str], list[str]] = {}
+    for event in events:
+        ids.setdefault((event.origin.provider_label, event.origin.event_code), []).append(uuid_text(event.event_id))
+    return [{"providerName": name, "eventCode": code, "eventIds": found} for (name, code), found in ids.items()]
+
+
+def _multimap(pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    headers: dict[str, list[str]] = {}
+    for name, value in pairs:
+        headers.setdefault(name.lower(), []).append(value)
+    return headers
+
+
+def _cut_text(raw: bytes, bytes_max: int) -> str:
+    """At most `bytes_max` bytes as text, cut on a character boundary; what is not UTF-8 is replaced."""
+    if len(raw) <= bytes_max:
+        return raw.decode("utf-8", "replace")
+    end = bytes_max
+    while end and raw[end] & 0xC0 == 0x80:
+        end -= 1
+    return raw[:end].decode("utf-8", "replace")
+
+
+def iso_time(ms: int) -> str:
+    """RFC 3339 in UTC with milliseconds, e.g. `2026-03-01T10:00:01.123Z`."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

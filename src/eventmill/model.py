@@ -1,0 +1,144 @@
+"""The gateway's nouns as frozen structs, named as in the Adobe I/O Events API reference.
+
+These are the stored documents: parsed once at the edge, trusted inside. Wire shapes (HAL links, camelCase members)
+belong to `web/`; nothing here knows HTTP.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NewType
+
+import msgspec
+
+OrgId = NewType("OrgId", str)
+"""The consumer organisation id, a short decimal string (`project.org.id`)."""
+
+Lane = NewType("Lane", int)
+"""One registration's way out. Equals the registration's numeric `id`; never reused."""
+
+DeliveryType = Literal["webhook", "webhook_batch", "journal"]
+DeliveryFormat = Literal["cloud_events_v1", "adobe_io"]
+WebhookStatus = Literal["accepted", "verified", "unstable", "hook_unreachable", "verification_failed"]
+Region = Literal["VA6", "IRL1"]
+
+CUSTOM_EVENTS = "3rd_party_custom_events"
+"""The provider metadata (family) under which organisations register their own providers."""
+
+
+class Doc(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of every stored document; encoded as JSON, decoded with `msgspec.json`."""
+
+
+class Organization(Doc, frozen=True, kw_only=True):
+    id: OrgId
+    ims_org_id: str
+    name: str
+
+
+class Project(Doc, frozen=True, kw_only=True):
+    id: str
+    org: OrgId
+    name: str
+
+
+class Workspace(Doc, frozen=True, kw_only=True):
+    id: str
+    org: OrgId
+    project_id: str
+    name: str
+
+
+class Credential(Doc, frozen=True, kw_only=True):
+    """An OAuth server-to-server credential; `client_id` is the api key. The secret is sealed (`store.seal`)."""
+
+    id: str
+    org: OrgId
+    project_id: str
+    workspace_id: str
+    name: str
+    client_id: str
+    sealed_secret: str
+
+
+class Provider(Doc, frozen=True, kw_only=True):
+    id: str
+    org: OrgId
+    project_id: str
+    workspace_id: str
+    label: str
+    description: str
+    docs_url: str | None
+    provider_metadata: str
+    instance_id: str
+    event_delivery_format: DeliveryFormat
+    data_residency_region: Region
+
+
+class EventMetadata(Doc, frozen=True, kw_only=True):
+    org: OrgId
+    provider_id: str
+    event_code: str
+    label: str
+    description: str
+    sample_event_template: str | None
+
+
+class EventOfInterest(msgspec.Struct, frozen=True, order=True):
+    provider_id: str
+    event_code: str
+
+
+class Registration(Doc, frozen=True, kw_only=True):
+    id: Lane
+    registration_id: str
+    org: OrgId
+    project_id: str
+    workspace_id: str
+    client_id: str
+    name: str
+    description: str
+    events_of_interest: tuple[EventOfInterest, ...]
+    delivery_type: DeliveryType
+    webhook_url: str | None
+    enabled: bool
+    webhook_status: WebhookStatus
+    created_ms: int
+    updated_ms: int
+
+
+class SigningKey(Doc, frozen=True, kw_only=True):
+    """A delivery signing key pair; the private PEM is sealed, the public PEM is served under `/prod/keys/`."""
+
+    id: str
+    public_pem: str
+    sealed_private_pem: str
+    created_ms: int
+    purpose: Literal["delivery", "token"]
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where an event came from, in the words that must survive the provider's deletion."""
+
+    org: OrgId
+    provider_id: str
+    event_code: str
+    provider_name: str
+    """Technical name, `<provider_metadata>_<ims_org_id>_<instance_id>`: the `x-adobe-provider` header."""
+    provider_label: str
+    delivery_format: DeliveryFormat
+    client_id: str
+    """Api key of the publisher."""
+
+
+def provider_technical_name(provider: Provider, ims_org_id: str) -> str:
+    """`x-adobe-provider` of a provider, e.g. `3rd_party_custom_events_ORG@AdobeOrg_IDP01`."""
+    return f"{provider.provider_metadata}_{ims_org_id}_{provider.instance_id}"
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who asks, once token, api key and organisation header were checked."""
+
+    org: OrgId | None
+    """None only in lenient mode, when neither header nor api key names an organisation."""
+    client_id: str
+    """The `x-api-key` given."""

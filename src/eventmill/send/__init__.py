@@ -1,0 +1,1 @@
+"""Everything that leaves: guarded dialling, webhooks, challenges."""

@@ -1,0 +1,57 @@
+"""What an attempt without an HTTP response looks like in its trace: a 6xx code and a body that explains.
+
+Codes and layout follow "Debug Tracing", section on status codes. Pure.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+from aiohttp import ClientPayloadError, ServerConnectionError
+
+from eventmill.errors import TraceCode
+
+_KINDS = {
+    TraceCode.CLIENT_ERROR: "Client",
+    TraceCode.NETWORK_ERROR: "Network",
+    TraceCode.TIMEOUT: "Timeout",
+    TraceCode.TLS_ERROR: "SSLHandshake",
+}
+_CAUSES_MAX = 5
+_MESSAGE_CHARS_MAX = 500
+
+
+def code_of(error: BaseException, *, expired: bool) -> TraceCode:
+    """`expired`: the deadline of the attempt passed, whatever the error looks like then."""
+    if expired:
+        return TraceCode.TIMEOUT
+    chain = _chain(error)
+    if any(isinstance(link, ssl.SSLError) for link in chain):
+        return TraceCode.TLS_ERROR
+    if any(isinstance(link, OSError | ServerConnectionError | ClientPayloadError) for link in chain):
+        return TraceCode.NETWORK_ERROR
+    return TraceCode.CLIENT_ERROR
+
+
+def causes_of(error: BaseException, *, timeout_s: float, expired: bool) -> list[str]:
+    """One line per distinct cause, outermost first."""
+    if expired:
+        return [f"no complete answer within {timeout_s:g} s"]
+    lines = (" ".join(str(link).split()) or type(link).__name__ for link in _chain(error))
+    return [line[:_MESSAGE_CHARS_MAX] for line in dict.fromkeys(lines)][:_CAUSES_MAX]
+
+
+def body_text(code: TraceCode, error_id: str, causes: list[str]) -> str:
+    """The response body of the trace; `error_id` is the UUID to quote to whoever reads the log."""
+    return "\n".join(
+        (f"{int(code)} : {_KINDS[code]} ERROR(`{error_id}`) :", *(f"| Exception(`{cause}`)" for cause in causes))
+    )
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return chain

@@ -1,0 +1,248 @@
+"""Sends one HTTP request to a webhook and says what came of it: a status, or a 6xx code when nothing answered.
+
+The codes and the text of their bodies follow "Debug Tracing". Redirects are returned, not followed; every dial passes
+`netguard`. Must not judge outcomes, sign, or retry on any schedule.
+
+This is the hot path of delivery, so it stands on aiohttp's connector (dialling, TLS, pool) and response parser and
+leaves out its session, request writer and response objects: half the cost per request, and what the session hides is
+in sight here (interim responses, whether a connection was reused, aborting instead of closing).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import suppress
+from weakref import WeakSet
+
+import msgspec
+import structlog
+from aiohttp import (
+    ClientConnectionError,
+    ClientError,
+    ClientOSError,
+    ClientTimeout,
+    EofStream,
+    ServerDisconnectedError,
+    TCPConnector,
+)
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError, RawResponseMessage
+from aiohttp.streams import StreamReader
+
+from eventmill import telemetry
+from eventmill.config import Config
+from eventmill.ids import IdSource
+from eventmill.send.endpoint import Endpoint, parse_endpoint, request_head
+from eventmill.send.netguard import DialGuard, DialRefusedError, guarded_connector
+from eventmill.send.no_answer import body_text, causes_of, code_of
+
+log = structlog.get_logger()
+
+HEADER_FIELDS_MAX = 100
+"""Fields in a response; with `HEADER_FIELD_BYTES_MAX` the bound of what its head may occupy."""
+HEADER_FIELD_BYTES_MAX = 8190
+KEPT_HEADERS_BYTES_MAX = 16 * 1024
+INTERIM_RESPONSES_MAX = 16
+ENDPOINTS_MAX = 4096
+"""Parsed URLs kept at hand."""
+_CLOSE_S = 1.0
+_NO_TIMEOUT = ClientTimeout(total=None)
+
+Headers = tuple[tuple[str, str], ...]
+_Answer = tuple[int, Headers, bytes]
+"""Status, headers, body."""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """`headers` come without `host` and `content-length`. `timeout_s` spans name lookup to last byte of the answer."""
+
+    method: str
+    url: str
+    headers: Headers
+    body: bytes
+    timeout_s: float
+
+
+class Response(msgspec.Struct, frozen=True):
+    """`status` is HTTP's or an `errors.TraceCode`; then `body` explains, and the UUID in it is in the log."""
+
+    status: int
+    headers: Headers
+    body: bytes
+    """At most `Config.trace_body_bytes_max` bytes, as they came: content codings are left alone."""
+    duration_ms: int
+
+
+class _StaleConnectionError(Exception):
+    """The endpoint had closed a pooled connection before the request reached it."""
+
+
+class WebhookSender:
+    """One per event loop. Usable between `start` and `close`."""
+
+    def __init__(self, config: Config, ids: IdSource | None = None) -> None:
+        self._guard = DialGuard.of(config)
+        self._allow_http = config.dev or config.webhook_allow_http
+        self._read_max = config.webhook_response_bytes_max
+        self._keep_max = min(config.trace_body_bytes_max, config.webhook_response_bytes_max)
+        self._ids = ids or IdSource()
+        self._connector: TCPConnector | None = None
+        self._endpoints: dict[str, Endpoint] = {}
+        self._pooled: WeakSet[ResponseHandler] = WeakSet()
+        """Connections that carried a request before."""
+
+    async def start(self) -> None:
+        """Load the system's trusted certificates and make the pool."""
+        tls = ssl.create_default_context()
+        tls.set_alpn_protocols(["http/1.1"])
+        self._connector = guarded_connector(self._guard, tls)
+
+    async def close(self) -> None:
+        """Drop pooled connections. Requests under way should have ended or been cancelled before."""
+        if self._connector is not None:
+            with suppress(TimeoutError):  # a peer that reads nothing can hold up an orderly close
+                async with asyncio.timeout(_CLOSE_S):
+                    await self._connector.close(abort_ssl=True)
+
+    async def send(self, request: Request) -> Response:
+        """The outcome of one attempt. Raises nothing but `CancelledError`."""
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        deadline = asyncio.timeout(request.timeout_s)
+        try:
+            async with deadline:
+                answer = await self._exchange(request)
+        except (ClientError, HttpProcessingError, EofStream, OSError, RuntimeError, ValueError) as error:
+            answer = self._failed(request, error, deadline.expired())
+        return Response(*answer, duration_ms=round((loop.time() - started_s) * 1000))
+
+    async def _exchange(self, request: Request) -> _Answer:
+        endpoint = self._endpoints.get(request.url) or self._add_endpoint(request.url)
+        head = request_head(request.method, endpoint, request.headers, request.body)
+        try:
+            return await self._exchange_on(await self._acquire(endpoint), head, request.body)
+        except _StaleConnectionError:
+            # RFC 9112 §9.3.1. Sending twice is safe: delivery is at least once, and both carry one delivery id.
+            return await self._exchange_on(await self._acquire_fresh(endpoint), head, request.body)
+
+    def _add_endpoint(self, url: str) -> Endpoint:
+        endpoint = parse_endpoint(url)
+        if not endpoint.request.is_ssl() and not self._allow_http:
+            raise DialRefusedError("plain http is refused; EVENTMILL_WEBHOOK_ALLOW_HTTP may allow it")
+        if len(self._endpoints) >= ENDPOINTS_MAX:
+            del self._endpoints[next(iter(self._endpoints))]
+        self._endpoints[url] = endpoint
+        return endpoint
+
+    async def _acquire(self, endpoint: Endpoint) -> Connection:
+        """A connection on which nothing waits to be read: what came unasked would pass for the next answer."""
+        assert self._connector is not None, "send() before start()"
+        while True:
+            connection = await self._connector.connect(endpoint.request, [], _NO_TIMEOUT)
+            protocol = connection.protocol
+            assert protocol is not None
+            if protocol.transport is not None and not protocol.should_close:
+                return connection
+            lost = protocol.transport is None
+            _abort(connection)
+            if protocol not in self._pooled:
+                if lost:
+                    raise ServerDisconnectedError
+                raise ClientConnectionError("the endpoint spoke before it was asked")
+
+    async def _acquire_fresh(self, endpoint: Endpoint) -> Connection:
+        """A newly dialled connection; pooled ones to this endpoint are no longer trusted and go."""
+        while True:
+            connection = await self._acquire(endpoint)
+            if connection.protocol not in self._pooled:
+                return connection
+            _abort(connection)
+
+    async def _exchange_on(self, connection: Connection, head: bytes, body: bytes) -> _Answer:
+        protocol = connection.protocol
+        assert protocol is not None
+        transport = protocol.transport
+        assert transport is not None
+        reusable = False
+        try:
+            protocol.set_response_params(
+                auto_decompress=False,
+                read_until_eof=True,
+                max_line_size=HEADER_FIELD_BYTES_MAX,
+                max_field_size=HEADER_FIELD_BYTES_MAX,
+                max_headers=HEADER_FIELDS_MAX,
+            )
+            transport.writelines((head, body))
+            message, payload = await self._read_final_head(protocol)
+            content, complete = await self._read_body(payload)
+            # Unsent bytes: it answered early, and might yet read them as its next request.
+            reusable = complete and not protocol.should_close and not transport.get_write_buffer_size()
+            return message.code, _kept_headers(message), content
+        finally:
+            if reusable:
+                self._pooled.add(protocol)
+                connection.release()
+            else:
+                _abort(connection)
+
+    async def _read_final_head(self, protocol: ResponseHandler) -> tuple[RawResponseMessage, StreamReader]:
+        """The head after all interim ones; the last interim one when the endpoint then closed in good order."""
+        head: tuple[RawResponseMessage, StreamReader] | None = None
+        for _ in range(INTERIM_RESPONSES_MAX):
+            try:
+                head = await protocol.read()
+            except (ServerDisconnectedError, ClientOSError) as error:
+                if head is None:
+                    begun = isinstance(getattr(error, "message", None), RawResponseMessage)
+                    if protocol in self._pooled and not begun:
+                        raise _StaleConnectionError from error
+                    raise
+                if not isinstance(error, ServerDisconnectedError):
+                    raise
+                return head
+            if not 100 <= head[0].code <= 199 or head[0].code == 101:
+                return head
+        raise ClientConnectionError(f"more than {INTERIM_RESPONSES_MAX} interim responses")
+
+    async def _read_body(self, payload: StreamReader) -> tuple[bytes, bool]:
+        """The first bytes of the body, and whether it ended within what may be read of it."""
+        kept: list[bytes] = []
+        size = 0
+        while size <= self._read_max:
+            chunk = await payload.readany()
+            if not chunk:
+                return b"".join(kept), True
+            if size < self._keep_max:
+                kept.append(chunk[: self._keep_max - size])
+            size += len(chunk)
+        return b"".join(kept), False
+
+    def _failed(self, request: Request, error: Exception, expired: bool) -> _Answer:
+        code = code_of(error, expired=expired)
+        causes = causes_of(error, timeout_s=request.timeout_s, expired=expired)
+        error_id = self._ids.uuid()
+        # The URL may hold secrets, in its query or before an @; the host does not.
+        endpoint = self._endpoints.get(request.url)
+        host = endpoint.request.host if endpoint else ""
+        log.info(telemetry.ATTEMPT_FAILED, code=int(code), error_id=error_id, host=host, causes=causes)
+        return int(code), (), body_text(code, error_id, causes).encode()[: self._keep_max]
+
+
+def _kept_headers(message: RawResponseMessage) -> Headers:
+    kept: list[tuple[str, str]] = []
+    room = KEPT_HEADERS_BYTES_MAX
+    for name, value in message.raw_headers:
+        room -= len(name) + len(value)
+        if room < 0:
+            break
+        kept.append((name.decode("latin-1"), value.decode("utf-8", "replace")))
+    return tuple(kept)
+
+
+def _abort(connection: Connection) -> None:
+    """Drop the connection at once: an orderly close would wait for a peer that may never read or answer."""
+    if connection.protocol is not None:
+        connection.protocol.abort()
+    connection.close()

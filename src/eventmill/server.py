@@ -1,0 +1,242 @@
+"""Wires everything: the only module that sees all layers. Starts the front, its stages and its delivery, and ends them.
+
+Order of an orderly end: publishing answers 503, open requests finish, attempts under way finish or are cut off and
+repeated after the restart, progress is committed, the store closes. Whatever hangs, the process is gone in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import structlog
+import uvicorn
+import uvloop
+
+from eventmill import __version__, telemetry
+from eventmill.clock import VirtualClock
+from eventmill.config import Config
+from eventmill.errors import StartupError
+from eventmill.flow.attempt import Attempter
+from eventmill.flow.catalogue import Catalogue
+from eventmill.flow.deliver import Deliver
+from eventmill.flow.ingest import Ingest
+from eventmill.flow.journal import Journal
+from eventmill.flow.keyring import delivery_signer, ensure_keys
+from eventmill.flow.probe import Prober
+from eventmill.flow.timetravel import TimeTravel
+from eventmill.flow.upkeep import Upkeep
+from eventmill.ids import IdSource
+from eventmill.send.webhook import WebhookSender
+from eventmill.store.seal import Sealer, load_seal_key
+from eventmill.store.sqlite.store import SqliteStore
+from eventmill.supervise import DeliveryChildren
+from eventmill.web.app import build_app
+from eventmill.web.caller import Authenticator
+from eventmill.web.http import ASGIApp
+from eventmill.web.parts import DevHooks, Parts
+from eventmill.web.tenants import ensure_tenants
+from eventmill.web.tokens import load_token_key
+
+log = structlog.get_logger()
+
+_REQUESTS_FINISH_S = 5
+_GONE_S = 14.5
+"""After SIGTERM the process ends itself by now, whatever hangs."""
+_CLOCK_SAVE_S = 5.0
+_BACKLOG = 2048
+
+
+def run(config: Config, on_ready: Callable[[], None] = lambda: None) -> None:
+    """Serve until SIGTERM or SIGINT; `on_ready` is called once requests are answered.
+
+    Raises `StartupError` when the start cannot go on."""
+    telemetry.setup_logging(config)
+    uvloop.run(_serve(config, on_ready))
+
+
+async def _serve(config: Config, on_ready: Callable[[], None]) -> None:
+    log.info(telemetry.GATEWAY_STARTED, version=__version__, data=config.data, dev=config.dev)
+    listener = _listen(config)
+    clock = VirtualClock(rate=config.clock_rate if config.dev else 1.0)
+    store = SqliteStore(config, clock)
+    await store.open()
+    try:
+        if config.dev:
+            clock.move_to(clock.machine_ms() + await store.clock_offset_ms())
+        front = await Front.build(config, store, clock)
+        await front.serve(listener, on_ready)
+    finally:
+        await store.close()
+    log.info(telemetry.GATEWAY_STOPPED)
+
+
+def _listen(config: Config) -> socket.socket:
+    """Bound before anything is created on disk. The connection backlog outlasts a moment of full load."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((config.host, config.port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise StartupError(
+            f"cannot listen on {config.host} port {config.port}: {os.strerror(error.errno or 0)}. "
+            "Stop what uses it, or choose another with --port (or --host)."
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+class _Http(uvicorn.Server):
+    """Signals are the gateway's: it has more than the HTTP server to end."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Front:
+    """The front process: every stage it runs, and the order in which they end."""
+
+    def __init__(self, config: Config, store: SqliteStore, clock: VirtualClock, catalogue: Catalogue) -> None:
+        self._config = config
+        self._store = store
+        self._clock = clock
+        self._catalogue = catalogue
+        self._ids = IdSource()
+        self._sender = WebhookSender(config)
+        self._upkeep = Upkeep(store, clock, config)
+        self._stopping = asyncio.Event()
+
+    @classmethod
+    async def build(cls, config: Config, store: SqliteStore, clock: VirtualClock) -> Front:
+        sealer = Sealer(load_seal_key(config))
+        ids = IdSource()
+        await ensure_keys(store, sealer, clock, ids)
+        await ensure_tenants(store, sealer, config, ids)
+        catalogue = Catalogue(store)
+        await catalogue.load()
+        front = cls(config, store, clock, catalogue)
+        await front._assemble(sealer)
+        return front
+
+    async def _assemble(self, sealer: Sealer) -> None:
+        config, store, clock, catalogue = self._config, self._store, self._clock, self._catalogue
+        await self._sender.start()
+        signer = delivery_signer(catalogue, sealer)
+        self._deliver: Deliver | None = None
+        self._children: DeliveryChildren | None = None
+        dev = None
+        if config.dev:
+            known = Catalogue(store)
+            await known.load()
+            self._deliver = Deliver(store, known, Attempter(self._sender, signer, sealer, clock, config), clock, config)
+            self._travel = TimeTravel(clock, store, self._deliver, self._upkeep)
+            dev = DevHooks(clock, self._travel.advance, self._travel.set_rate, self._reset)
+        else:
+            self._children = DeliveryChildren(store, config)
+        authenticator = Authenticator(config, catalogue, clock)
+        self._ingest = Ingest(store, catalogue, authenticator.authenticate, clock, self._ids, config)
+        self._app: ASGIApp = build_app(
+            Parts(
+                config=config,
+                store=store,
+                catalogue=catalogue,
+                clock=clock,
+                ids=self._ids,
+                sealer=sealer,
+                token_key=load_token_key(catalogue.signing_keys(), sealer),
+                authenticator=authenticator,
+                ingest=self._ingest,
+                journal=Journal(store, clock, config),
+                challenge=Prober(self._sender, catalogue, sealer, clock, config).challenge,
+                unready=self._unready,
+                dev=dev,
+            )
+        )
+
+    def _unready(self) -> str | None:
+        if self._stopping.is_set():
+            return "the gateway is shutting down"
+        refusal = self._store.refusal()
+        return None if refusal is None else str(refusal)
+
+    async def _reset(self) -> None:
+        await self._store.reset()
+        await self._catalogue.refresh()
+        if self._deliver is not None:
+            self._deliver.wake()
+            await self._deliver.quiesce()
+
+    # --- Running and ending ---
+
+    async def serve(self, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+        http = _Http(
+            uvicorn.Config(
+                self._app,
+                loop="none",
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=_REQUESTS_FINISH_S,
+            )
+        )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        async with asyncio.TaskGroup() as owner:
+            serving = owner.create_task(http.serve(sockets=[listener]))
+            chores = [owner.create_task(self._upkeep.run())]
+            if self._config.dev:
+                chores.append(owner.create_task(self._save_clock()))
+            if self._deliver is not None:
+                owner.create_task(self._deliver.run())
+            if self._children is not None:
+                chores.append(owner.create_task(self._children.run()))
+            stopping = owner.create_task(self._stopping.wait())
+            announcing = owner.create_task(self._announce(http, on_ready))
+            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+            announcing.cancel()
+            stopping.cancel()
+            await self._end(http)
+            for chore in chores:
+                chore.cancel()
+        await self._sender.close()
+
+    async def _announce(self, http: uvicorn.Server, on_ready: Callable[[], None]) -> None:
+        while not http.started:
+            await asyncio.sleep(0.005)
+        log.info(telemetry.GATEWAY_READY, url=self._config.url)
+        on_ready()
+
+    async def _save_clock(self) -> None:
+        """A rate other than 1 moves the offset all the time; a crash loses at most this much of it."""
+        while True:
+            await asyncio.sleep(_CLOCK_SAVE_S)
+            if self._clock.rate != 1:
+                await self._travel.save()
+
+    async def _end(self, http: uvicorn.Server) -> None:
+        log.info(telemetry.GATEWAY_DRAINING)
+        deadline = threading.Timer(_GONE_S, os._exit, (1,))
+        deadline.daemon = True
+        deadline.start()
+        self._stopping.set()
+        self._ingest.stop()
+        http.should_exit = True
+        if self._deliver is not None:
+            await self._travel.save()
+            self._deliver.stop()
+        if self._children is not None:
+            await self._children.stop()

@@ -1,0 +1,1 @@
+"""The only shared state: one protocol (`base`), an engine per package."""

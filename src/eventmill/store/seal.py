@@ -1,0 +1,93 @@
+"""Seals secrets before they reach a disk: AES-256-GCM under one key per installation.
+
+Each sealed text is bound to its context (which document, which field), so that a sealed value copied into another
+document does not open. Knows nothing of documents or stores.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from eventmill.config import Config
+from eventmill.errors import StartupError
+
+KEY_BYTES = 32
+_NONCE_BYTES = 12
+_PREFIX = "s1."
+"""Version of the sealed form: base64url of nonce and ciphertext with tag."""
+
+
+class Sealer:
+    """Thread-safe. A nonce is random per call; 2^32 seals under one key stay far below the collision bound."""
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(key)
+
+    def seal(self, plain: bytes, context: str) -> str:
+        nonce = os.urandom(_NONCE_BYTES)
+        return _PREFIX + base64.urlsafe_b64encode(nonce + self._cipher.encrypt(nonce, plain, context.encode())).decode()
+
+    def unseal(self, sealed: str, context: str) -> bytes:
+        """Raises `StartupError` when key, context or text do not belong together."""
+        if not sealed.startswith(_PREFIX):
+            raise StartupError(f"sealed value of {context} has an unknown form; it was written by a newer version")
+        try:
+            raw = base64.urlsafe_b64decode(sealed[len(_PREFIX) :].encode())
+            return self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], context.encode())
+        except (InvalidTag, ValueError) as error:
+            raise StartupError(
+                f"sealed value of {context} cannot be opened with this key; "
+                "start with the EVENTMILL_SEAL_KEY or the seal.key that this data directory was made with"
+            ) from error
+
+
+def load_seal_key(config: Config) -> bytes:
+    """The configured key, else the one in `DATA/seal.key`, made when missing. Raises `StartupError`."""
+    if config.seal_key:
+        return _decode_key(config.seal_key, "EVENTMILL_SEAL_KEY")
+    path = Path(config.data) / "seal.key"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _create_key(path)
+        return _decode_key(path.read_text("ascii"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartupError(f"seal key {path} cannot be read or made: {error}") from error
+
+
+def _create_key(path: Path) -> None:
+    """Written beside and linked into place, so that a crash cannot leave half a key under the final name."""
+    if path.exists():
+        return
+    fresh = path.with_name(f"seal.key.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(base64.b64encode(os.urandom(KEY_BYTES)) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink()
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _decode_key(text: str, source: str) -> bytes:
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise StartupError(f"{source} is not base64: {error}") from error
+    if len(key) != KEY_BYTES:
+        raise StartupError(f"{source} must hold {KEY_BYTES} bytes as base64, but holds {len(key)}")
+    return key

@@ -1,0 +1,1 @@
+"""The embedded engine: one writing process, day-segmented SQLite files."""

@@ -1,0 +1,189 @@
+"""Applies control operations inside one state transaction; nothing here commits.
+
+Every operation is a change with an epoch of its own, which also is its organisation's new routing epoch.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+import msgspec
+
+from eventmill.errors import Conflict, LimitReached, StaleVersion
+from eventmill.model import Lane, OrgId
+from eventmill.store.base import (
+    CloseLane,
+    ControlOp,
+    Create,
+    Delete,
+    DisableLane,
+    EnableLane,
+    Key,
+    Kind,
+    OpenLane,
+    Replace,
+    Versioned,
+)
+from eventmill.store.sqlite.memory import LaneState, Memory, Outcome
+from eventmill.store.sqlite.packing import pack_seqs
+from eventmill.store.sqlite.queries import load_queries
+
+_SQL = load_queries("state")
+
+GLOBAL_KEYS = frozenset({"client_id"})
+"""Key names whose limits count over all organisations."""
+
+CHANGES_KEPT = 100_000
+_COMPACT_EVERY = 1024
+
+_EMPTIED_KINDS: tuple[Kind, ...] = ("registration", "event_metadata", "provider")
+_FORGET = ("lane", "progress", "gaps", "units", "ended", "traces", "tallies")
+_EMPTY = ("lanes", "progress", "gaps", "units", "ended", "traces", "tallies")
+
+
+class ControlWrite:
+    """One `write` under way: `docs` and `outcome` count once the transaction is committed."""
+
+    def __init__(self, connection: sqlite3.Connection, memory: Memory, head: int) -> None:
+        self._connection = connection
+        self._head = head
+        self.outcome = Outcome(memory)
+        self.docs: list[Versioned] = []
+
+    def apply(self, ops: Sequence[ControlOp]) -> None:
+        """Raises `Conflict`, `LimitReached` or `StaleVersion`; the caller then rolls back."""
+        for op in ops:
+            match op:
+                case Create():
+                    self._create(op)
+                case Replace():
+                    self._replace(op)
+                case Delete():
+                    self._delete(op)
+                case OpenLane():
+                    self._open_lane(op)
+                case DisableLane() | EnableLane() | CloseLane():
+                    self._change_lane(op)
+
+    def empty(self) -> None:
+        """All registrations, providers, event metadata and what hangs on lanes."""
+        for kind in _EMPTIED_KINDS:
+            for org, doc_id in self._connection.execute(_SQL["docs_of_kind"], (kind,)).fetchall():
+                self._delete(Delete(kind, OrgId(org), doc_id))
+        for table in _EMPTY:
+            self._connection.execute(_SQL[f"empty_{table}"])
+
+    def note_change(self, kind: Kind, org: OrgId, doc_id: str) -> int:
+        epoch = self.outcome.epoch + 1
+        self._connection.execute(_SQL["insert_change"], (epoch, org, kind, doc_id))
+        self.outcome.epoch = self.outcome.routing_epochs[org] = epoch
+        if epoch % _COMPACT_EVERY == 0:
+            behind = epoch - CHANGES_KEPT
+            self._connection.execute(_SQL["compact_changes"], (behind - _COMPACT_EVERY, behind))
+        return epoch
+
+    def _create(self, op: Create) -> None:
+        if self._connection.execute(_SQL["get_doc"], (op.kind, op.org, op.id)).fetchone() is not None:
+            raise Conflict(f"{op.kind} {op.id} already exists", op.id)
+        created = self.note_change(op.kind, op.org, op.id)
+        self._connection.execute(_SQL["insert_doc"], (op.kind, op.org, op.id, op.doc, created))
+        self._put_keys(op.kind, op.org, op.id, op.keys)
+        self.docs.append(Versioned(op.kind, op.org, op.id, 1, op.doc))
+
+    def _replace(self, op: Replace) -> None:
+        self._check_version(op.kind, op.org, op.id, op.if_version)
+        self._connection.execute(_SQL["update_doc"], (op.doc, op.kind, op.org, op.id))
+        self._connection.execute(_SQL["delete_keys"], (op.kind, op.org, op.id))
+        self._put_keys(op.kind, op.org, op.id, op.keys)
+        self.note_change(op.kind, op.org, op.id)
+        self.docs.append(Versioned(op.kind, op.org, op.id, op.if_version + 1, op.doc))
+
+    def _delete(self, op: Delete) -> None:
+        self._check_version(op.kind, op.org, op.id, op.if_version)
+        self._connection.execute(_SQL["delete_doc"], (op.kind, op.org, op.id))
+        self._connection.execute(_SQL["delete_keys"], (op.kind, op.org, op.id))
+        self.note_change(op.kind, op.org, op.id)
+
+    def _check_version(self, kind: Kind, org: OrgId, doc_id: str, if_version: int | None) -> None:
+        row = self._connection.execute(_SQL["get_doc"], (kind, org, doc_id)).fetchone()
+        if row is None or (if_version is not None and row[0] != if_version):
+            raise StaleVersion(kind, doc_id)
+
+    def _put_keys(self, kind: Kind, org: OrgId, doc_id: str, keys: Sequence[Key]) -> None:
+        for key in keys:
+            if key.at_most:
+                within = None if key.name in GLOBAL_KEYS else org
+                values = (kind, key.name, key.value, within, org, doc_id, key.at_most)
+                holders = self._connection.execute(_SQL["key_holders"], values).fetchall()
+                if len(holders) >= key.at_most:
+                    raise _key_refusal(kind, org, key, holders[0])
+            self._connection.execute(_SQL["insert_key"], (kind, key.name, key.value, org, doc_id))
+
+    def _open_lane(self, op: OpenLane) -> None:
+        if self.outcome.lane(op.lane) is not None:
+            raise Conflict(f"lane {op.lane} already exists", op.registration_id)
+        self._connection.execute(_SQL["insert_lane"], (op.lane, op.org, op.registration_id, self._head))
+        put_progress(self._connection, op.lane, self._head, ())
+        self.outcome.lanes[op.lane] = LaneState(
+            op.lane, op.org, op.registration_id, self._head, 0, False, None, self._head, ()
+        )
+        self.note_change("registration", op.org, op.registration_id)
+
+    def _change_lane(self, op: DisableLane | EnableLane | CloseLane) -> None:
+        """Without effect on a lane that is gone or closed: its registration was deleted."""
+        state = self.outcome.lane(op.lane)
+        if state is None or state.tombstone is not None:
+            return
+        match op:
+            case DisableLane():
+                self._disable(op, state)
+            case EnableLane():
+                self._enable(op, state)
+            case CloseLane():
+                self._close(op, state)
+        self.note_change("registration", state.org, state.registration_id)
+
+    def _disable(self, op: DisableLane, state: LaneState) -> None:
+        if state.disabled:
+            return
+        settled = pack_seqs(state.done)
+        self._connection.execute(_SQL["insert_gap"], (op.lane, state.mark + 1, op.cause, op.now_ms, settled))
+        self._connection.execute(_SQL["set_lane_state"], (True, None, op.lane))
+        self.outcome.lanes[op.lane] = msgspec.structs.replace(state, disabled=True)
+        self.outcome.gapped.add(op.lane)
+
+    def _enable(self, op: EnableLane, state: LaneState) -> None:
+        if not state.disabled:
+            return
+        gap_id, from_seq = self._connection.execute(_SQL["open_gap"], (op.lane,)).fetchone()
+        self._connection.execute(_SQL["close_gap"], (max(self._head, from_seq - 1), op.now_ms, gap_id))
+        self._connection.execute(_SQL["set_lane_state"], (False, None, op.lane))
+        mark = max(self._head, state.mark)
+        put_progress(self._connection, op.lane, mark, ())
+        self.outcome.lanes[op.lane] = msgspec.structs.replace(state, disabled=False, mark=mark, done=())
+
+    def _close(self, op: CloseLane, state: LaneState) -> None:
+        if op.tombstone:
+            self._connection.execute(_SQL["set_lane_state"], (state.disabled, op.tombstone, op.lane))
+            self.outcome.lanes[op.lane] = msgspec.structs.replace(state, tombstone=op.tombstone)
+        else:
+            forget_lane(self._connection, self.outcome, op.lane)
+
+
+def forget_lane(connection: sqlite3.Connection, outcome: Outcome, lane: Lane) -> None:
+    """The lane and everything that hangs on it."""
+    for table in _FORGET:
+        connection.execute(_SQL[f"forget_{table}"], (lane,))
+    outcome.lanes[lane] = None
+
+
+def put_progress(connection: sqlite3.Connection, lane: Lane, mark: int, done: Sequence[int]) -> None:
+    connection.execute(_SQL["put_progress"].replace("{rows}", "(?, ?, ?)"), (lane, mark, pack_seqs(done)))
+
+
+def _key_refusal(kind: Kind, org: OrgId, key: Key, holder: tuple[str, str]) -> Conflict | LimitReached:
+    if key.at_most > 1:
+        return LimitReached(key.name, key.at_most)
+    # Another organisation's document is not named to this caller.
+    return Conflict(f"another {kind} has the {key.name} {key.value}", holder[1] if holder[0] == org else "")

@@ -1,0 +1,200 @@
+"""Everything that is written: the state file and the segments, in the order that recovery relies on.
+
+Synchronous, used by one thread at a time (the writer's; the opener's before it starts). No transaction spans two files:
+the segment commits first, the state file follows; recovery tolerates state behind the segments, never ahead.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from eventmill.clock import Clock
+from eventmill.config import Config
+from eventmill.errors import StartupError
+from eventmill.model import Lane
+from eventmill.store.base import ControlOp, NewEvent, SlotLease, TraceRecord, Versioned, WorkCommit
+from eventmill.store.migrate import load_migrations, migrate
+from eventmill.store.sqlite.connect import open_writer, transaction
+from eventmill.store.sqlite.control import ControlWrite, forget_lane
+from eventmill.store.sqlite.layout import Layout, day_of
+from eventmill.store.sqlite.memory import Memory, Outcome, get_meta, load_memory, set_meta
+from eventmill.store.sqlite.progress import TraceRings, WorkWrite, apply_traces
+from eventmill.store.sqlite.queries import load_queries
+from eventmill.store.sqlite.retention import Expiry
+from eventmill.store.sqlite.segments import list_segments, remove_segment, remove_unfinished
+from eventmill.store.sqlite.segwriter import SegmentWriter
+
+_SQL = load_queries("state")
+
+
+class Paths:
+    def __init__(self, config: Config) -> None:
+        self.data = Path(config.data)
+        self.lock = self.data / "lock"
+        self.state = self.data / "state.db"
+        self.segments = self.data / "segments"
+
+
+class Engine:
+    memory: Memory
+
+    def __init__(self, config: Config, clock: Clock, layout: Layout) -> None:
+        self._paths = Paths(config)
+        self._clock = clock
+        self.log = SegmentWriter(self._paths.segments, layout)
+        self._rings = TraceRings(config.traces_kept)
+        self._traces_kept = config.traces_kept
+        self.state: sqlite3.Connection
+        self.state_commits = 0
+
+    def open(self) -> None:
+        """Migrate, clear away what a crash left, and load. Raises `StartupError`."""
+        try:
+            self._paths.segments.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self._paths.state, os.O_RDWR | os.O_CREAT, 0o600))
+            self.state = open_writer(self._paths.state)
+            migrate(self.state, load_migrations(__package__, "sql/state"), str(self._paths.state))
+            self._recover()
+        except (OSError, sqlite3.Error) as error:
+            raise StartupError(
+                f"data directory {self._paths.data} cannot be opened: {error}; "
+                "check that it is writable and not full, and that its files are whole"
+            ) from error
+
+    def write_events(
+        self, events: Sequence[NewEvent], attempts: Sequence[tuple[object, ...]] = ()
+    ) -> int:
+        """The first half of a group; returns the position of the first event."""
+        return self.log.write(events, self._clock.now_ms(), attempts)
+
+    def write_state(
+        self, works: Sequence[tuple[WorkCommit, frozenset[int]]], traces: Sequence[tuple[Lane, Sequence[TraceRecord]]]
+    ) -> None:
+        """The second half: commits with their lost slots, which are left out, and loose traces; one transaction."""
+        work = WorkWrite(self.state, self.memory, self._rings)
+        try:
+            with transaction(self.state):
+                for commit, lost in works:
+                    work.add_all(commit, lost)
+                work.flush()
+                for lane, records in traces:
+                    apply_traces(self.state, self._rings, lane, records)
+        except BaseException:
+            self._rings.forget()
+            raise
+        self.memory.apply(work.outcome)
+        self.state_commits += 1
+
+    # Control operations, each in a transaction of its own
+
+    def write(self, ops: Sequence[ControlOp]) -> list[Versioned]:
+        control = ControlWrite(self.state, self.memory, self.log.head_seq)
+        with transaction(self.state):
+            control.apply(ops)
+        self.memory.apply(control.outcome)
+        self.state_commits += 1
+        return control.docs
+
+    def allocate(self, counter: str) -> int:
+        with transaction(self.state):
+            return int(self.state.execute(_SQL["next_number"], (counter,)).fetchone()[0])
+
+    def set_clock_offset_ms(self, offset_ms: int) -> None:
+        with transaction(self.state):
+            set_meta(self.state, "clock_offset_ms", offset_ms)
+
+    def reset(self) -> None:
+        control = ControlWrite(self.state, self.memory, self.log.head_seq)
+        if self.log.segments:
+            self.log.roll(self._day())
+        with transaction(self.state):
+            control.empty()
+            set_meta(self.state, "generation", self.memory.generation + 1)
+            self._save_place(self.log.head_seq)
+        self._rings.forget()
+        self.memory.generation += 1
+        self.memory.lanes.clear()
+        self.memory.gapped.clear()
+        self.memory.apply(control.outcome)
+        self.log.drop(self.log.segments[:-1])
+
+    def expire(self, before_ms: int) -> int:
+        expiry = Expiry(self.state, self.memory, before_ms)
+        segments = expiry.choose(self.log.segments)
+        if segments and segments[-1] == self.log.segments[-1]:
+            self.log.roll(self._day())
+        with transaction(self.state):
+            if segments:
+                end_seq = self.log.segments[len(segments)].first_seq - 1
+                expiry.drop(segments, end_seq, self._clock.now_ms())
+                self._save_place(end_seq)
+            expiry.prune()
+            self._forget_idle_tombstones(expiry.outcome)
+        self.memory.apply(expiry.outcome)
+        self.log.drop(segments)
+        return len(segments)
+
+    def grant(self, slots: Sequence[int]) -> tuple[SlotLease, ...]:
+        """New leases, with an epoch above all earlier ones; whoever held these slots is fenced from now on."""
+        self.memory.lease_epoch += 1
+        self.memory.leases.update(dict.fromkeys(slots, self.memory.lease_epoch))
+        return tuple(SlotLease(slot, self.memory.lease_epoch) for slot in slots)
+
+    def revoke(self, leases: Sequence[SlotLease]) -> None:
+        for lease in leases:
+            if self.memory.leases.get(lease.slot) == lease.epoch:
+                del self.memory.leases[lease.slot]
+
+    def close(self) -> None:
+        """A clean end: the next open scans nothing."""
+        self.log.close()
+        with transaction(self.state):
+            self._save_place(get_meta(self.state, "dropped_seq", 0))
+        self.state.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self.state.close()
+
+    def abandon(self) -> None:
+        """Close after a storage failure: what is committed is all there is."""
+        self.log.abandon()
+        self.state.close()
+
+    def open_files(self) -> tuple[Path, ...]:
+        """Files that are written now."""
+        return (self._paths.state, *(segment.path for segment in self.log.segments[-1:]))
+
+    def restart_wals(self, paths: Collection[Path]) -> None:
+        """Let the next commit begin at the start of the log; skipped when a reader is in the way."""
+        if self._paths.state in paths:
+            self.state.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        if self.log.segments and self.log.segments[-1].path in paths:
+            self.log.restart_wal()
+
+    def _recover(self) -> None:
+        dropped_seq = get_meta(self.state, "dropped_seq", 0)
+        remove_unfinished(self._paths.segments)
+        for segment in list_segments(self._paths.segments):
+            if segment.first_seq <= dropped_seq:
+                remove_segment(segment)
+        self.log.open(get_meta(self.state, "next_seq", 1), get_meta(self.state, "last_ts_ms", 0))
+        self.memory = load_memory(self.state)
+        outcome = Outcome(self.memory)
+        with transaction(self.state):
+            self.state.execute(_SQL["drop_spare_traces"], (self._traces_kept,))
+            self._forget_idle_tombstones(outcome)
+        self.memory.apply(outcome)
+
+    def _forget_idle_tombstones(self, outcome: Outcome) -> None:
+        for (lane,) in self.state.execute(_SQL["idle_tombstones"]).fetchall():
+            forget_lane(self.state, outcome, lane)
+
+    def _save_place(self, dropped_seq: int) -> None:
+        """What must survive the segments: the next position, the time of the last, and what is dropped."""
+        set_meta(self.state, "next_seq", self.log.head_seq + 1)
+        set_meta(self.state, "last_ts_ms", self.log.last_ts_ms)
+        set_meta(self.state, "dropped_seq", dropped_seq)
+
+    def _day(self) -> int:
+        return day_of(max(self.log.last_ts_ms, self._clock.now_ms()))

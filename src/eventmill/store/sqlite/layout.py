@@ -1,0 +1,36 @@
+"""The numbers behind the on-disk layout and the batches. Chosen by bench (`bench/`); tests make them small."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from eventmill.config import MIB
+
+
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
+    """Readers work with any values a writer used, except that a child needs the writer's `chunk_positions` or more."""
+
+    chunk_positions: int = 128
+    """A lane's unwritten tail is always shorter; reaching it writes a chunk."""
+    flush_events: int = 65_536
+    """Events after which all tails are written; bounds the scan at open."""
+    batch_events: int = 1024
+    batch_bytes: int = 8 * MIB
+    queue_calls: int = 16_384
+    """Calls that may wait for the writer; beyond it appends are refused."""
+    wal_checkpoint_bytes: int = 4 * MIB
+    """Written bytes after which the write-ahead log is copied into its database."""
+    wal_bytes_max: int = 64 * MIB
+    """A write-ahead log longer than this is restarted between two commits."""
+
+
+SHARD = 0
+"""The one shard of this engine."""
+
+
+def day_of(ts_ms: int) -> int:
+    """UTC day as yyyymmdd."""
+    date = datetime.fromtimestamp(ts_ms / 1000, UTC)
+    return date.year * 10_000 + date.month * 100 + date.day

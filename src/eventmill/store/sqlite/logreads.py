@@ -1,0 +1,195 @@
+"""Reads of events and journals from the segment files, for the front and for delivery children.
+
+Reads run on the caller's thread: each is one or two short queries. Which segments exist and which positions are not in
+a chunk yet is the subclass's knowledge (`_segments`, `_tail`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from eventmill.model import Lane, OrgId
+from eventmill.store.base import AttemptBlock, JournalPage, LogEntry, StoredEvent
+from eventmill.store.sqlite.layout import SHARD
+from eventmill.store.sqlite.packing import count_seqs, unpack_lanes, unpack_seqs
+from eventmill.store.sqlite.queries import InList, load_queries
+from eventmill.store.sqlite.segments import SegmentFile, SegmentReader, SegmentReaders
+
+_SQL = load_queries("log")
+_EVENTS_IN = InList(_SQL["events_in"])
+
+
+class LogReads:
+    """The reading half of `EventLog` and `WorkStore` that needs no state file."""
+
+    def __init__(self) -> None:
+        self._readers = SegmentReaders()
+
+    def _segments(self) -> Sequence[SegmentFile]:
+        """Segments now, oldest first."""
+        raise LookupError
+
+    def _tail(self, lane: int, after: int) -> Sequence[int]:
+        """A copy of the positions above `after` that may not be in a chunk yet."""
+        raise LookupError
+
+    async def shard(self, org: OrgId) -> int:
+        return SHARD
+
+    async def shards(self) -> list[int]:
+        return [SHARD]
+
+    async def lane_page(self, lane: Lane, after: int, limit: int) -> list[int]:
+        return self._positions(lane, after, limit)
+
+    async def fetch(self, shard: int, seqs: Sequence[int]) -> list[StoredEvent]:
+        return self._events(seqs, None)
+
+    async def find_event(self, org: OrgId, event_id: bytes) -> StoredEvent | None:
+        for segment in reversed(self._segments()):
+            reader = self._readers.of(segment)
+            row = reader.connection.execute(_SQL["event_by_id"], (event_id, org)).fetchone()
+            if row is not None:
+                return _stored(reader, [row])[0]
+        return None
+
+    async def attempts(self, lane: Lane, limit: int) -> list[AttemptBlock]:
+        found: list[AttemptBlock] = []
+        for segment in reversed(self._segments()):
+            connection = self._readers.of(segment).connection
+            rows = connection.execute(_SQL["attempts"], (lane, limit - len(found))).fetchall()
+            found.extend(AttemptBlock(lane, block) for (block,) in rows)
+            if len(found) >= limit:
+                break
+        return found
+
+    def _page(self, lane: Lane, after: int, limit: int, bytes_max: int) -> JournalPage:
+        positions = self._positions(lane, after, limit + 1)
+        events = self._events(positions[:limit], bytes_max)
+        return JournalPage(events, bool(events) and positions[-1] > events[-1].seq)
+
+    def _positions(self, lane: int, after: int, limit: int) -> list[int]:
+        """The tail is read before the chunks, so that a flush in between shows a position twice, never not at all."""
+        tail = self._tail(lane, after)
+        found: list[int] = []
+        for segment in segments_from(self._segments(), after + 1):
+            connection = self._readers.of(segment).connection
+            for _, chunk in connection.execute(_SQL["chunks"], (lane, after)):
+                seqs = unpack_seqs(chunk)
+                found.extend(seqs if seqs[0] > after else [seq for seq in seqs if seq > after])
+                if len(found) >= limit:
+                    return found[:limit]
+        last = found[-1] if found else after
+        found.extend(seq for seq in tail if seq > last)
+        return found[:limit]
+
+    def _count(self, lane: int, after: int, at_most: int) -> int:
+        tail = self._tail(lane, after)
+        count, last = 0, after
+        for segment in segments_from(self._segments(), after + 1):
+            connection = self._readers.of(segment).connection
+            for last, chunk in connection.execute(_SQL["chunks"], (lane, after)):
+                whole = unpack_seqs(chunk)[0] > after if count == 0 else True
+                count += count_seqs(chunk) if whole else sum(seq > after for seq in unpack_seqs(chunk))
+                if count >= at_most:
+                    return at_most
+        return min(at_most, count + sum(seq > last for seq in tail))
+
+    def _events(self, seqs: Sequence[int], bytes_max: int | None) -> list[StoredEvent]:
+        """Events by ascending position, cut before their bodies exceed `bytes_max`, at least one."""
+        found: list[StoredEvent] = []
+        for segment, part in split_by_segment(self._segments(), seqs):
+            reader = self._readers.of(segment)
+            for at in range(0, len(part), InList.BATCH):
+                rows, spent = _rows(reader.connection, part[at : at + InList.BATCH], bytes_max)
+                found.extend(_stored(reader, rows))
+                if bytes_max is not None:
+                    bytes_max -= spent
+                    if bytes_max < 0:
+                        return found[: max(1, len(found) - 1)]
+        return found
+
+    def _log(self, after: int, upto: int, limit: int) -> list[LogEntry]:
+        """Every event in (after, upto], oldest first."""
+        entries: list[LogEntry] = []
+        for segment in segments_from(self._segments(), after + 1):
+            connection = self._readers.of(segment).connection
+            rows = connection.execute(_SQL["log"], (after, upto, limit - len(entries))).fetchall()
+            entries.extend([LogEntry(seq, unpack_lanes(lanes)) for seq, lanes in rows])
+            if len(entries) >= limit:
+                break
+        return entries
+
+    def _seek(self, ts_ms: int) -> int | None:
+        """The position before the first event at or after `ts_ms`; None when there is no such event."""
+        for segment in self._segments():
+            connection = self._readers.of(segment).connection
+            newest = connection.execute(_SQL["last_event"]).fetchone()
+            if newest is None or newest[1] < ts_ms:
+                continue
+            return _first_at(connection, segment.first_seq, newest[0], ts_ms) - 1
+        return None
+
+
+def segments_from(segments: Sequence[SegmentFile], seq: int) -> Sequence[SegmentFile]:
+    """The segments that may hold `seq` or later positions."""
+    for index in range(len(segments) - 1, 0, -1):
+        if segments[index].first_seq <= seq:
+            return segments[index:]
+    return segments
+
+
+def split_by_segment(
+    segments: Sequence[SegmentFile], seqs: Sequence[int]
+) -> list[tuple[SegmentFile, Sequence[int]]]:
+    """Ascending positions, cut where a segment begins."""
+    if not seqs:
+        return []
+    parts = []
+    within = segments_from(segments, seqs[0])
+    for index, segment in enumerate(within):
+        end = within[index + 1].first_seq if index + 1 < len(within) else None
+        if end is None or seqs[-1] < end:
+            parts.append((segment, seqs))
+            break
+        part = [seq for seq in seqs if seq < end]
+        parts.append((segment, part))
+        seqs = seqs[len(part) :]
+    return [(segment, part) for segment, part in parts if part]
+
+
+def _rows(
+    connection: sqlite3.Connection, seqs: Sequence[int], bytes_max: int | None
+) -> tuple[list[tuple[int, int, bytes, int, bytes]], int]:
+    """Rows up to the one that exceeds `bytes_max`, which is the last; and the bytes of their bodies."""
+    if seqs[-1] - seqs[0] == len(seqs) - 1:
+        cursor = connection.execute(_SQL["events_between"], (seqs[0], seqs[-1]))
+    else:
+        cursor = _EVENTS_IN.run(connection, seqs)
+    if bytes_max is None:
+        return cursor.fetchall(), 0
+    rows, spent = [], 0
+    for row in cursor:
+        rows.append(row)
+        spent += len(row[4])
+        if spent > bytes_max:
+            break
+    return rows, spent
+
+
+def _stored(reader: SegmentReader, rows: Sequence[tuple[int, int, bytes, int, bytes]]) -> list[StoredEvent]:
+    day, origin = reader.segment.day, reader.origin
+    return [StoredEvent(row[0], day, row[1], row[2], origin(row[3]), row[4]) for row in rows]
+
+
+def _first_at(connection: sqlite3.Connection, low: int, high: int, ts_ms: int) -> int:
+    """Lowest position in [low, high] at or after `ts_ms`; `high` is known to be. Time never falls along positions."""
+    while low < high:
+        middle = (low + high) // 2
+        seq, at_ms = connection.execute(_SQL["time_at"], (middle,)).fetchone()
+        if at_ms < ts_ms:
+            low = seq + 1
+        else:
+            high = min(middle, seq)
+    return low

@@ -1,0 +1,183 @@
+"""Applies work commits and traces inside one state transaction; nothing here commits."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from itertools import chain
+
+import msgspec
+
+from eventmill.model import Lane
+from eventmill.store.base import SLOTS, Ended, LaneProgress, RetryUnit, TraceRecord, WorkCommit
+from eventmill.store.sqlite.control import forget_lane
+from eventmill.store.sqlite.memory import Memory, Outcome
+from eventmill.store.sqlite.packing import pack_seqs, unpack_seqs
+from eventmill.store.sqlite.queries import InList, ManyRows, load_queries
+
+_SQL = load_queries("state")
+_PUT_PROGRESS = ManyRows(_SQL["put_progress"], 3)
+_PUT_UNITS = ManyRows(_SQL["put_units"], 8)
+_END_UNITS = InList(_SQL["end_units"])
+_INSERT_ENDED = ManyRows(_SQL["insert_ended"], 5)
+_PUT_TRACES = ManyRows(_SQL["put_traces"], 7)
+_ADD_TALLIES = ManyRows(_SQL["add_tallies"], 4)
+
+ENDED_POSITIONS_MAX = 4096
+"""Positions of one `Ended` row; longer ranges take several rows."""
+
+
+def lost_slots(memory: Memory, work: WorkCommit) -> frozenset[int]:
+    """Touched slots whose lease is not current; their lanes must not be written."""
+    held = {lease.slot for lease in work.leases if memory.leases.get(lease.slot) == lease.epoch}
+    return frozenset(slot for slot in (progress.lane % SLOTS for progress in work.lanes) if slot not in held)
+
+
+class TraceRings:
+    """Where the next trace of each lane goes."""
+
+    def __init__(self, kept: int) -> None:
+        self._kept = kept
+        self._next: dict[Lane, tuple[int, int, int]] = {}
+        """Lane -> (n, slot of failures, slot of successes)."""
+
+    def rows(
+        self, connection: sqlite3.Connection, lane: Lane, traces: Sequence[TraceRecord]
+    ) -> list[tuple[object, ...]]:
+        """Rows for the newest traces of each kind; older ones would be overwritten at once."""
+        if not traces or not self._kept:
+            return []
+        if lane not in self._next:
+            self._next[lane] = self._load(connection, lane)
+        n, *slots = self._next[lane]
+        rows: list[tuple[object, ...]] = []
+        for trace in _newest(traces, self._kept):
+            slot = slots[trace.ok]
+            rows.append((lane, trace.ok, slot, n, trace.ts_ms, pack_seqs(trace.positions), trace.detail))
+            slots[trace.ok] = (slot + 1) % self._kept
+            n += 1
+        self._next[lane] = (n, slots[False], slots[True])
+        return rows
+
+    def forget(self) -> None:
+        """After a failed or emptying transaction: read the rings again."""
+        self._next.clear()
+
+    def _load(self, connection: sqlite3.Connection, lane: Lane) -> tuple[int, int, int]:
+        last = [connection.execute(_SQL["last_trace"], (lane, ok)).fetchone() or (-1, -1) for ok in (False, True)]
+        failed, succeeded = (int(slot + 1) % self._kept for _, slot in last)
+        return max(n for n, _ in last) + 1, failed, succeeded
+
+
+def apply_traces(
+    connection: sqlite3.Connection, rings: TraceRings, lane: Lane, traces: Sequence[TraceRecord]
+) -> None:
+    _PUT_TRACES.run(connection, rings.rows(connection, lane, traces))
+
+
+class WorkWrite:
+    """The progress of a group of commits, gathered and then written in few statements.
+
+    Later progress of a lane or unit replaces earlier, so the order of commits is kept.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, memory: Memory, rings: TraceRings) -> None:
+        self._connection = connection
+        self._rings = rings
+        self.outcome = Outcome(memory)
+        self._marks: dict[Lane, tuple[object, ...]] = {}
+        self._units: dict[bytes, RetryUnit | None] = {}
+        self._ended: list[tuple[object, ...]] = []
+        self._traces: list[tuple[object, ...]] = []
+        self._tallies: list[tuple[object, ...]] = []
+        self._closing: set[Lane] = set()
+
+    def add_all(self, work: WorkCommit, lost: frozenset[int]) -> None:
+        for progress in work.lanes:
+            if progress.lane % SLOTS not in lost:
+                self._add(progress)
+
+    def _add(self, progress: LaneProgress) -> None:
+        """Nothing is kept for a lane that is gone: its registration was deleted and no unit of it was left."""
+        lane = progress.lane
+        state = self.outcome.lane(lane)
+        if state is None:
+            return
+        if state.tombstone is None:
+            mark = max(state.mark, progress.mark)
+            done = tuple(seq for seq in sorted(progress.done) if seq > mark)
+            if mark != state.mark or done != state.done:
+                self.outcome.lanes[lane] = msgspec.structs.replace(state, mark=mark, done=done)
+                self._marks[lane] = (lane, mark, pack_seqs(done))
+        elif progress.end_units:
+            self._closing.add(lane)
+        if progress.settled and self.outcome.has_gaps(lane):
+            self._note_in_gaps(lane, progress.settled)
+        self._units.update((unit.unit_id, unit) for unit in progress.put_units)
+        self._units.update((unit_id, None) for unit_id in progress.end_units)
+        self._ended.extend(chain.from_iterable(ended_rows(lane, ended) for ended in progress.ended))
+        self._traces.extend(self._rings.rows(self._connection, lane, progress.traces))
+        if progress.ok_count or progress.failed_count:
+            self._tallies.append((lane, progress.bucket_ms, progress.ok_count, progress.failed_count))
+
+    def flush(self) -> None:
+        connection = self._connection
+        _PUT_PROGRESS.run(connection, list(self._marks.values()))
+        _PUT_UNITS.run(connection, [_unit_row(unit) for unit in self._units.values() if unit is not None])
+        end_units(connection, [unit_id for unit_id, unit in self._units.items() if unit is None])
+        _INSERT_ENDED.run(connection, self._ended)
+        _PUT_TRACES.run(connection, self._traces)
+        _ADD_TALLIES.run(connection, self._tallies)
+        for lane in self._closing:
+            if not connection.execute(_SQL["has_units"], (lane,)).fetchone()[0]:
+                forget_lane(connection, self.outcome, lane)
+
+    def _note_in_gaps(self, lane: Lane, settled: Sequence[int]) -> None:
+        for row in self._connection.execute(_SQL["gaps"], (lane,)).fetchall():
+            gap_id, from_seq, to_seq, noted = row[0], row[1], row[2], set(unpack_seqs(row[6]))
+            fresh = {seq for seq in settled if seq >= from_seq and (to_seq is None or seq <= to_seq)} - noted
+            if fresh:
+                self._connection.execute(_SQL["set_gap_settled"], (pack_seqs(sorted(noted | fresh)), gap_id))
+
+
+def end_units(connection: sqlite3.Connection, unit_ids: Sequence[bytes]) -> None:
+    for at in range(0, len(unit_ids), InList.BATCH):
+        _END_UNITS.run(connection, unit_ids[at : at + InList.BATCH])
+
+
+def insert_ended(connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    _INSERT_ENDED.run(connection, rows)
+
+
+def ended_rows(lane: Lane, ended: Ended) -> list[tuple[object, ...]]:
+    positions = ended.positions
+    return [
+        (lane, pack_seqs(positions[at : at + ENDED_POSITIONS_MAX]), ended.outcome, ended.cause, ended.at_ms)
+        for at in range(0, len(positions), ENDED_POSITIONS_MAX)
+    ]
+
+
+def _unit_row(unit: RetryUnit) -> tuple[object, ...]:
+    return (
+        unit.unit_id,
+        unit.lane,
+        pack_seqs(unit.positions),
+        unit.batch,
+        unit.first_ms,
+        unit.retries,
+        unit.due_ms,
+        unit.cause,
+    )
+
+
+def _newest(traces: Sequence[TraceRecord], kept: int) -> list[TraceRecord]:
+    """The last `kept` of each kind, in order."""
+    if len(traces) <= kept:
+        return list(traces)
+    left = {False: kept, True: kept}
+    chosen = []
+    for trace in reversed(traces):
+        if left[trace.ok]:
+            left[trace.ok] -= 1
+            chosen.append(trace)
+    return chosen[::-1]

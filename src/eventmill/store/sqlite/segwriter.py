@@ -1,0 +1,238 @@
+"""Writes the current segment: events, posting chunks, attempt blocks; rolls it when the business day changes.
+
+Owned by the writer thread, except `segments`, `head_seq`, `tails` and `stored_bytes`, which others read. They move only
+after the commit that made them true, `head_seq` last.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from eventmill.model import OrgId, Origin
+from eventmill.store.base import NewEvent
+from eventmill.store.sqlite.connect import open_reader, open_writer, transaction
+from eventmill.store.sqlite.layout import Layout, day_of
+from eventmill.store.sqlite.packing import pack_ascending, pack_lanes, unpack_lanes
+from eventmill.store.sqlite.queries import ManyRows, load_queries
+from eventmill.store.sqlite.segments import (
+    SegmentFile,
+    check_format,
+    create_segment,
+    list_segments,
+    org_bytes_of,
+    remove_segment,
+)
+from eventmill.store.sqlite.tails import TailIndex
+
+_SQL = load_queries("log")
+_INSERT_EVENTS = ManyRows(_SQL["insert_events"], 6)
+_INSERT_POSTINGS = ManyRows(_SQL["insert_postings"], 3)
+_INSERT_ORIGINS = ManyRows(_SQL["insert_origins"], 3)
+_INSERT_ATTEMPTS = ManyRows(_SQL["insert_attempts"], 2)
+_PUT_ORG_BYTES = ManyRows(_SQL["put_org_bytes"], 2)
+_encode = msgspec.json.encode
+
+
+class SegmentWriter:
+    def __init__(self, directory: Path, layout: Layout) -> None:
+        self._directory = directory
+        self._layout = layout
+        self._connection: sqlite3.Connection | None = None
+        self._origins: dict[tuple[OrgId, Origin], int] = {}
+        self._org_bytes: dict[OrgId, int] = defaultdict(int)
+        """Of the current segment."""
+        self._unflushed = 0
+        self.tails = TailIndex()
+        self.segments: tuple[SegmentFile, ...] = ()
+        self.head_seq = 0
+        self.last_ts_ms = 0
+        self.stored_bytes: dict[OrgId, int] = defaultdict(int)
+        """Of all segments."""
+        self.written_bytes = 0
+        """Bodies and attempts written since the store opened, to pace checkpoints."""
+
+    def open(self, next_seq: int, last_ts_ms: int) -> None:
+        """Continue the newest segment. The given numbers are what the state file knows; segments may know more."""
+        self.head_seq, self.last_ts_ms = next_seq - 1, last_ts_ms
+        self.segments = list_segments(self._directory)
+        for segment in self.segments[:-1]:
+            with closing(open_writer(segment.path)) as connection:
+                self._take_over(connection, segment)
+        if self.segments:
+            self._connection = open_writer(self.segments[-1].path)
+            self._take_over(self._connection, self.segments[-1])
+            self._rebuild(self._connection)
+
+    def write(self, events: Sequence[NewEvent], now_ms: int, attempts: Sequence[tuple[object, ...]] = ()) -> int:
+        """All of it in one durable commit; returns the first position given to the events."""
+        ts_ms = max(self.last_ts_ms, now_ms)
+        connection = self._current(day_of(ts_ms)) if events or self._connection is None else self._connection
+        first_seq = self.head_seq + 1
+        fresh: dict[int, list[int]] = defaultdict(list)
+        added: dict[OrgId, int] = defaultdict(int)
+        rows, origins = self._event_rows(events, ts_ms, fresh, added)
+        full = [lane for lane, seqs in fresh.items() if self._is_full(lane, seqs)]
+        try:
+            with transaction(connection):
+                _INSERT_ORIGINS.run(connection, origins)
+                _INSERT_EVENTS.run(connection, rows)
+                _INSERT_POSTINGS.run(connection, [self._chunk(lane, fresh[lane]) for lane in full])
+                _INSERT_ATTEMPTS.run(connection, attempts)
+        except BaseException:
+            self._origins = {key: number for key, number in self._origins.items() if not _among(number, origins)}
+            raise
+        if events:
+            self._publish(fresh, full, added, first_seq + len(events) - 1, ts_ms)
+        self.written_bytes += sum(added.values()) + 128 * len(rows) + 256 * len(attempts)
+        return first_seq
+
+    def flush(self) -> None:
+        """Write all tails and the bytes per organisation, so that nothing before is scanned at the next open."""
+        if self._connection is None:
+            return
+        tails = self.tails.items()
+        with transaction(self._connection):
+            _INSERT_POSTINGS.run(self._connection, [(lane, tail[-1], pack_ascending(tail)) for lane, tail in tails])
+            _PUT_ORG_BYTES.run(self._connection, list(self._org_bytes.items()))
+            self._connection.execute(_SQL["set_flushed"], (self.head_seq,))
+        for lane, _ in tails:
+            self.tails.drop(lane)
+        self._unflushed = 0
+
+    def roll(self, day: int) -> None:
+        """Finish the current segment and begin the next one; an empty one of that day goes on."""
+        current = self.segments[-1] if self.segments else None
+        if current is not None and current.day == day and current.first_seq == self.head_seq + 1:
+            return
+        self.flush()
+        self.abandon()
+        segment = create_segment(self._directory, day, self.head_seq + 1)
+        self.segments = (*self.segments, segment)
+        self._connection = open_writer(segment.path)
+        self._origins = {}
+        self._org_bytes = defaultdict(int)
+
+    def drop(self, dropped: Sequence[SegmentFile]) -> None:
+        """Remove files that nothing refers to any more; never the current one."""
+        self.segments = tuple(segment for segment in self.segments if segment not in dropped)
+        for segment in dropped:
+            with closing(open_reader(segment.path)) as connection:
+                for org, count in org_bytes_of(connection).items():
+                    self.stored_bytes[org] -= count
+            remove_segment(segment)
+
+    def restart_wal(self) -> None:
+        """Let the next commit begin at the start of the log. The checkpointer has copied most of it already."""
+        if self._connection is not None:
+            self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self.flush()
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close without writing: the next open rebuilds from what is committed."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _current(self, day: int) -> sqlite3.Connection:
+        """The connection for a commit of that day."""
+        if self._connection is None or self.segments[-1].day != day:
+            self.roll(day)
+        elif self._unflushed >= self._layout.flush_events:
+            self.flush()
+        assert self._connection is not None
+        return self._connection
+
+    def _event_rows(
+        self,
+        events: Sequence[NewEvent],
+        ts_ms: int,
+        fresh: dict[int, list[int]],
+        added: dict[OrgId, int],
+    ) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+        rows: list[tuple[object, ...]] = []
+        origins: list[tuple[object, ...]] = []
+        seq = self.head_seq
+        for event in events:
+            seq += 1
+            key = (event.org, event.origin)
+            number = self._origins.get(key)
+            if number is None:
+                number = self._origins[key] = len(self._origins) + 1
+                origins.append((number, event.org, _encode(event.origin)))
+            rows.append((seq, ts_ms, event.event_id, number, pack_lanes(event.lanes), event.body))
+            added[event.org] += len(event.body)
+            for lane in event.lanes:
+                fresh[lane].append(seq)
+        return rows, origins
+
+    def _is_full(self, lane: int, seqs: Sequence[int]) -> bool:
+        return self.tails.size(lane) + len(seqs) >= self._layout.chunk_positions
+
+    def _chunk(self, lane: int, seqs: Sequence[int]) -> tuple[object, ...]:
+        return lane, seqs[-1], pack_ascending([*self.tails.after(lane, 0), *seqs])
+
+    def _publish(
+        self, fresh: dict[int, list[int]], full: Sequence[int], added: dict[OrgId, int], head_seq: int, ts_ms: int
+    ) -> None:
+        for lane in full:
+            self.tails.drop(lane)
+            del fresh[lane]
+        for lane, seqs in fresh.items():
+            self.tails.extend(lane, seqs)
+        for org, count in added.items():
+            self._org_bytes[org] += count
+            self.stored_bytes[org] += count
+        self._unflushed += head_seq - self.head_seq
+        self.last_ts_ms = ts_ms
+        self.head_seq = head_seq
+
+    def _take_over(self, connection: sqlite3.Connection, segment: SegmentFile) -> None:
+        check_format(connection, segment)
+        for org, count in org_bytes_of(connection).items():
+            self.stored_bytes[org] += count
+        newest = connection.execute(_SQL["last_event"]).fetchone()
+        if newest is not None:
+            self.head_seq = max(self.head_seq, newest[0])
+            self.last_ts_ms = max(self.last_ts_ms, newest[1])
+
+    def _rebuild(self, connection: sqlite3.Connection) -> None:
+        """What the last flush of the newest segment does not cover."""
+        self._org_bytes = defaultdict(int, org_bytes_of(connection))
+        for number, org, raw in connection.execute(_SQL["origins"]):
+            self._origins[OrgId(org), msgspec.json.decode(raw, type=Origin)] = number
+        (flushed,) = connection.execute(_SQL["flushed"]).fetchone()
+        for org, count in scan_unflushed(connection, flushed, self.tails).items():
+            self._org_bytes[org] += count
+            self.stored_bytes[org] += count
+        self._unflushed = max(0, self.head_seq - max(flushed, self.segments[-1].first_seq - 1))
+
+
+def scan_unflushed(connection: sqlite3.Connection, flushed: int, tails: TailIndex) -> dict[OrgId, int]:
+    """Fill the tails from the events above `flushed`; returns their bytes per organisation."""
+    fresh: dict[int, list[int]] = defaultdict(list)
+    counted: dict[OrgId, int] = defaultdict(int)
+    for seq, lanes, org, size in connection.execute(_SQL["scan_unflushed"], (flushed,)):
+        counted[org] += size
+        for lane in unpack_lanes(lanes):
+            fresh[lane].append(seq)
+    for lane, seqs in fresh.items():
+        written = connection.execute(_SQL["last_posting"], (lane,)).fetchone()[0] or 0
+        unwritten = [seq for seq in seqs if seq > written]
+        if unwritten:
+            tails.extend(lane, unwritten)
+    return counted
+
+
+def _among(number: int, origins: Sequence[tuple[object, ...]]) -> bool:
+    return any(row[0] == number for row in origins)

@@ -1,0 +1,223 @@
+-- Queries on the state file.
+
+-- name: get_meta
+SELECT value FROM meta WHERE name = ?;
+
+-- name: set_meta
+INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+
+-- name: next_number
+INSERT INTO counter (name, value) VALUES (?, 1001) ON CONFLICT (name) DO UPDATE SET value = value + 1
+RETURNING value;
+
+-- name: get_doc
+SELECT version, doc FROM doc WHERE kind = ? AND org = ? AND id = ?;
+
+-- name: list_docs
+SELECT id, version, doc FROM doc WHERE kind = ? AND org = ? ORDER BY created;
+
+-- name: list_docs_by_key
+SELECT doc.id, doc.version, doc.doc
+FROM doc_key CROSS JOIN doc ON doc.kind = doc_key.kind AND doc.org = doc_key.org AND doc.id = doc_key.id
+WHERE doc_key.kind = ? AND doc_key.name = ? AND doc_key.value = ? AND doc_key.org = ?
+ORDER BY doc.created;
+
+-- name: scan_docs
+SELECT org, id, version, doc FROM doc WHERE kind = ? ORDER BY created;
+
+-- name: insert_doc
+INSERT INTO doc (kind, org, id, version, doc, created) VALUES (?, ?, ?, 1, ?, ?);
+
+-- name: update_doc
+UPDATE doc SET version = version + 1, doc = ? WHERE kind = ? AND org = ? AND id = ?;
+
+-- name: delete_doc
+DELETE FROM doc WHERE kind = ? AND org = ? AND id = ?;
+
+-- name: insert_key
+INSERT OR IGNORE INTO doc_key (kind, name, value, org, id) VALUES (?, ?, ?, ?, ?);
+
+-- name: delete_keys
+DELETE FROM doc_key WHERE kind = ? AND org = ? AND id = ?;
+
+-- name: key_holders
+SELECT org, id FROM doc_key
+WHERE kind = ?1 AND name = ?2 AND value = ?3 AND (?4 IS NULL OR org = ?4) AND NOT (org = ?5 AND id = ?6)
+LIMIT ?7;
+
+-- name: insert_change
+INSERT INTO change (epoch, org, kind, id) VALUES (?, ?, ?, ?);
+
+-- name: last_change
+SELECT max(epoch) FROM change;
+
+-- name: routing_epochs
+SELECT org, max(epoch) FROM change GROUP BY org;
+
+-- name: changes
+SELECT epoch, org, kind, id FROM change WHERE epoch > ? ORDER BY epoch LIMIT ?;
+
+-- name: compact_changes
+DELETE FROM change WHERE epoch IN (
+    SELECT older.epoch
+    FROM change AS newer
+    JOIN change AS older
+        ON older.kind = newer.kind AND older.org = newer.org AND older.id = newer.id AND older.epoch < newer.epoch
+    WHERE newer.epoch > ? AND newer.epoch <= ?
+);
+
+-- name: insert_lane
+INSERT INTO lane (lane, org, registration_id, opened, floor, disabled, tombstone) VALUES (?, ?, ?, ?, 0, 0, NULL);
+
+-- name: set_lane_state
+UPDATE lane SET disabled = ?, tombstone = ? WHERE lane = ?;
+
+-- name: set_lane_floor
+UPDATE lane SET floor = ? WHERE lane = ?;
+
+-- name: all_lanes
+SELECT lane.lane, org, registration_id, opened, floor, disabled, tombstone, mark, done
+FROM lane JOIN progress ON progress.lane = lane.lane
+ORDER BY lane.lane;
+
+-- name: lane_records
+SELECT lane.lane, org, registration_id, mark, done, disabled, tombstone,
+    (SELECT min(due_ms) FROM unit WHERE unit.lane = lane.lane)
+FROM lane JOIN progress ON progress.lane = lane.lane
+ORDER BY lane.lane;
+
+-- name: lane_record
+SELECT lane.lane, org, registration_id, mark, done, disabled, tombstone,
+    (SELECT min(due_ms) FROM unit WHERE unit.lane = lane.lane)
+FROM lane JOIN progress ON progress.lane = lane.lane
+WHERE lane.lane = ?;
+
+-- name: put_progress
+INSERT INTO progress (lane, mark, done)
+SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL
+ON CONFLICT (lane) DO UPDATE SET mark = excluded.mark, done = excluded.done;
+
+-- name: idle_tombstones
+SELECT lane FROM lane
+WHERE tombstone IS NOT NULL AND NOT EXISTS (SELECT 1 FROM unit WHERE unit.lane = lane.lane);
+
+-- name: insert_gap
+INSERT INTO gap (lane, from_seq, to_seq, cause, opened_ms, closed_ms, settled) VALUES (?, ?, NULL, ?, ?, NULL, ?);
+
+-- name: open_gap
+SELECT id, from_seq FROM gap WHERE lane = ? AND to_seq IS NULL;
+
+-- name: close_gap
+UPDATE gap SET to_seq = ?, closed_ms = ? WHERE id = ?;
+
+-- name: set_gap_settled
+UPDATE gap SET settled = ? WHERE id = ?;
+
+-- name: gaps
+SELECT id, from_seq, to_seq, cause, opened_ms, closed_ms, settled FROM gap WHERE lane = ? ORDER BY id;
+
+-- name: gapped_lanes
+SELECT DISTINCT lane FROM gap;
+
+-- name: drop_old_gaps
+DELETE FROM gap WHERE closed_ms < ? AND to_seq <= ?;
+
+-- name: put_units
+INSERT INTO unit (unit_id, lane, positions, batch, first_ms, retries, due_ms, cause)
+SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL
+ON CONFLICT (unit_id) DO UPDATE SET retries = excluded.retries, due_ms = excluded.due_ms, cause = excluded.cause;
+
+-- name: end_units
+DELETE FROM unit WHERE unit_id IN ({values});
+
+-- name: has_units
+SELECT EXISTS (SELECT 1 FROM unit WHERE lane = ?);
+
+-- name: due_units
+SELECT unit_id, positions, batch, first_ms, retries, due_ms, cause
+FROM unit WHERE lane = ? AND due_ms <= ? ORDER BY due_ms, first_ms LIMIT ?;
+
+-- name: next_due
+SELECT min(due_ms) FROM unit WHERE lane = ?;
+
+-- name: all_units
+SELECT unit_id, lane, positions, cause FROM unit;
+
+-- name: insert_ended
+INSERT INTO ended (lane, positions, outcome, cause, at_ms)
+SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL;
+
+-- name: ended
+SELECT positions, outcome, cause, at_ms FROM ended WHERE lane = ? ORDER BY id DESC LIMIT ?;
+
+-- name: drop_old_ended
+DELETE FROM ended WHERE at_ms < ?;
+
+-- name: put_traces
+INSERT OR REPLACE INTO trace (lane, ok, slot, n, ts_ms, positions, detail)
+SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL;
+
+-- name: traces
+SELECT ok, ts_ms, positions, detail FROM trace WHERE lane = ? ORDER BY n DESC;
+
+-- name: last_trace
+SELECT n, slot FROM trace WHERE lane = ? AND ok = ? ORDER BY n DESC LIMIT 1;
+
+-- name: drop_spare_traces
+DELETE FROM trace WHERE slot >= ?;
+
+-- name: add_tallies
+INSERT INTO tally (lane, bucket_ms, ok, failed)
+SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL
+ON CONFLICT (lane, bucket_ms) DO UPDATE SET ok = ok + excluded.ok, failed = failed + excluded.failed;
+
+-- name: tally_since
+SELECT coalesce(sum(ok), 0), coalesce(sum(failed), 0) FROM tally WHERE lane = ? AND bucket_ms >= ?;
+
+-- name: drop_old_tallies
+DELETE FROM tally WHERE bucket_ms < ?;
+
+-- name: forget_lane
+DELETE FROM lane WHERE lane = ?;
+
+-- name: forget_progress
+DELETE FROM progress WHERE lane = ?;
+
+-- name: forget_gaps
+DELETE FROM gap WHERE lane = ?;
+
+-- name: forget_units
+DELETE FROM unit WHERE lane = ?;
+
+-- name: forget_ended
+DELETE FROM ended WHERE lane = ?;
+
+-- name: forget_traces
+DELETE FROM trace WHERE lane = ?;
+
+-- name: forget_tallies
+DELETE FROM tally WHERE lane = ?;
+
+-- name: docs_of_kind
+SELECT org, id FROM doc WHERE kind = ? ORDER BY created;
+
+-- name: empty_lanes
+DELETE FROM lane;
+
+-- name: empty_progress
+DELETE FROM progress;
+
+-- name: empty_gaps
+DELETE FROM gap;
+
+-- name: empty_units
+DELETE FROM unit;
+
+-- name: empty_ended
+DELETE FROM ended;
+
+-- name: empty_traces
+DELETE FROM trace;
+
+-- name: empty_tallies
+DELETE FROM tally;

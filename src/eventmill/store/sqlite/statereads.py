@@ -1,0 +1,111 @@
+"""Reads of the state file, for the front and for delivery children; each is one query on the caller's thread."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from eventmill.model import Lane, OrgId
+from eventmill.store.base import SLOTS, Change, Ended, Gap, Kind, LaneRecord, RetryUnit, TraceRecord, Versioned
+from eventmill.store.sqlite.layout import SHARD
+from eventmill.store.sqlite.packing import unpack_seqs
+from eventmill.store.sqlite.queries import load_queries
+
+_SQL = load_queries("state")
+
+
+class StateReads:
+    """The reading halves of `ControlStore`, `WorkStore` and `ObserveStore`."""
+
+    _reader: sqlite3.Connection
+    """Set by `open`."""
+
+    # Catalogue
+
+    async def get(self, kind: Kind, org: OrgId, doc_id: str) -> Versioned | None:
+        row = self._row("get_doc", kind, org, doc_id)
+        return None if row is None else Versioned(kind, org, doc_id, row[0], row[1])
+
+    async def list_docs(self, kind: Kind, org: OrgId, key: tuple[str, str] | None = None) -> list[Versioned]:
+        if key is None:
+            rows = self._rows("list_docs", kind, org)
+        else:
+            rows = self._rows("list_docs_by_key", kind, key[0], key[1], org)
+        return [Versioned(kind, org, doc_id, version, doc) for doc_id, version, doc in rows]
+
+    async def scan(self, kind: Kind) -> list[Versioned]:
+        return [Versioned(kind, OrgId(org), *rest) for org, *rest in self._rows("scan_docs", kind)]
+
+    async def changes(self, after: int, limit: int) -> list[Change]:
+        """Behind the newest 100,000 changes only the last one of each document is kept: a reader that far behind still
+        learns of every document it must read again."""
+        return [Change(epoch, OrgId(org), kind, doc_id) for epoch, org, kind, doc_id in self._rows("changes", after, limit)]
+
+    def _last_epoch(self) -> int:
+        return self._row("last_change")[0] or 0
+
+    # Work
+
+    async def lanes(self, slots: Sequence[int]) -> list[LaneRecord]:
+        wanted = frozenset(slots)
+        rows = [row for row in self._rows("lane_records") if row[0] % SLOTS in wanted]
+        return [_lane_record(row) for row in rows if _visible(row)]
+
+    async def lane(self, lane: Lane) -> LaneRecord | None:
+        row = self._row("lane_record", lane)
+        return _lane_record(row) if row is not None and _visible(row) else None
+
+    async def due_units(self, lane: Lane, until_ms: int, limit: int) -> list[RetryUnit]:
+        return [
+            RetryUnit(unit_id, lane, tuple(unpack_seqs(positions)), bool(batch), first_ms, retries, due_ms, cause)
+            for unit_id, positions, batch, first_ms, retries, due_ms, cause in self._rows(
+                "due_units", lane, until_ms, limit
+            )
+        ]
+
+    async def next_due(self, lane: Lane) -> int | None:
+        due_ms: int | None = self._row("next_due", lane)[0]
+        return due_ms
+
+    # Looking back
+
+    async def traces(self, lane: Lane) -> list[TraceRecord]:
+        return [
+            TraceRecord(bool(ok), ts_ms, tuple(unpack_seqs(positions)), detail)
+            for ok, ts_ms, positions, detail in self._rows("traces", lane)
+        ]
+
+    async def ended(self, lane: Lane, limit: int) -> list[Ended]:
+        return [
+            Ended(tuple(unpack_seqs(positions)), outcome, cause, at_ms)
+            for positions, outcome, cause, at_ms in self._rows("ended", lane, limit)
+        ]
+
+    async def gaps(self, lane: Lane) -> list[Gap]:
+        return [
+            Gap(lane, from_seq, to_seq, cause, opened_ms, closed_ms, tuple(unpack_seqs(settled)))
+            for _, from_seq, to_seq, cause, opened_ms, closed_ms, settled in self._rows("gaps", lane)
+        ]
+
+    async def counts(self, lane: Lane, since_ms: int) -> tuple[int, int]:
+        ok, failed = self._row("tally_since", lane, since_ms)
+        return ok, failed
+
+    def _row(self, query: str, *values: object) -> Any:
+        return self._reader.execute(_SQL[query], values).fetchone()
+
+    def _rows(self, query: str, *values: object) -> list[Any]:
+        return self._reader.execute(_SQL[query], values).fetchall()
+
+
+def _visible(row: Sequence[Any]) -> bool:
+    """A deleted lane is there for its units only. Its row may stay a little longer, for attempts in flight."""
+    return row[6] is None or row[7] is not None
+
+
+def _lane_record(row: Sequence[Any]) -> LaneRecord:
+    lane, org, registration_id, mark, done, disabled, tombstone, next_due_ms = row
+    return LaneRecord(
+        lane, org, SHARD, registration_id, mark, tuple(unpack_seqs(done)), bool(disabled), tombstone, next_due_ms
+    )

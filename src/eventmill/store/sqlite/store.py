@@ -1,0 +1,248 @@
+"""The embedded engine in the front process: the only writer, behind the store protocol.
+
+Calls that write go to the writer thread and come back as futures; reads run on the caller's thread. Everything here
+runs in one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeVar
+
+import structlog
+
+from eventmill import telemetry
+from eventmill.clock import Clock
+from eventmill.config import MIB, Config
+from eventmill.errors import Reason, StoreUnavailable
+from eventmill.model import Lane, OrgId
+from eventmill.store.base import (
+    SLOTS,
+    Appended,
+    ControlOp,
+    Head,
+    JournalPage,
+    LogPage,
+    NewEvent,
+    SlotLease,
+    TraceRecord,
+    Versioned,
+    WorkCommit,
+)
+from eventmill.store.sqlite.connect import open_reader
+from eventmill.store.sqlite.engine import Engine, Paths
+from eventmill.store.sqlite.layout import Layout, day_of
+from eventmill.store.sqlite.lock import DirectoryLock
+from eventmill.store.sqlite.logreads import LogReads
+from eventmill.store.sqlite.memory import get_meta
+from eventmill.store.sqlite.segments import SegmentFile
+from eventmill.store.sqlite.statereads import StateReads
+from eventmill.store.sqlite.writer import AppendCall, ControlCall, Results, TraceCall, Writer, WorkCall
+
+T = TypeVar("T")
+_log = structlog.get_logger()
+_SPACE_CHECK_S = 1.0
+_SPACE_AFTER_FULL_BYTES = 16 * MIB
+
+
+class SqliteStore(LogReads, StateReads):
+    """Implements `store.base.Store`. One instance per data directory and process."""
+
+    def __init__(self, config: Config, clock: Clock, layout: Layout | None = None) -> None:
+        super().__init__()
+        self._config = config
+        self._clock = clock
+        self._layout = layout or Layout()
+        self._paths = Paths(config)
+        self._lock = DirectoryLock(self._paths.lock)
+        self._engine = Engine(config, clock, self._layout)
+        self._writer = Writer(self._engine, self._layout, self._done)
+        self._callbacks: list[Callable[[], None]] = []
+        self._leases: tuple[SlotLease, ...] = ()
+        self._closing = False
+        self._low_disk = False
+        self._next_space_check_s = 0.0
+
+    # Life
+
+    async def open(self) -> None:
+        self._lock.acquire()
+        try:
+            self._engine.open()
+            self._reader = open_reader(self._paths.state)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._loop = asyncio.get_running_loop()
+        self._writer.start()
+        if self._config.delivery_children == 0:
+            self._leases = await self._control(lambda: self._engine.grant(range(SLOTS)))
+        _log.info(telemetry.STORE_OPENED, data=self._config.data, head=self._engine.log.head_seq)
+
+    async def close(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        await asyncio.to_thread(self._stop)
+        self._reader.close()
+        self._readers.close()
+        self._lock.release()
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+
+    # Control
+
+    async def epoch(self) -> int:
+        return self._engine.memory.epoch
+
+    async def write(self, ops: Sequence[ControlOp]) -> list[Versioned]:
+        return await self._control(lambda: self._engine.write(ops))
+
+    async def allocate(self, counter: Literal["lane", "tenant"]) -> int:
+        return await self._control(lambda: self._engine.allocate(counter))
+
+    async def clock_offset_ms(self) -> int:
+        return get_meta(self._reader, "clock_offset_ms", 0)
+
+    async def set_clock_offset_ms(self, offset_ms: int) -> None:
+        await self._control(lambda: self._engine.set_clock_offset_ms(offset_ms))
+
+    async def reset(self) -> None:
+        await self._control(self._engine.reset)
+        self._readers.keep(self._segments())
+
+    # Event log
+
+    def append_durable(self, events: Sequence[NewEvent]) -> asyncio.Future[Appended]:
+        future: asyncio.Future[Appended] = self._loop.create_future()
+        refusal = self.refusal()
+        if refusal is not None:
+            future.set_exception(refusal)
+        elif not events:
+            future.set_exception(ValueError("an append needs an event"))
+        else:
+            self._writer.put(AppendCall(events, future))
+        return future
+
+    def refusal(self) -> StoreUnavailable | None:
+        if self._closing:
+            return StoreUnavailable("the gateway is shutting down", Reason.SHUTTING_DOWN)
+        if self._writer.broken:
+            return StoreUnavailable(self._writer.broken)
+        now_s = self._clock.machine_s()
+        if now_s >= self._next_space_check_s:
+            self._next_space_check_s = now_s + _SPACE_CHECK_S
+            self._check_space()
+        if self._low_disk or self._writer.disk_full:
+            return StoreUnavailable("the disk has reached its reserve", Reason.DISK_RESERVE_REACHED)
+        if self._writer.waiting() >= self._layout.queue_calls:
+            return StoreUnavailable("too many publishes wait for the disk")
+        return None
+
+    def stored_bytes(self, org: OrgId) -> int:
+        return self._engine.log.stored_bytes.get(org, 0)
+
+    async def head(self, shard: int) -> Head:
+        log = self._engine.log
+        seq, ts_ms = log.head_seq, log.last_ts_ms
+        return Head(self._engine.memory.generation, seq, day_of(ts_ms or self._clock.now_ms()))
+
+    async def journal_page(self, lane: Lane, after: int, limit: int, bytes_max: int) -> JournalPage:
+        state = self._engine.memory.lanes.get(lane)
+        if state is None or state.tombstone is not None:
+            return JournalPage([], False)
+        return self._page(lane, max(after, state.opened), limit, bytes_max)
+
+    async def floor(self, lane: Lane) -> int:
+        state = self._engine.memory.lanes.get(lane)
+        return 0 if state is None else state.floor
+
+    async def count_after(self, lane: Lane, after: int, at_most: int) -> int:
+        state = self._engine.memory.lanes.get(lane)
+        if state is None or state.tombstone is not None:
+            return 0
+        return self._count(lane, max(after, state.opened), at_most)
+
+    async def seek(self, shard: int, ts_ms: int) -> int:
+        head_seq = self._engine.log.head_seq
+        found = self._seek(ts_ms)
+        return head_seq if found is None else found
+
+    async def expire(self, before_ms: int) -> int:
+        dropped = await self._control(lambda: self._engine.expire(before_ms))
+        self._readers.keep(self._segments())
+        return dropped
+
+    # Work
+
+    async def leases(self) -> tuple[SlotLease, ...]:
+        return self._leases
+
+    async def read_log(self, shard: int, after: int, limit: int) -> LogPage:
+        entries = self._log(after, self._engine.log.head_seq, limit)
+        return LogPage(entries, self._engine.memory.epoch)
+
+    async def commit(self, work: WorkCommit) -> frozenset[int]:
+        future: asyncio.Future[frozenset[int]] = self._loop.create_future()
+        self._writer.put(WorkCall(work, future))
+        return await future
+
+    async def add_traces(self, lane: Lane, traces: Sequence[TraceRecord]) -> None:
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._writer.put(TraceCall(lane, traces, future))
+        await future
+
+    # Below
+
+    def _segments(self) -> Sequence[SegmentFile]:
+        return self._engine.log.segments
+
+    def _tail(self, lane: int, after: int) -> Sequence[int]:
+        return self._engine.log.tails.after(lane, after)
+
+    async def _control(self, run: Callable[[], T]) -> T:
+        if self._closing:
+            raise StoreUnavailable("the gateway is shutting down", Reason.SHUTTING_DOWN)
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._writer.put(ControlCall(run, future))
+        return await future
+
+    def _done(self, results: Results, changed: bool) -> None:
+        """In the writer thread."""
+        self._loop.call_soon_threadsafe(self._settle, results, changed)
+
+    def _settle(self, results: Results, changed: bool) -> None:
+        for future, result in results:
+            if not future.done():
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+        if changed:
+            for callback in self._callbacks:
+                callback()
+
+    def _check_space(self) -> None:
+        space = os.statvfs(self._paths.data)
+        free = space.f_bavail * space.f_frsize
+        low = free < self._config.disk_reserve_bytes
+        if low != self._low_disk:
+            _log.warning(telemetry.STORE_REFUSED if low else telemetry.STORE_ACCEPTING, cause="disk reserve", free=free)
+            self._low_disk = low
+        if not low and free >= _SPACE_AFTER_FULL_BYTES:
+            self._writer.disk_full = False
+
+    def _stop(self) -> None:
+        self._writer.stop()
+        if self._writer.broken:
+            self._engine.abandon()
+        else:
+            try:
+                self._engine.close()
+            except sqlite3.Error as error:
+                _log.error(telemetry.STORE_COMMIT_FAILED, file="state", error=repr(error))
+                self._engine.abandon()

@@ -1,0 +1,82 @@
+"""Starts the delivery children, restarts those that die, and drains them at the end. SQLite only: the front alone writes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+
+import msgspec
+import structlog
+
+from eventmill import telemetry
+from eventmill.config import Config
+from eventmill.store.sqlite.store import SqliteStore
+
+log = structlog.get_logger()
+
+_RESTART_DELAY_S = 0.2
+_RESTART_DELAY_MAX_S = 10.0
+_HEALTHY_AFTER_S = 10.0
+
+
+class DeliveryChildren:
+    def __init__(self, store: SqliteStore, config: Config) -> None:
+        self._store = store
+        self._config = config
+        self._stopping = False
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+
+    async def run(self) -> None:
+        """Keep every child alive until `stop`."""
+        async with asyncio.TaskGroup() as owner:
+            for index in range(self._config.delivery_children):
+                owner.create_task(self._keep_alive(index))
+
+    async def stop(self) -> None:
+        """Ask all to drain; those that have not gone in time are killed, and what they had under way repeats."""
+        self._stopping = True
+        self._store.drain_children()
+        waits = [asyncio.create_task(process.wait()) for process in self._processes.values()]
+        if not waits:
+            return
+        await asyncio.wait(waits, timeout=self._config.drain_timeout_s + 1)
+        for process in self._processes.values():
+            if process.returncode is None:
+                process.kill()
+        await asyncio.gather(*waits)
+
+    async def _keep_alive(self, index: int) -> None:
+        delay_s = _RESTART_DELAY_S
+        loop = asyncio.get_running_loop()
+        while not self._stopping:
+            started_s = loop.time()
+            code = await self._run_child(index)
+            if self._stopping:
+                return
+            log.error(telemetry.DELIVERY_EXITED, process=index, code=code, restart_in_s=delay_s)
+            await asyncio.sleep(delay_s)
+            healthy = loop.time() - started_s > _HEALTHY_AFTER_S
+            delay_s = _RESTART_DELAY_S if healthy else min(delay_s * 2, _RESTART_DELAY_MAX_S)
+
+    async def _run_child(self, index: int) -> int:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "eventmill.delivery_process",
+                str(theirs.fileno()),
+                stdin=asyncio.subprocess.PIPE,
+                pass_fds=(theirs.fileno(),),
+            )
+        self._processes[index] = process
+        log.info(telemetry.DELIVERY_STARTED, process=index, pid=process.pid)
+        self._store.attach_child(ours, index, self._config.delivery_children)
+        assert process.stdin is not None
+        with contextlib.suppress(ConnectionError):  # it died at once; its exit code tells
+            process.stdin.write(msgspec.json.encode(self._config))
+            await process.stdin.drain()
+            process.stdin.close()
+        return await process.wait()

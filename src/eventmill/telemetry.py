@@ -1,0 +1,132 @@
+"""Names and meanings of everything that is logged, and the set-up of the log.
+
+The names are part of the public interface (`docs/logging.md` is generated from them): added, never renamed. Call sites
+log a name and fields, `log.info(telemetry.GATEWAY_READY, url=...)`: no prose, no secrets, no event bodies. Logs go to
+standard error; standard output belongs to what a command was asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, MutableMapping
+from types import MappingProxyType
+from typing import Any, Final, TextIO
+
+import structlog
+
+from eventmill.config import Config
+
+_FIELD_CHARS_MAX = 2000
+_SECRET_FIELDS = frozenset({"access_token", "authorization", "client_secret", "password", "private_pem", "seal_key"})
+
+_meanings: dict[str, str] = {}
+
+
+def _event(name: str, meaning: str) -> str:
+    _meanings[name] = meaning
+    return name
+
+
+# The process
+GATEWAY_STARTED: Final = _event("gateway_started", "The process runs; the store is not open yet.")
+GATEWAY_READY: Final = _event("gateway_ready", "Requests are served; `url` is the public base URL.")
+GATEWAY_DRAINING: Final = _event("gateway_draining", "Asked to stop: nothing new is accepted, what runs may finish.")
+GATEWAY_DRAIN_CUT: Final = _event("gateway_drain_cut", "The drain time was up; attempts under way were abandoned.")
+GATEWAY_STOPPED: Final = _event("gateway_stopped", "The last line of an orderly stop.")
+DELIVERY_STARTED: Final = _event("delivery_started", "A delivery process runs, with its `pid`.")
+DELIVERY_EXITED: Final = _event("delivery_exited", "A delivery process ended, with its exit `code`.")
+DELIVERY_RESTARTED: Final = _event("delivery_restarted", "An ended delivery process was replaced.")
+
+# The store
+STORE_OPENED: Final = _event("store_opened", "The data directory is locked and ready.")
+STORE_RECOVERED: Final = _event("store_recovered", "The last stop was not orderly; state was brought up to the log.")
+STORE_MIGRATED: Final = _event("store_migrated", "The on-disk format was raised to this release's version.")
+STORE_REFUSED: Final = _event("store_refused", "Publishing answers 503 from now on; `cause` says why.")
+STORE_ACCEPTING: Final = _event("store_accepting", "Publishing works again after a refusal.")
+STORE_COMMIT_FAILED: Final = _event("store_commit_failed", "A commit failed; nothing in it was acknowledged.")
+SEGMENT_OPENED: Final = _event("segment_opened", "A new time segment takes the events from now on.")
+SEGMENT_DROPPED: Final = _event("segment_dropped", "A time segment passed its retention and was deleted.")
+EVENTS_EXPIRED: Final = _event("events_expired", "Events that were never delivered passed their retention.")
+
+# Tenants
+TENANT_CREATED: Final = _event("tenant_created", "The ready-made tenant of dev mode was created.")
+BOOTSTRAP_APPLIED: Final = _event("bootstrap_applied", "The bootstrap file was read; `created` counts what was new.")
+TENANTS_MISSING: Final = _event("tenants_missing", "Nobody can call: there is no organization. `remedy` says how to make one.")
+SIGNING_KEYS_CREATED: Final = _event("signing_keys_created", "Delivery and token key pairs were made at first start.")
+
+# Requests and deliveries
+REQUEST_FAILED: Final = _event("request_failed", "A request ended in 500 by a fault of the gateway.")
+ATTEMPT_FAILED: Final = _event("attempt_failed", "A delivery attempt failed; `retry` says whether there is another.")
+DELIVERY_GAVE_UP: Final = _event("delivery_gave_up", "Retries ended without success; the events stay in the journal.")
+CHALLENGE_FAILED: Final = _event("challenge_failed", "A webhook did not answer its challenge; nothing is sent to it.")
+STAGE_FAILED: Final = _event("stage_failed", "A stage met an unforeseen error, counted it and goes on.")
+
+# Development
+CLOCK_ADVANCED: Final = _event("clock_advanced", "The virtual clock was moved.")
+STORE_RESET: Final = _event("store_reset", "Journals, registrations, providers, retries and traces were emptied.")
+
+MEANINGS: Mapping[str, str] = MappingProxyType(_meanings)
+"""Every event name with one sentence, in the order of the table in `docs/logging.md`."""
+
+
+def setup_logging(config: Config, stream: TextIO | None = None) -> None:
+    """Route structlog and the standard library's loggers to `stream` (standard error), as text or as JSON lines."""
+    out = sys.stderr if stream is None else stream
+    text = config.log_format == "text" or (config.log_format == "" and out.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _guard_fields,
+    ]
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *(_text_processors(out.isatty()) if text else _json_processors()),
+            ],
+        )
+    )
+    level = config.log_level.upper()
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    for chatty in ("aiohttp", "asyncio", "uvicorn"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def _text_processors(colors: bool) -> list[structlog.typing.Processor]:
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=22, exception_formatter=plain)]
+
+
+def _json_processors() -> list[structlog.typing.Processor]:
+    # The traceback as text: structlog's own dictionaries hold local variables, and with them secrets.
+    return [structlog.processors.format_exc_info, _order_fields, structlog.processors.JSONRenderer(ensure_ascii=False)]
+
+
+def _order_fields(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    first = {name: fields.pop(name) for name in ("timestamp", "level", "event") if name in fields}
+    return {**first, **fields}
+
+
+def _guard_fields(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Second line of defence: secrets are masked and no field is longer than a screen."""
+    for name, value in fields.items():
+        if name in _SECRET_FIELDS:
+            fields[name] = "***"
+        elif isinstance(value, str) and len(value) > _FIELD_CHARS_MAX:
+            fields[name] = f"{value[:_FIELD_CHARS_MAX]}... ({len(value)} characters)"
+    return fields

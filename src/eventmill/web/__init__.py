@@ -1,0 +1,1 @@
+"""The wire API: the contract's endpoints in their exact shapes."""

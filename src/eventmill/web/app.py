@@ -1,0 +1,130 @@
+"""The ASGI application: publishing goes straight through, everything else to the route of its path.
+
+Turns refusals into JSON, gives every reply its `x-request-id`, and is the last to see an exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from eventmill import telemetry
+from eventmill.errors import GatewayError, Reason
+from eventmill.flow.answers import error_answer
+from eventmill.web.checks import show
+from eventmill.web.http import ASGIApp, ClientGoneError, Receive, Reply, Request, Scope, Send, path_segments
+from eventmill.web.journal import CORS_HEADERS
+from eventmill.web.parts import Parts
+from eventmill.web.routes import Route, build_router
+from eventmill.web.routing import Router
+
+__all__ = ["Parts", "build_app"]
+
+INGRESS_PATHS = frozenset({"/", "/ingress", "/ingress/"})
+
+_ADDED_WHEN_SENT = frozenset({b"content-length", b"x-request-id"})
+
+log = structlog.get_logger()
+
+
+def build_app(parts: Parts) -> ASGIApp:
+    """Serves HTTP only; the server is to be run without lifespan events."""
+    ingest = parts.ingest
+    router = build_router(dev_mode=parts.dev is not None)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1000})
+        elif scope["method"] == "POST" and scope["path"] in INGRESS_PATHS:
+            try:
+                await ingest(scope, receive, send)
+            except Exception:
+                request_id = parts.ids.request_id()
+                log.exception(telemetry.REQUEST_FAILED, request_id=request_id, **_told(scope))
+                await _send(scope, send, _failure(request_id), [_id_header(request_id)])
+        else:
+            await _serve(parts, router, (scope, receive, send))
+
+    return app
+
+
+async def _serve(parts: Parts, router: Router[Route], asgi: tuple[Scope, Receive, Send]) -> None:
+    scope, receive, send = asgi
+    request_id = parts.ids.request_id()
+    methods, params = router.find(path_segments(scope)) or ({}, {})
+    try:
+        reply = await _dispatch(parts, methods, scope, Request(scope, receive, params))
+    except ClientGoneError:
+        return
+    except GatewayError as error:
+        reply = _refusal(error)
+    except Exception:
+        log.exception(telemetry.REQUEST_FAILED, request_id=request_id, **_told(scope))
+        reply = _failure(request_id)
+    extra = [_id_header(request_id)]
+    if _is_cross_origin(methods):
+        extra += CORS_HEADERS
+    await _send(scope, send, reply, extra)
+
+
+async def _dispatch(parts: Parts, methods: Mapping[str, Route], scope: Scope, request: Request) -> Reply:
+    method = scope["method"]
+    route = methods.get("GET" if method == "HEAD" else method)
+    if route is None:
+        return _other_method(methods, scope)
+    if route.handler is not None:
+        return await route.handler(parts, request, parts.authenticator.authenticate(request.headers))
+    assert route.open_handler is not None, "a route has one of the two handlers"
+    return await route.open_handler(parts, request)
+
+
+def _is_cross_origin(methods: Mapping[str, Route]) -> bool:
+    return any(route.cross_origin for route in methods.values())
+
+
+def _other_method(methods: Mapping[str, Route], scope: Scope) -> Reply:
+    """404, 405 with the methods there are, or the answer to a browser's preflight."""
+    method, path = scope["method"], scope["path"]
+    allowed = set(methods)
+    if path in INGRESS_PATHS:
+        allowed.add("POST")
+    if "GET" in allowed:
+        allowed.add("HEAD")
+    if _is_cross_origin(methods):
+        allowed.add("OPTIONS")
+    if not allowed:
+        raise GatewayError(Reason.NOT_FOUND, f"there is nothing at {show(path)}")
+    allow = (b"allow", ", ".join(sorted(allowed)).encode())
+    if method in allowed:  # OPTIONS: only the preflight of a cross-origin path comes here
+        return Reply(204, headers=(allow,))
+    message = f"{show(method)} is not allowed here; allowed: {allow[1].decode()}"
+    refusal = _refusal(GatewayError(Reason.METHOD_NOT_ALLOWED, message))
+    return Reply(refusal.status, refusal.body, headers=(*refusal.headers, allow))
+
+
+def _refusal(error: GatewayError) -> Reply:
+    status, headers, body = error_answer(error, "")
+    return Reply(status, body, headers=tuple(header for header in headers if header[0] not in _ADDED_WHEN_SENT))
+
+
+def _failure(request_id: str) -> Reply:
+    return _refusal(GatewayError(Reason.INTERNAL, f"the gateway failed; its log tells more under {request_id}"))
+
+
+def _told(scope: Scope) -> dict[str, str]:
+    return {"method": scope["method"], "path": show(scope["path"])}
+
+
+def _id_header(request_id: str) -> tuple[bytes, bytes]:
+    return b"x-request-id", request_id.encode()
+
+
+async def _send(scope: Scope, send: Send, reply: Reply, extra: Sequence[tuple[bytes, bytes]]) -> None:
+    headers = [*reply.headers, *extra]
+    if reply.content_type:
+        headers.insert(0, (b"content-type", reply.content_type.encode()))
+    if reply.status != 204:
+        headers.append((b"content-length", b"%d" % len(reply.body)))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})

@@ -1,0 +1,82 @@
+"""The bootstrap file: tenants with exactly these ids and secrets, as JSON. Reads and checks it; stores nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+
+from eventmill.errors import GatewayError, StartupError
+from eventmill.web import checks
+
+RESERVED_ORG_IDS = frozenset({"organizations", "providers", "providermetadata"})
+"""First path segments of their own below /events."""
+_ID = re.compile(r"[\w\-]{1,64}", re.ASCII)
+_IMS_ORG_ID = re.compile(r"[\w.\-]{1,64}@[\w.\-]{1,64}", re.ASCII)
+_SECRET = re.compile(r"[\x21-\x7e]{1,256}")
+
+
+class CredentialEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    id: str
+    client_id: str
+    client_secret: str
+    name: str = ""
+
+
+class WorkspaceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    id: str
+    name: str = ""
+    credentials: tuple[CredentialEntry, ...] = ()
+
+
+class ProjectEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    id: str
+    name: str = ""
+    workspaces: tuple[WorkspaceEntry, ...] = ()
+
+
+class OrganizationEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    id: str
+    ims_org_id: str
+    name: str = ""
+    projects: tuple[ProjectEntry, ...] = ()
+
+
+class Bootstrap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    organizations: tuple[OrganizationEntry, ...]
+
+
+def read_bootstrap(path: Path) -> Bootstrap:
+    """Raises `StartupError` naming the file and what is wrong in it."""
+    try:
+        wanted = checks.convert(checks.parse_json(path.read_bytes()), Bootstrap)
+        for organization in wanted.organizations:
+            _check_organization(organization)
+    except OSError as error:
+        raise StartupError(f"bootstrap file {path} cannot be read: {error.strerror or error}") from error
+    except GatewayError as error:
+        raise StartupError(f"bootstrap file {path} is not valid: {error}") from error
+    return wanted
+
+
+def _check_organization(organization: OrganizationEntry) -> None:
+    _check("organization id", organization.id, _ID)
+    if organization.id in RESERVED_ORG_IDS:
+        raise checks.invalid("organization id", f"{organization.id} is a path of its own")
+    _check("ims_org_id", organization.ims_org_id, _IMS_ORG_ID)
+    for project in organization.projects:
+        _check("project id", project.id, _ID)
+        for workspace in project.workspaces:
+            _check("workspace id", workspace.id, _ID)
+            for credential in workspace.credentials:
+                _check("credential id", credential.id, _ID)
+                checks.check_client_id("client_id", credential.client_id)
+                if not _SECRET.fullmatch(credential.client_secret):
+                    what = "must be 1 to 256 printable ASCII characters without blanks"
+                    raise checks.invalid(f"client_secret of credential {credential.id}", what)
+
+
+def _check(member: str, value: str, pattern: re.Pattern[str]) -> None:
+    if not pattern.fullmatch(value):
+        raise checks.invalid(member, f"{checks.show(value)} is not well formed")

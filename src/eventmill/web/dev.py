@@ -1,0 +1,84 @@
+"""/_dev/clock and /_dev/reset: the virtual clock and a fresh start, in dev mode and from this machine only."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import msgspec
+import structlog
+
+from eventmill import telemetry
+from eventmill.errors import GatewayError, Reason
+from eventmill.flow.traces import iso_time
+from eventmill.web.checks import invalid, read_object
+from eventmill.web.http import NO_CONTENT, Reply, Request, json_reply
+from eventmill.web.parts import DevHooks, Parts
+
+ADVANCE_SECONDS_MAX = 10 * 366 * 86400
+RATE_MAX = 1_000_000
+
+log = structlog.get_logger()
+
+
+class ClockForm(msgspec.Struct, frozen=True):
+    """One of the two."""
+
+    advance_seconds: int | float | None = None
+    rate: int | float | None = None
+
+
+async def get_clock(parts: Parts, request: Request) -> Reply:
+    return _clock_reply(_hooks(parts, request))
+
+
+async def post_clock(parts: Parts, request: Request) -> Reply:
+    hooks = _hooks(parts, request)
+    form = read_object(await request.body(parts.config.request_bytes_max), ClockForm)
+    if (form.advance_seconds is None) == (form.rate is None):
+        raise invalid("the body", "give either advance_seconds or rate")
+    if form.advance_seconds is not None:
+        _check_range("advance_seconds", form.advance_seconds, ADVANCE_SECONDS_MAX)
+        await hooks.advance(form.advance_seconds)
+        log.info(telemetry.CLOCK_ADVANCED, seconds=form.advance_seconds)
+    if form.rate is not None:
+        _check_range("rate", form.rate, RATE_MAX)
+        await hooks.set_rate(form.rate)
+    return _clock_reply(hooks)
+
+
+async def post_reset(parts: Parts, request: Request) -> Reply:
+    await _hooks(parts, request).reset()
+    await parts.catalogue.refresh()
+    log.info(telemetry.STORE_RESET)
+    return NO_CONTENT
+
+
+def _hooks(parts: Parts, request: Request) -> DevHooks:
+    if parts.dev is None:
+        raise GatewayError(Reason.NOT_FOUND, "/_dev is served in dev mode only")
+    if not _is_loopback(request.peer):
+        raise GatewayError(Reason.LOOPBACK_ONLY, "/_dev may be used from this machine only")
+    return parts.dev
+
+
+def _is_loopback(peer: str) -> bool:
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def _check_range(member: str, value: float, most: int) -> None:
+    if value < 0:
+        message = f"{member}: business time never runs backwards, but {value} was asked for"
+        raise GatewayError(Reason.CLOCK_BACKWARDS, message)
+    if value > most:
+        raise invalid(member, f"must be at most {most}, but is {value}")
+
+
+def _clock_reply(hooks: DevHooks) -> Reply:
+    clock = hooks.clock
+    body = {"now": iso_time(clock.now_ms()), "offset_seconds": clock.offset_ms / 1000, "rate": clock.rate}
+    return json_reply(200, body)

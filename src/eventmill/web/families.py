@@ -1,0 +1,67 @@
+"""The provider metadata (families) under which providers can be registered, and their list.
+
+Ids as in the `provider_metadata` pattern of the Events API reference.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import msgspec
+
+from eventmill.errors import GatewayError, Reason
+from eventmill.model import CUSTOM_EVENTS, Caller
+from eventmill.web.checks import show
+from eventmill.web.http import Reply, Request, hal_reply
+from eventmill.web.parts import Parts
+
+
+class Family(msgspec.Struct, frozen=True):
+    """Members in the order of the wire."""
+
+    id: str
+    group: str
+    label: str
+    description: str
+    has_multiple_providers: bool
+
+
+FAMILIES = MappingProxyType(
+    {
+        family.id: family
+        for family in (
+            Family(
+                CUSTOM_EVENTS,
+                "Experience Platform",
+                "Custom Events",
+                "A custom events provider, registered by your organization.",
+                True,
+            ),
+            Family("acs", "Experience Cloud", "Campaign Standard", "Events of Adobe Campaign Standard.", False),
+            Family("aem", "Experience Cloud", "Experience Manager", "Events of an Experience Manager instance.", True),
+            Family("asset_compute", "Experience Cloud", "Asset Compute", "Events of the Asset Compute service.", False),
+            Family("dx_commerce_events", "Experience Cloud", "Commerce", "Events of a Commerce instance.", True),
+        )
+    }
+)
+
+
+def creatable_family(family_id: str) -> Family:
+    """The family under which a caller wants to register a provider. 404 when unknown, 403 when it is Adobe's alone."""
+    family = FAMILIES.get(family_id)
+    if family is None:
+        known = ", ".join(FAMILIES)
+        raise GatewayError(Reason.NOT_FOUND, f"provider_metadata {show(family_id)} does not exist; known: {known}")
+    if not family.has_multiple_providers:
+        message = f"provider_metadata {family_id} has one provider only; none can be registered under it"
+        raise GatewayError(Reason.NOT_PERMITTED, message)
+    return family
+
+
+async def list_families(parts: Parts, _request: Request, _caller: Caller) -> Reply:
+    """GET /events/providermetadata"""
+    body = {
+        "_links": {"self": {"href": f"{parts.config.url}/events/providermetadata"}},
+        "_embedded": {"providermetadata": [msgspec.structs.asdict(family) for family in FAMILIES.values()]},
+    }
+    return hal_reply(200, body)

@@ -1,0 +1,128 @@
+"""A request as handlers see it, and the reply they give. Knows ASGI and HTTP, nothing about events or tenants."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import Any
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+import msgspec
+
+from eventmill.errors import GatewayError, Reason
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = Sequence[tuple[bytes, bytes]]
+
+JSON_TYPE = "application/json"
+HAL_TYPE = "application/hal+json;charset=UTF-8"
+_QUERY_FIELDS_MAX = 100
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection before its request body was complete; nobody waits for a reply."""
+
+
+class Reply(msgspec.Struct, frozen=True):
+    status: int
+    body: bytes = b""
+    content_type: str = ""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Further headers, lower-case names, in the order they are sent."""
+
+
+class Request:
+    """One HTTP request, its route parameters percent-decoded."""
+
+    __slots__ = ("_receive", "_scope", "params")
+
+    def __init__(self, scope: Scope, receive: Receive, params: Mapping[str, str]) -> None:
+        self._scope = scope
+        self._receive = receive
+        self.params = params
+
+    @property
+    def headers(self) -> Headers:
+        headers: Headers = self._scope["headers"]
+        return headers
+
+    @property
+    def peer(self) -> str:
+        """Address of the other end of the connection; empty when the server does not know it."""
+        client = self._scope.get("client")
+        return str(client[0]) if client else ""
+
+    def header(self, name: bytes) -> str:
+        """The last header of that (lower-case) name, or an empty string."""
+        for header, value in reversed(self.headers):
+            if header == name:
+                return value.decode("latin-1")
+        return ""
+
+    def query(self) -> list[tuple[str, str]]:
+        """Query parameters in order; repeated names stay."""
+        raw = self._scope.get("query_string", b"")
+        return parse_urlencoded(raw, "the query") if raw else []
+
+    def query_value(self, name: str) -> str | None:
+        """The last value of a query parameter."""
+        return next((value for key, value in reversed(self.query()) if key == name), None)
+
+    async def body(self, bytes_max: int) -> bytes:
+        """The whole body. Raises `TOO_LARGE` beyond `bytes_max`, before it is read when its length was announced."""
+        announced = self.header(b"content-length")
+        if announced.isdecimal() and int(announced) > bytes_max:
+            raise _too_large(bytes_max)
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            chunk: bytes = message.get("body", b"")
+            size += len(chunk)
+            if size > bytes_max:
+                raise _too_large(bytes_max)
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
+
+
+def _too_large(bytes_max: int) -> GatewayError:
+    return GatewayError(Reason.TOO_LARGE, f"the request body is larger than {bytes_max} bytes")
+
+
+def parse_urlencoded(raw: bytes, where: str) -> list[tuple[str, str]]:
+    """Name and value pairs of a query or an urlencoded form; `where` names it in the refusal."""
+    try:
+        return parse_qsl(
+            raw.decode("latin-1"), keep_blank_values=True, errors="strict", max_num_fields=_QUERY_FIELDS_MAX
+        )
+    except UnicodeDecodeError:
+        raise GatewayError(Reason.INVALID_PARAMETER, f"{where} holds percent-encoded bytes that are no UTF-8") from None
+    except ValueError:
+        raise GatewayError(Reason.INVALID_PARAMETER, f"{where} has more than {_QUERY_FIELDS_MAX} parameters") from None
+
+
+def path_segments(scope: Scope) -> list[str]:
+    """The decoded segments of the path. An encoded slash stays inside its segment; one trailing slash is ignored."""
+    raw: bytes = scope.get("raw_path") or str(scope["path"]).encode()
+    segments = raw.partition(b"?")[0].split(b"/")[1:]
+    if len(segments) > 1 and not segments[-1]:
+        segments.pop()
+    return [unquote_to_bytes(segment).decode("utf-8", "replace") for segment in segments]
+
+
+def json_reply(status: int, value: object, *, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:
+    return Reply(status, msgspec.json.encode(value), JSON_TYPE, headers)
+
+
+def hal_reply(status: int, value: Mapping[str, object]) -> Reply:
+    """Members appear in the order of `value`."""
+    return Reply(status, msgspec.json.encode(value), HAL_TYPE)
+
+
+NO_CONTENT = Reply(204)

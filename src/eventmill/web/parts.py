@@ -1,0 +1,54 @@
+"""What handlers work with: the collaborators that `server` builds and hands over, and the shapes of its callables."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import msgspec
+
+from eventmill.clock import Clock, VirtualClock
+from eventmill.config import Config
+from eventmill.flow.catalogue import Catalogue
+from eventmill.flow.journal import Journal
+from eventmill.flow.probe import ChallengeResult
+from eventmill.ids import IdSource
+from eventmill.store.base import Store
+from eventmill.store.seal import Sealer
+from eventmill.web.caller import Authenticator
+from eventmill.web.http import ASGIApp
+from eventmill.web.tokens import TokenKey
+
+
+class Challenge(Protocol):
+    """Asks a webhook whether it wants to be called. Answers within the time limit of an attempt, raises nothing."""
+
+    def __call__(self, url: str, registration_id: str, client_id: str) -> Awaitable[ChallengeResult]: ...
+
+
+class DevHooks(msgspec.Struct, frozen=True):
+    """Development mode only."""
+
+    clock: VirtualClock
+    advance: Callable[[float], Awaitable[None]]
+    """Move business time forward by so many seconds; returns when every attempt due on the way has ended."""
+    set_rate: Callable[[float], Awaitable[None]]
+    reset: Callable[[], Awaitable[None]]
+    """Empty journals, registrations, providers, retries and traces; returns when publishing and reading see it."""
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    config: Config
+    store: Store
+    catalogue: Catalogue
+    clock: Clock
+    ids: IdSource
+    sealer: Sealer
+    token_key: TokenKey
+    authenticator: Authenticator
+    ingest: ASGIApp
+    journal: Journal
+    challenge: Challenge
+    unready: Callable[[], str | None]
+    """Why no events can be taken now, or None."""
+    dev: DevHooks | None = None

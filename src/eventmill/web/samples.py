@@ -1,0 +1,133 @@
+"""Sample events: what an event of a code looks like, and sending one to a single registration ("Provider API").
+
+A posted sample is checked, cut and stored exactly as a published event is, but placed in one lane only.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from eventmill.core.cloudevent import Published
+from eventmill.core.envelope import cut_adobe_io, cut_cloud_event, recipient_suffix, webhook_body
+from eventmill.errors import GatewayError, Reason, RoutingStale, StoreUnavailable
+from eventmill.ids import uuid_text
+from eventmill.model import (
+    Caller,
+    EventMetadata,
+    EventOfInterest,
+    Origin,
+    Provider,
+    Registration,
+    provider_technical_name,
+)
+from eventmill.store.base import NewEvent
+from eventmill.web import hal
+from eventmill.web.checks import invalid, parse_json, show
+from eventmill.web.http import NO_CONTENT, Reply, Request, hal_reply, json_reply
+from eventmill.web.parts import Parts
+from eventmill.web.paths import not_found, path_metadata, path_provider
+from eventmill.web.sample_template import ANY_CLIENT, Sampler
+
+_MATCHES_MAX = 10
+"""A sample is placed again this often when registrations changed under it."""
+_STORAGE_RETRY_AFTER_S = 60
+
+
+async def get_sample_event(parts: Parts, request: Request, caller: Caller) -> Reply:
+    """The sample as a webhook would get it; 404 when the code has none."""
+    provider = path_provider(parts, request, caller)
+    metadata = path_metadata(parts, request, provider)
+    if metadata.sample_event_template is None:
+        raise not_found("a sample event", f"event code {metadata.event_code}")
+    now_ms = parts.clock.now_ms()
+    published = Sampler(metadata, ANY_CLIENT, parts.ids, now_ms).from_template()
+    cut = _cut(parts, provider, published, uuid_text(parts.ids.event_id(now_ms)), now_ms)
+    payload = webhook_body([cut], recipient_suffix(ANY_CLIENT, parts.config.legacy_fields), batch=False)
+    path = f"{hal.provider_url(parts.config.url, provider.id)}/eventmetadata/{metadata.event_code}/sample_event"
+    body = {
+        "_links": {"self": hal.link(path)},
+        "format": "adobe_io" if provider.event_delivery_format == "adobe_io" else "cloud_events",
+        "sample_payload": msgspec.Raw(payload),
+    }
+    return hal_reply(200, body)
+
+
+def _cut(parts: Parts, provider: Provider, published: Published, event_id: str, now_ms: int) -> bytes:
+    legacy_fields = parts.config.legacy_fields
+    if provider.event_delivery_format == "adobe_io":
+        return cut_adobe_io(published, event_id, legacy_fields=legacy_fields)
+    return cut_cloud_event(published, event_id, now_ms, legacy_fields=legacy_fields)
+
+
+async def post_sample_event(parts: Parts, request: Request, caller: Caller) -> Reply:
+    """Send the sample, or the body when there is one, to one registration. 204: neither a sample nor a body."""
+    provider = path_provider(parts, request, caller)
+    metadata = path_metadata(parts, request, provider)
+    registration = _subscriber(parts, metadata, request.params["registration"])
+    body = await request.body(parts.config.event_bytes_max)
+    _check_quota(parts, provider)
+    now_ms = parts.clock.now_ms()
+    published = _sample(Sampler(metadata, registration.client_id, parts.ids, now_ms), body)
+    if published is None:
+        return NO_CONTENT
+    event_id = parts.ids.event_id(now_ms)
+    cut = _cut(parts, provider, published, uuid_text(event_id), now_ms)
+    origin = _origin(parts, provider, metadata, caller)
+    await _store_durable(parts, registration, NewEvent(provider.org, event_id, origin, cut, (), 0))
+    return json_reply(200, {"eventid": uuid_text(event_id), "event_id": uuid_text(event_id)})
+
+
+def _sample(sampler: Sampler, body: bytes) -> Published | None:
+    if not body.strip():
+        return sampler.from_template() if sampler.has_template else None
+    document = parse_json(body)
+    if not isinstance(document, dict):
+        raise invalid("the body", "must be a JSON object")
+    return sampler.from_json(body, is_event="specversion" in document)
+
+
+def _subscriber(parts: Parts, metadata: EventMetadata, registration_id: str) -> Registration:
+    registration = parts.catalogue.registration(metadata.org, registration_id)
+    if registration is None:
+        raise not_found(f"registration {show(registration_id)}", f"organization {metadata.org}")
+    if EventOfInterest(metadata.provider_id, metadata.event_code) not in registration.events_of_interest:
+        message = f"registration {registration_id} has no event of interest {metadata.event_code} of this provider"
+        raise GatewayError(Reason.UNKNOWN_EVENT, message)
+    return registration
+
+
+def _check_quota(parts: Parts, provider: Provider) -> None:
+    quota = parts.config.stored_bytes_per_org
+    if quota and parts.store.stored_bytes(provider.org) >= quota:
+        message = f"the organization stores its {quota} bytes of events"
+        raise GatewayError(Reason.STORAGE_QUOTA_REACHED, message, retry_after_s=_STORAGE_RETRY_AFTER_S)
+
+
+def _origin(parts: Parts, provider: Provider, metadata: EventMetadata, caller: Caller) -> Origin:
+    organization = parts.catalogue.organization(provider.org)
+    assert organization is not None, "a provider never outlives its organization"
+    return Origin(
+        org=provider.org,
+        provider_id=provider.id,
+        event_code=metadata.event_code,
+        provider_name=provider_technical_name(provider, organization.ims_org_id),
+        provider_label=provider.label,
+        delivery_format=provider.event_delivery_format,
+        client_id=caller.client_id,
+    )
+
+
+async def _store_durable(parts: Parts, registration: Registration, event: NewEvent) -> None:
+    """Commit for this lane only, as long as the registration exists."""
+    for _ in range(_MATCHES_MAX):
+        if parts.catalogue.registration(registration.org, registration.registration_id) is None:
+            raise not_found(f"registration {registration.registration_id}")
+        epoch = parts.catalogue.routing_epoch(event.org)
+        placed = msgspec.structs.replace(event, lanes=(registration.id,), routing_epoch=epoch)
+        try:
+            await parts.store.append_durable((placed,))
+        except RoutingStale:
+            await parts.catalogue.refresh()
+        else:
+            return
+    raise StoreUnavailable("registrations keep changing; send the sample again")

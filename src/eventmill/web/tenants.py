@@ -1,0 +1,180 @@
+"""Organisations, projects, workspaces and credentials: from the bootstrap file, or made up when dev mode has none.
+
+Whatever is missing is created in one write, so a file that contradicts the store, or itself, leaves nothing behind.
+The API never creates tenants.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import structlog
+
+from eventmill import telemetry
+from eventmill.config import Config
+from eventmill.errors import StartupError
+from eventmill.ids import IdSource
+from eventmill.model import Credential, Organization, OrgId, Project, Workspace
+from eventmill.store.base import ControlStore, Create, Key, Kind
+from eventmill.store.seal import Sealer
+from eventmill.web.bootstrap import (
+    Bootstrap,
+    CredentialEntry,
+    OrganizationEntry,
+    ProjectEntry,
+    WorkspaceEntry,
+    read_bootstrap,
+)
+
+log = structlog.get_logger()
+
+Tenant = Organization | Project | Workspace | Credential
+_TYPES: Mapping[Kind, type[Any]] = {
+    "organization": Organization,
+    "project": Project,
+    "workspace": Workspace,
+    "credential": Credential,
+}
+_Place = tuple[Kind, str, str]
+"""Kind, organisation, id."""
+
+
+async def ensure_tenants(store: ControlStore, sealer: Sealer, config: Config, ids: IdSource) -> None:
+    """Create the tenants of the bootstrap file, or the ready-made one when dev mode starts without any.
+
+    Raises `StartupError` when the file cannot be read, is wrong in itself, or contradicts what is stored.
+    """
+    held = await _read_held(store)
+    has_tenants = any(kind == "organization" for kind, _, _ in held)
+    if config.bootstrap:
+        wanted = read_bootstrap(Path(config.bootstrap))
+        created = await _create_missing(store, sealer, held, wanted)
+        log.info(telemetry.BOOTSTRAP_APPLIED, file=config.bootstrap, created=created)
+    elif config.dev and not has_tenants:
+        await _create_missing(store, sealer, held, ready_made(ids))
+        log.info(telemetry.TENANT_CREATED)
+    elif not has_tenants:
+        log.warning(telemetry.TENANTS_MISSING, remedy="start with --bootstrap FILE, or with --dev for a ready-made one")
+
+
+def ready_made(ids: IdSource) -> Bootstrap:
+    """One of each: fixed ids, random IMS organisation id, client id and secret."""
+    credential = CredentialEntry(
+        id="4001",
+        name="Local Credential",
+        client_id=ids.random(16).hex(),
+        client_secret="p8e-" + base64.urlsafe_b64encode(ids.random(24)).decode(),
+    )
+    workspace = WorkspaceEntry(id="3001", name="Stage", credentials=(credential,))
+    project = ProjectEntry(id="2001", name="Local Project", workspaces=(workspace,))
+    ims_org_id = ids.random(12).hex().upper() + "@AdobeOrg"
+    return Bootstrap((OrganizationEntry("1001", ims_org_id, "Local Organization", (project,)),))
+
+
+class _Wish(NamedTuple):
+    """A document as the file wants it; a credential's secret is beside it, unsealed."""
+
+    kind: Kind
+    org: OrgId
+    doc: Tenant
+    keys: tuple[Key, ...]
+    secret: str = ""
+
+    @property
+    def place(self) -> _Place:
+        return self.kind, self.org, self.doc.id
+
+
+def _wishes(bootstrap: Bootstrap) -> Iterator[_Wish]:
+    for each in bootstrap.organizations:
+        org = OrgId(each.id)
+        yield _Wish("organization", org, Organization(id=org, ims_org_id=each.ims_org_id, name=each.name), ())
+        for project in each.projects:
+            keys: tuple[Key, ...] = (Key("org", org),)
+            yield _Wish("project", org, Project(id=project.id, org=org, name=project.name), keys)
+            for workspace in project.workspaces:
+                yield from _workspace_wishes(org, project.id, workspace)
+
+
+def _workspace_wishes(org: OrgId, project_id: str, entry: WorkspaceEntry) -> Iterator[_Wish]:
+    workspace = Workspace(id=entry.id, org=org, project_id=project_id, name=entry.name)
+    yield _Wish("workspace", org, workspace, (Key("project", project_id),))
+    for each in entry.credentials:
+        credential = Credential(
+            id=each.id,
+            org=org,
+            project_id=project_id,
+            workspace_id=entry.id,
+            name=each.name,
+            client_id=each.client_id,
+            sealed_secret="",
+        )
+        keys = (Key("workspace", entry.id), Key("client_id", each.client_id, at_most=1))
+        yield _Wish("credential", org, credential, keys, each.client_secret)
+
+
+async def _read_held(store: ControlStore) -> dict[_Place, Tenant]:
+    held: dict[_Place, Tenant] = {}
+    for kind, model in _TYPES.items():
+        for stored in await store.scan(kind):
+            held[kind, stored.org, stored.id] = msgspec.json.decode(stored.doc, type=model)
+    return held
+
+
+async def _create_missing(store: ControlStore, sealer: Sealer, held: dict[_Place, Tenant], wanted: Bootstrap) -> int:
+    """Returns how many documents were created. Raises `StartupError` on the first contradiction."""
+    names = {name: doc for doc in held.values() if (name := _shared_name(doc))}
+    ops: list[Create] = []
+    for wish in _wishes(wanted):
+        known = held.get(wish.place)
+        if known is not None:
+            _compare(sealer, known, wish)
+            continue
+        name = _shared_name(wish.doc)
+        if name in names:
+            raise _contradiction(wish, f"{name} belongs to {names[name].id} of the same kind")
+        doc = _sealed(sealer, wish)
+        held[wish.place] = doc
+        if name:
+            names[name] = doc
+        ops.append(Create(wish.kind, wish.org, doc.id, msgspec.json.encode(doc), wish.keys))
+    if ops:
+        await store.write(ops)
+    return len(ops)
+
+
+def _shared_name(doc: Tenant) -> str:
+    """What must be unique beyond the organisation, because callers are found by it."""
+    if isinstance(doc, Organization):
+        return f"ims_org_id {doc.ims_org_id}"
+    return f"client_id {doc.client_id}" if isinstance(doc, Credential) else ""
+
+
+def _sealed(sealer: Sealer, wish: _Wish) -> Tenant:
+    if not isinstance(wish.doc, Credential):
+        return wish.doc
+    sealed = sealer.seal(wish.secret.encode(), f"credential:{wish.doc.id}")
+    return msgspec.structs.replace(wish.doc, sealed_secret=sealed)
+
+
+def _compare(sealer: Sealer, known: Tenant, wish: _Wish) -> None:
+    if isinstance(known, Credential):
+        secret = sealer.unseal(known.sealed_secret, f"credential:{known.id}")
+        if not hmac.compare_digest(secret, wish.secret.encode()):
+            raise _contradiction(wish, "its client_secret is another")
+        known = msgspec.structs.replace(known, sealed_secret="")
+    for field in wish.doc.__struct_fields__:
+        if getattr(known, field) != getattr(wish.doc, field):
+            raise _contradiction(wish, f"its {field} is {getattr(known, field)}, not {getattr(wish.doc, field)}")
+
+
+def _contradiction(wish: _Wish, what: str) -> StartupError:
+    return StartupError(
+        f"the bootstrap file contradicts what exists already: {wish.kind} {wish.doc.id}: {what}; "
+        "correct the file, or start with another data directory (--data)"
+    )

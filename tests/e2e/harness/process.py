@@ -1,0 +1,55 @@
+"""A gateway that is expected to refuse its start, or to say something in its log."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.e2e.gateway import Gateway
+
+ENDS_WITHIN_S = 30
+
+
+@dataclass(frozen=True)
+class Finished:
+    code: int
+    output: str
+    message: str
+    """Standard error."""
+
+
+def run_eventmill(*arguments: str, directory: Path, variables: dict[str, str] | None = None) -> Finished:
+    """Run the command to its end, in `directory`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "eventmill", *arguments],
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=ENDS_WITHIN_S,
+        env={**os.environ, **(variables or {})},
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def delivery_pids(gateway: Gateway) -> list[int]:
+    """Process ids of the delivery processes started so far, oldest first, as the log names them."""
+    log = gateway.log_path.read_text(errors="replace")
+    return [int(pid) for pid in re.findall(r"delivery_started\b.*\bpid=(\d+)", log)]
+
+
+def logged(gateway: Gateway, event: str) -> bool:
+    return event in gateway.log_path.read_text(errors="replace")
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process exists and is not merely waiting to be collected by its parent."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,123 @@
+"""What a registration call answered with 201, 200 or 204 is obeyed by the publish sent right after, every time.
+
+Front and delivery run as processes apart; 500 rounds in short form, 10,000 in full (`EVENTMILL_E2E=full`), by several
+workers at once, each with a provider of its own, so that the changes of one meet the publishing of the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import StartGateway
+from tests.e2e.harness.hook import Hook
+from tests.e2e.harness.http_client import Client
+from tests.e2e.harness.production import NO_LIMITS, OPEN_LOOPBACK, write_bootstrap
+from tests.e2e.harness.tenant import Registration, Tenant, Topic, event_bytes
+
+pytestmark = pytest.mark.anyio
+
+ROUNDS = 10_000 if os.environ.get("EVENTMILL_E2E") == "full" else 500
+WORKERS = 4
+
+
+class Worker:
+    """Owns a provider, a registration that is changed again and again, and knows where each event may arrive."""
+
+    def __init__(self, name: str, tenant: Tenant, hook: Hook, topic: Topic, changed: Registration) -> None:
+        self.name = name
+        self.tenant = tenant
+        self.hook = hook
+        self.topic = topic
+        self.changed = changed
+        self.rounds = 0
+        self.expected: dict[str, set[str]] = {}
+        """Paths at which an event must arrive, by its id."""
+
+    async def run(self, rounds: int, chance: random.Random) -> None:
+        kinds: list[Callable[[], Awaitable[None]]] = [self.journal_round, self.webhook_round, self.url_round]
+        kinds.append(self.disabled_round)
+        for self.rounds in range(rounds):
+            await chance.choice(kinds)()
+
+    def path(self) -> str:
+        """A new address for this round."""
+        return f"/{self.name}/{self.rounds}"
+
+    async def publish(self, *paths: str) -> str:
+        """Publish an event that must arrive at these paths and nowhere else."""
+        event_id = f"{self.name}-{len(self.expected)}"
+        self.expected[event_id] = set(paths)
+        return await self.tenant.publish(self.topic, event_id)
+
+    async def arrived(self, path: str) -> None:
+        await self.hook.until(lambda: bool(self.hook.posts_at(path)))
+
+    async def journal_round(self) -> None:
+        """A journal registration has what was published after its 201, and after its 204 nothing goes to it."""
+        topic = await self.tenant.event_code(self.topic.provider_id, f"com.acme.round-{self.rounds}")
+        registration = await self.tenant.register(topic)
+        event_id = await self.tenant.publish(topic)
+        assert await self.tenant.journal_ids(registration) == [event_id]
+        await self.tenant.delete(registration)
+        answer = await self.tenant.post_event(event_bytes(topic, "too-late", b"{}"))
+        assert answer.status == 204, answer
+
+    async def webhook_round(self) -> None:
+        """A new webhook receives the event published after its 201, and none published after its 204."""
+        path = self.path()
+        current = self.changed.body["webhook_url"].removeprefix(self.hook.url)
+        registration = await self.tenant.register(self.topic, url=self.hook.url + path)
+        await self.publish(current, path)
+        await self.arrived(path)
+        await self.tenant.delete(registration)
+        await self.publish(current)
+
+    async def url_round(self) -> None:
+        """After the 200 of a PUT with another URL the event arrives there and not at the old one."""
+        path = self.path()
+        self.changed = await self.tenant.update(self.changed, webhook_url=self.hook.url + path)
+        await self.publish(path)
+        await self.arrived(path)
+
+    async def disabled_round(self) -> None:
+        """After the 200 that disables, events are journaled and not pushed; after the 200 that enables, pushed."""
+        path = self.path()
+        await self.tenant.update(self.changed, enabled=False)
+        await self.publish()
+        self.changed = await self.tenant.update(self.changed, enabled=True, webhook_url=self.hook.url + path)
+        await self.publish(path)
+        await self.arrived(path)
+
+
+async def test_changes_are_obeyed_at_once(start_gateway: StartGateway, tmp_path: Path) -> None:
+    """Random rounds of create, change, disable, enable and delete; every event arrives exactly where it had to."""
+    gateway = await asyncio.to_thread(
+        start_gateway, "--bootstrap", str(write_bootstrap(tmp_path)), variables={**OPEN_LOOPBACK, **NO_LIMITS}
+    )
+    env = await asyncio.to_thread(gateway.env)
+    async with Client(gateway.port) as client, Hook() as hook:
+        tenant = Tenant(client, env)
+        workers = []
+        for number in range(WORKERS):
+            topic = await tenant.topic()
+            changed = await tenant.register(topic, url=f"{hook.url}/worker-{number}/first")
+            workers.append(Worker(f"worker-{number}", tenant, hook, topic, changed))
+        await asyncio.gather(*(worker.run(ROUNDS // WORKERS, random.Random(n)) for n, worker in enumerate(workers)))
+
+        expected = {event_id: paths for worker in workers for event_id, paths in worker.expected.items()}
+        await hook.until(lambda: len(hook.posts) >= sum(len(paths) for paths in expected.values()))
+        arrived: dict[str, list[str]] = {event_id: [] for event_id in expected}
+        for post in hook.posts:
+            arrived[json.loads(post.body)["id"]].append(post.path)
+        assert {event_id: sorted(paths) for event_id, paths in expected.items()} == {
+            event_id: sorted(paths) for event_id, paths in arrived.items()
+        }
+        for worker in workers:
+            assert await tenant.journal_ids(worker.changed) == list(worker.expected)

@@ -1,0 +1,110 @@
+"""`eventmill.config`: precedence, reading values from text, refusals that name cause and place."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from eventmill.config import Config, load_config
+from eventmill.errors import StartupError
+
+
+def test_defaults_need_nothing() -> None:
+    """No flag and no variable is needed."""
+    assert load_config({}, {}) == Config()
+
+
+def test_flag_beats_environment_beats_default() -> None:
+    """The three sources rank as documented, setting by setting."""
+    config = load_config({"port": 9001, "data": None}, {"EVENTMILL_PORT": "9002", "EVENTMILL_DATA": "/tmp/mill"})
+
+    assert (config.port, config.data, config.host) == (9001, "/tmp/mill", "127.0.0.1")
+
+
+def test_every_setting_is_read_from_its_variable() -> None:
+    """The variable of a setting is the prefix and its name in capitals, without exception."""
+    samples = {bool: "true", int: "11", float: "2.5", str: "some", tuple[str, ...]: "10.0.0.0/8,192.168.0.0/16"}
+    variables = {}
+    for field in msgspec.structs.fields(Config):
+        variables["EVENTMILL_" + field.name.upper()] = samples.get(field.type, "")
+    variables |= {"EVENTMILL_AUTH": "strict", "EVENTMILL_LOG_FORMAT": "json", "EVENTMILL_LOG_LEVEL": "debug"}
+
+    config = load_config({}, variables)
+
+    unread = [name for name in Config.__struct_fields__ if getattr(config, name) == getattr(Config(), name)]
+    assert [name for name in unread if name != "legacy_fields"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("True", True), ("FALSE", False), ("1", True), ("0", False)]
+)
+def test_booleans(text: str, value: bool) -> None:
+    """Booleans are words or digits, in any case."""
+    assert load_config({}, {"EVENTMILL_DEV": text}).dev is value
+
+
+@pytest.mark.parametrize(
+    ("text", "networks"),
+    [("10.0.0.0/8", ("10.0.0.0/8",)), (" 10.0.0.0/8 , ::1/128 ,", ("10.0.0.0/8", "::1/128")), ("", ())],
+)
+def test_lists_are_comma_separated(text: str, networks: tuple[str, ...]) -> None:
+    """Blanks around members and a trailing comma do no harm."""
+    assert load_config({}, {"EVENTMILL_WEBHOOK_ALLOW_CIDRS": text}).webhook_allow_cidrs == networks
+
+
+def test_an_empty_variable_is_the_default() -> None:
+    """`EVENTMILL_PORT= eventmill serve` is no error: compose files write such lines."""
+    assert load_config({}, {"EVENTMILL_PORT": ""}).port == 8080
+
+
+@pytest.mark.parametrize(
+    ("flags", "variables", "named"),
+    [
+        ({"port": "many"}, {}, "--port='many'"),
+        ({"port": 70000}, {}, "port 70000"),
+        ({"base_url": 5}, {}, "--base-url=5"),
+        ({}, {"EVENTMILL_AUTH": "loose"}, "EVENTMILL_AUTH='loose'"),
+        ({}, {"EVENTMILL_DEV": "perhaps"}, "EVENTMILL_DEV='perhaps'"),
+        ({}, {"EVENTMILL_JOURNAL_PAGE_EVENTS": "-1"}, "EVENTMILL_JOURNAL_PAGE_EVENTS"),
+        ({}, {"EVENTMILL_LANE_IN_FLIGHT_MAX": "0"}, "EVENTMILL_LANE_IN_FLIGHT_MAX must be at least 1"),
+    ],
+)
+def test_refusals_name_the_source(flags: dict[str, object], variables: dict[str, str], named: str) -> None:
+    """A value that cannot be used stops the start and says which flag or variable it was."""
+    with pytest.raises(StartupError) as refusal:
+        load_config(flags, variables)
+
+    assert named in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "url"),
+    [
+        (Config(port=9000), "http://127.0.0.1:9000"),
+        (Config(base_url="https://events.example.com/"), "https://events.example.com"),
+    ],
+)
+def test_public_base_url(config: Config, url: str) -> None:
+    """Without a base URL, loopback and the port; never with a slash at the end, since paths are appended."""
+    assert config.url == url
+
+
+@pytest.mark.parametrize(
+    ("config", "lenient"),
+    [
+        (Config(), False),
+        (Config(dev=True), True),
+        (Config(dev=True, auth="strict"), False),
+        (Config(auth="lenient"), True),
+    ],
+)
+def test_who_is_lenient(config: Config, lenient: bool) -> None:
+    """Tokens are checked unless it is dev mode or was asked for."""
+    assert config.lenient is lenient
+
+
+def test_dev_mode_has_no_delivery_children() -> None:
+    """One process in dev mode; outside at least one delivery process, however few the cores."""
+    assert Config(dev=True, delivery_processes=3).delivery_children == 0
+    assert Config(delivery_processes=3).delivery_children == 3
+    assert Config().delivery_children >= 1
