@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,11 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 def call(method: str, url: str, headers: dict[str, str] | None = None, body: Any = None) -> tuple[Any, bytes]:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, method=method, headers=headers or {})
-    with _opener.open(request, timeout=60) as response:
-        return response.headers, response.read()
+    try:
+        with _opener.open(request, timeout=60) as response:
+            return response.headers, response.read()
+    except urllib.error.HTTPError as error:
+        raise SystemExit(f"{method} {url} answered {error.code}: {error.read().decode(errors='replace')}") from error
 
 
 class Gateway:
@@ -75,10 +79,10 @@ class Gateway:
         if not listens(self.port):
             return False
         try:
-            call("GET", f"{self.url}/readyz")
+            with _opener.open(f"{self.url}/readyz", timeout=10) as response:
+                return bool(response.status == 200)
         except OSError:
             return False
-        return True
 
     # --- Its tenant ---
 

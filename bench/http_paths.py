@@ -61,7 +61,7 @@ def bench_journal(directory: Path, rounds: int, seconds: float) -> list[Row]:
         start = f"{path}?limit={PAGE_EVENTS}"
         page = directory / "page"
         headers, body = call("GET", gateway.url + start, gateway.headers)
-        wanted = [(name, value) for name, value in headers.items() if name.lower() != "date"]
+        wanted = [(name, value) for name, value in headers.items() if name.lower() not in {"date", "connection"}]
         save_page(page, wanted, body)
         with Process(str(BENCH / "bare.py"), str(port), str(page)):
             wait_for(lambda: listens(port), 10, "the bare server's start")

@@ -40,7 +40,7 @@ class SystemClock:
 
 
 class VirtualClock(SystemClock):
-    """Business time = machine time + offset, or running at `rate` since it was last set. Never goes backwards by itself."""
+    """Business time runs at `rate` from where it was last set. It is never set back."""
 
     def __init__(self, offset_ms: int = 0, rate: float = 1.0) -> None:
         self._anchor_machine_ms = self.machine_ms()

@@ -30,7 +30,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     dev: bool = False
     """Emulator mode: one process, a ready-made tenant, loopback webhooks allowed, virtual clock."""
     auth: Literal["", "strict", "lenient"] = ""
-    """`strict`: tokens are fully checked; `lenient`: any non-empty bearer passes. Empty: lenient in dev mode, else strict."""
+    """`strict`: tokens are fully checked; `lenient`: any non-empty bearer passes. Empty: lenient in dev mode only."""
     bootstrap: str = ""
     """JSON file of organisations, projects, workspaces and credentials to create at start."""
     base_url: str = ""

@@ -1,4 +1,4 @@
-"""Starts the delivery children, restarts those that die, and drains them at the end. SQLite only: the front alone writes."""
+"""Starts the delivery children, restarts those that die, and drains them at the end. SQLite engine only."""
 
 from __future__ import annotations
 

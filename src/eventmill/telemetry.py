@@ -52,7 +52,9 @@ EVENTS_EXPIRED: Final = _event("events_expired", "Events that were never deliver
 # Tenants
 TENANT_CREATED: Final = _event("tenant_created", "The ready-made tenant of dev mode was created.")
 BOOTSTRAP_APPLIED: Final = _event("bootstrap_applied", "The bootstrap file was read; `created` counts what was new.")
-TENANTS_MISSING: Final = _event("tenants_missing", "Nobody can call: there is no organization. `remedy` says how to make one.")
+TENANTS_MISSING: Final = _event(
+    "tenants_missing", "Nobody can call: there is no organization. `remedy` says how to make one."
+)
 SIGNING_KEYS_CREATED: Final = _event("signing_keys_created", "Delivery and token key pairs were made at first start.")
 
 # Requests and deliveries

@@ -81,8 +81,11 @@ async def test_all_processes_killed(
         await tenant.register(topic, url=f"{hook.url}/hook")
         publishers = Publishers(tenant, topic)
         publishing = owner.create_task(publishers.run())
-        for _ in range(KILLS):
-            await publishers.more_acknowledged(chance.choice((1, chance.randrange(200), chance.randrange(200, 3000))))
+        for number in range(KILLS):
+            in_full_swing = number % 2 == 0
+            await publishers.more_acknowledged(
+                chance.randrange(500, 2500) if in_full_swing else chance.randrange(1, 100)
+            )
             publishers.gateway_down()
             gateway.kill()
             killed_s.append(loop.time())

@@ -24,7 +24,10 @@ EVENT_CODE = "com.acme.stock.low"
 
 
 async def run_node(*arguments: str, variables: Mapping[str, str], stdin: str = "") -> Any:
-    """Run a script of tests/e2e/npm; its standard output as JSON. It sees `variables` and `PATH`, nothing else."""
+    """Run a script of tests/e2e/npm, which sees `variables` and `PATH`, nothing else; the JSON that it says last.
+
+    The SDK itself logs to standard output, before that.
+    """
     process = await asyncio.create_subprocess_exec(
         "node",
         *arguments,
@@ -37,7 +40,7 @@ async def run_node(*arguments: str, variables: Mapping[str, str], stdin: str = "
     async with asyncio.timeout(60):
         told, complaints = await process.communicate(stdin.encode())
     assert process.returncode == 0, complaints.decode()
-    return json.loads(told)
+    return json.loads(told.splitlines()[-1])
 
 
 def exported(env: Mapping[str, str]) -> dict[str, str]:

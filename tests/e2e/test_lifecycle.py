@@ -125,7 +125,7 @@ def test_port_in_use(tmp_path: Path) -> None:
 
 
 def test_production_without_tenants(start_gateway: StartGateway, tmp_path: Path) -> None:
-    """A first start outside dev mode makes up no tenant; its log says how they are made, and so does `eventmill env`."""
+    """A first start outside dev mode makes up no tenant; its log and `eventmill env` say how they are made."""
     gateway = start_gateway()
 
     assert logged(gateway, "tenants_missing")

@@ -18,6 +18,7 @@ import pytest
 from tests.e2e.conftest import StartGateway
 from tests.e2e.harness.hook import Hook
 from tests.e2e.harness.http_client import Client
+from tests.e2e.harness.process import delivery_pids, frozen
 from tests.e2e.harness.production import NO_LIMITS, OPEN_LOOPBACK, write_bootstrap
 from tests.e2e.harness.tenant import Registration, Tenant, Topic, event_bytes
 
@@ -41,14 +42,19 @@ class Worker:
         """Paths at which an event must arrive, by its id."""
 
     async def run(self, rounds: int, chance: random.Random) -> None:
-        kinds: list[Callable[[], Awaitable[None]]] = [self.journal_round, self.webhook_round, self.url_round]
-        kinds.append(self.disabled_round)
+        kinds: list[Callable[[], Awaitable[None]]] = [
+            *(self.journal_round, self.webhook_round, self.fresh_round),
+            *(self.url_round, self.disabled_round, self.flapping_round),
+        ]
         for self.rounds in range(rounds):
             await chance.choice(kinds)()
 
     def path(self) -> str:
         """A new address for this round."""
         return f"/{self.name}/{self.rounds}"
+
+    def current_path(self) -> str:
+        return str(self.changed.body["webhook_url"]).removeprefix(self.hook.url)
 
     async def publish(self, *paths: str) -> str:
         """Publish an event that must arrive at these paths and nowhere else."""
@@ -72,12 +78,21 @@ class Worker:
     async def webhook_round(self) -> None:
         """A new webhook receives the event published after its 201, and none published after its 204."""
         path = self.path()
-        current = self.changed.body["webhook_url"].removeprefix(self.hook.url)
+        current = self.current_path()
         registration = await self.tenant.register(self.topic, url=self.hook.url + path)
         await self.publish(current, path)
         await self.arrived(path)
         await self.tenant.delete(registration)
         await self.publish(current)
+
+    async def fresh_round(self) -> None:
+        """A webhook that is changed as soon as it was made receives at its second address only."""
+        path = self.path()
+        registration = await self.tenant.register(self.topic, url=f"{self.hook.url}{path}/first")
+        await self.tenant.update(registration, webhook_url=self.hook.url + path)
+        await self.publish(self.current_path(), path)
+        await self.arrived(path)
+        await self.tenant.delete(registration)
 
     async def url_round(self) -> None:
         """After the 200 of a PUT with another URL the event arrives there and not at the old one."""
@@ -92,6 +107,16 @@ class Worker:
         await self.tenant.update(self.changed, enabled=False)
         await self.publish()
         self.changed = await self.tenant.update(self.changed, enabled=True, webhook_url=self.hook.url + path)
+        await self.publish(path)
+        await self.arrived(path)
+
+    async def flapping_round(self) -> None:
+        """Enabled for a moment without an event between two times of being disabled: neither time is pushed."""
+        path = self.path()
+        for _ in range(2):
+            await self.tenant.update(self.changed, enabled=False)
+            await self.publish()
+            self.changed = await self.tenant.update(self.changed, enabled=True, webhook_url=self.hook.url + path)
         await self.publish(path)
         await self.arrived(path)
 
@@ -121,3 +146,41 @@ async def test_changes_are_obeyed_at_once(start_gateway: StartGateway, tmp_path:
         }
         for worker in workers:
             assert await tenant.journal_ids(worker.changed) == list(worker.expected)
+
+
+async def test_delivery_that_learns_late(start_gateway: StartGateway, tmp_path: Path) -> None:
+    """Changes and events that pile up while the delivery process stands still are obeyed in their order afterwards."""
+    gateway = await asyncio.to_thread(
+        start_gateway, "--bootstrap", str(write_bootstrap(tmp_path)), variables={**OPEN_LOOPBACK, **NO_LIMITS}
+    )
+    env = await asyncio.to_thread(gateway.env)
+    async with Client(gateway.port) as client, Hook() as hook:
+        tenant = Tenant(client, env)
+        topic = await tenant.topic()
+        flapping = await tenant.register(topic, url=f"{hook.url}/flapping")
+        moved = await tenant.register(topic, url=f"{hook.url}/old")
+        first = await tenant.publish(topic)
+        await hook.until_posts(2)
+        with frozen(delivery_pids(gateway)[-1]):
+            await tenant.update(moved, webhook_url=f"{hook.url}/new")
+            await tenant.update(flapping, enabled=False)
+            second = await tenant.publish(topic)
+            await tenant.update(flapping, enabled=True)
+            fresh = await tenant.register(topic, url=f"{hook.url}/fresh")
+            passing = await tenant.register(topic, url=f"{hook.url}/passing")
+            third = await tenant.publish(topic)
+            await tenant.delete(passing)
+            await tenant.update(fresh, enabled=False)
+            fourth = await tenant.publish(topic)
+            await tenant.update(fresh, enabled=True)
+            fifth = await tenant.publish(topic)
+        await hook.until(lambda: {len(hook.posts_at(f"/{path}")) for path in ("flapping", "new")} == {4})
+        await hook.until(lambda: len(hook.posts_at("/fresh")) == 1)
+
+        arrived = {path: sorted(json.loads(post.body)["id"] for post in hook.posts_at(path)) for path in hook.paths}
+        assert arrived == {
+            "/flapping": sorted([first, third, fourth, fifth]),
+            "/old": [first],
+            "/new": sorted([second, third, fourth, fifth]),
+            "/fresh": [fifth],
+        }

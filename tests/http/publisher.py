@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,9 +75,14 @@ class World:
         await self.store.write([Create(kind, org, doc_id, msgspec.json.encode(doc))])
 
     async def add_provider(
-        self, provider_id: str = PROVIDER_ID, *, org: OrgId = ORG, form: DeliveryFormat = "cloud_events_v1"
+        self,
+        provider_id: str = PROVIDER_ID,
+        *,
+        org: OrgId = ORG,
+        form: DeliveryFormat = "cloud_events_v1",
+        seen: bool = True,
     ) -> None:
-        """A provider with one event code."""
+        """A provider with one event code; unless `seen`, the catalogue does not know of it yet."""
         provider = Provider(
             id=provider_id,
             org=org,
@@ -96,7 +101,8 @@ class World:
         )
         await self.create("provider", provider_id, provider, org)
         await self.create("event_metadata", f"{provider_id}/{CODE}", metadata, org)
-        await self.catalogue.refresh()
+        if seen:
+            await self.catalogue.refresh()
 
     async def add_registration(self, *provider_ids: str, seen: bool = True) -> Registration:
         """A journal registration; unless `seen`, the catalogue does not know of it yet."""
@@ -131,7 +137,7 @@ class World:
         await self.store.write([delete, CloseLane(registration.id, b"", self.clock.now_ms())])
 
     async def post(
-        self, body: bytes | Sequence[Message], headers: dict[str, str | None] | None = None
+        self, body: bytes | Sequence[Message], headers: Mapping[str, str | None] | None = None
     ) -> Answer | None:
         """Publish bytes, or whatever messages an ASGI server sends; a header that is None is left out."""
         messages = [{"type": "http.request", "body": body}] if isinstance(body, bytes) else list(body)
@@ -143,7 +149,7 @@ class World:
             "x-api-key": CLIENT_ID,
             "x-ims-org-id": IMS_ORG,
         }
-        given |= headers or {}
+        given.update(headers or {})
         scope = {"headers": [(name.encode(), value.encode()) for name, value in given.items() if value is not None]}
         sent: list[Message] = []
 
@@ -159,7 +165,7 @@ class World:
         start, end = sent
         return Answer(start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, end["body"])
 
-    async def publish(self, headers: dict[str, str | None] | None = None, **changes: Any) -> Answer:
+    async def publish(self, headers: Mapping[str, str | None] | None = None, **changes: Any) -> Answer:
         """Publish a valid event with some members changed; `...` leaves a member out."""
         answer = await self.post(event_bytes(**{"id": str(next(self.numbers))} | changes), headers)
         assert answer is not None

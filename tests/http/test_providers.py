@@ -23,6 +23,13 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield each
 
 
+@pytest.fixture(scope="module")
+async def refusing(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[World, str]]:
+    """A gateway for requests that change nothing, and the id of its only provider."""
+    async with running(tmp_path_factory.mktemp("refusing")) as each:
+        yield each, (await each.provider("Before"))["id"]
+
+
 async def test_created_provider_has_the_whole_body_in_order(world: World) -> None:
     """POST answers 201 with every member of the contract, in its order, and the links to read and change it."""
     form = {
@@ -160,9 +167,9 @@ async def test_list_filters(world: World, query: str, labels: list[str]) -> None
         ("?" + "a=1&" * 101, 400, "the query has more than 100 parameters"),
     ],
 )
-async def test_list_refusals(world: World, query: str, status: int, message: str) -> None:
+async def test_list_refusals(refusing: tuple[World, str], query: str, status: int, message: str) -> None:
     """A filter without hits is 404, one that cannot be obeyed 400 with its name."""
-    await world.provider()
+    world, _ = refusing
 
     answer = await world.call("GET", f"/events/1001/providers{query}")
 
@@ -330,13 +337,15 @@ LABEL_RULE = "may only hold letters, digits, blanks and -_.(),@:'`?#!"
         ),
     ],
 )
-async def test_bad_bodies_are_named_and_leave_nothing(world: World, body: Any, reason: str, message: str) -> None:
+async def test_bad_bodies_are_named_and_leave_nothing(
+    refusing: tuple[World, str], body: Any, reason: str, message: str
+) -> None:
     """Every wrong body is 400, says what and where, and neither creates nor changes a provider."""
-    provider = await world.provider("Before")
+    world, provider_id = refusing
     epoch = await world.epoch()
     calls = [("POST", f"{WORKSPACE}/providers")]
     if "instance_id" not in message and "provider_metadata" not in message and "region" not in message:
-        calls.append(("PUT", f"{WORKSPACE}/providers/{provider['id']}"))
+        calls.append(("PUT", f"{WORKSPACE}/providers/{provider_id}"))
 
     for method, path in calls:
         answer = await world.call(method, path, body)
@@ -380,9 +389,10 @@ async def test_bad_bodies_are_named_and_leave_nothing(world: World, body: Any, r
     ],
 )
 async def test_unknown_and_forbidden_things(
-    world: World, method: str, path: str, body: Any, status: int, reason: str, message: str
+    refusing: tuple[World, str], method: str, path: str, body: Any, status: int, reason: str, message: str
 ) -> None:
     """404 and 403 name what is missing or closed."""
+    world, _ = refusing
     answer = await world.call(method, path, body)
 
     assert (answer.status, answer.json()["reason"]) == (status, reason)

@@ -60,8 +60,10 @@ def _find_workspace(data: Path, workspace_id: str | None) -> Workspace:
     for workspace in workspaces:
         if workspace_id in (None, workspace.id):
             return workspace
-    known = ", ".join(workspace.id for workspace in workspaces[:20]) or "none yet"
-    raise StartupError(f"there is no workspace {workspace_id or ''} in {data}; it has: {known}")
+    if not workspaces:
+        raise StartupError(f"{data} has no workspace yet; start the gateway with --bootstrap FILE, or with --dev")
+    known = ", ".join(workspace.id for workspace in workspaces[:20])
+    raise StartupError(f"{data} has no workspace {workspace_id}; it has {known}")
 
 
 def _find_credential(data: Path, workspace: Workspace) -> Credential:

@@ -48,7 +48,9 @@ def serve(**flags: Any) -> None:
 
 def dev_banner(config: Config) -> str:
     """Where things are, and a first publish to copy."""
-    command = shlex.join(["eventmill", "env", "--data", config.data, "--port", str(config.port)])
+    data = [] if config.data == ".eventmill" else ["--data", config.data]
+    port = [] if config.port == 8080 else ["--port", str(config.port)]
+    command = shlex.join(["eventmill", "env", *data, *port])
     return f"""
   Eventmill in dev mode   {config.url}   data in {config.data}   Ctrl-C stops it
 

@@ -23,10 +23,8 @@ DEPTH_MAX = 512
 GIVEN_AT_DELIVERY = frozenset({"eventid", "event_id", "recipientclientid", "recipient_client_id", "phidata"})
 """Attributes that the gateway sets itself; a publisher's own are dropped."""
 
-_DATA = frozenset({"data", "data_base64"})
-_NOT_CHECKED = GIVEN_AT_DELIVERY | _DATA
-_DEFINED = frozenset({"id", "source", "type", "specversion", "datacontenttype", "dataschema", "subject", "time"})
-_KNOWN = _DEFINED | _NOT_CHECKED
+_NOT_CHECKED = GIVEN_AT_DELIVERY | {"data", "data_base64"}
+_KNOWN = _NOT_CHECKED | {"id", "source", "type", "specversion", "datacontenttype", "dataschema", "subject", "time"}
 _STRICT_NAME = re.compile(r"[a-z0-9]+")
 _LENIENT_NAME = re.compile(r"[a-z0-9_]+")
 _PROVIDER_URN = re.compile(r"[Uu][Rr][Nn]:[Uu][Uu][Ii][Dd]:([A-Za-z0-9._-]+)")
@@ -42,9 +40,8 @@ _URI = re.compile(rf"{_SCHEME}{_AFTER_SCHEME}")
 _WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _MEDIA_TYPE = re.compile(rf'({_WORD})/({_WORD})(?:[ \t]*+;[ \t]*+{_WORD}=(?:{_WORD}|"(?:[^"\\]|\\.)*+"))*+[ \t]*+')
 _RFC3339 = re.compile(
-    r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])[Tt](?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?"
-    r"(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
-    re.ASCII,
+    r"(?a)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])[Tt](?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?"
+    r"(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)"
 )
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
@@ -99,7 +96,7 @@ def parse_structured(body: bytes, *, strict: bool = False) -> Published:
     if version != "1.0" and (strict or version is not None):
         _refuse("specversion", f'must be the string "1.0", but is {_shown(version)}')
     if get("subject") is not None:
-        _require_text("subject", values["subject"])
+        _require_text("subject", get("subject"))
     if strict:
         _check_strict(values)
     source = _require_text("source", get("source"))
@@ -209,7 +206,7 @@ def _check_data(members: dict[str, msgspec.Raw], content_type: _Scalar) -> msgsp
             _refuse("data_base64", "must not stand beside data")
         _check_base64(encoded)
         data = encoded
-    if content_type is not None and content_type != "application/json":
+    if content_type not in (None, "application/json"):
         _check_content_type(content_type, any_media=data is not None and data is encoded)
     return data
 

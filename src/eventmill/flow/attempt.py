@@ -20,6 +20,7 @@ from eventmill.send.webhook import Request, Response, WebhookSender
 from eventmill.store.base import Ended, RetryUnit, StoredEvent
 from eventmill.store.seal import Sealer
 
+
 class Attempter:
     def __init__(
         self, sender: WebhookSender, signer: DeliverySigner, sealer: Sealer, clock: Clock, config: Config

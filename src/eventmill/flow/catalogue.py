@@ -25,7 +25,7 @@ from eventmill.model import (
     SigningKey,
     Workspace,
 )
-from eventmill.store.base import ControlStore, Kind
+from eventmill.store.base import ControlReads, Kind
 
 _CHANGES_PER_READ = 1000
 _DECODERS: dict[Kind, msgspec.json.Decoder[Any]] = {
@@ -43,7 +43,7 @@ _DECODERS: dict[Kind, msgspec.json.Decoder[Any]] = {
 class Catalogue:
     """One per process; used from its event loop only."""
 
-    def __init__(self, store: ControlStore) -> None:
+    def __init__(self, store: ControlReads) -> None:
         self._store = store
         self._refreshing = asyncio.Lock()
         self._clear()
@@ -190,7 +190,7 @@ class Catalogue:
         return self.epoch
 
     def route(self, provider_id: str, event_code: str) -> tuple[Lane, ...]:
-        """Lanes whose registrations want this event, ascending; empty when nobody does or the code is not registered."""
+        """Lanes whose registrations want this event, ascending; none when the code is not registered."""
         key = (provider_id, event_code)
         lanes = self._routes.get(key)
         if lanes is None:

@@ -15,7 +15,8 @@ from eventmill import telemetry
 from eventmill.clock import Clock
 from eventmill.errors import StoreUnavailable
 from eventmill.flow.lane import Lane
-from eventmill.store.base import SLOTS, LaneProgress, SlotLease, WorkCommit, WorkStore
+from eventmill.flow.lanes import Lanes
+from eventmill.store.base import SLOTS, LaneProgress, WorkCommit, WorkStore
 
 log = structlog.get_logger()
 
@@ -23,14 +24,16 @@ _RETRY_S = 1.0
 
 
 class Checkpoints:
-    def __init__(self, store: WorkStore, clock: Clock, on_committed: Callable[[Lane, LaneProgress], None]) -> None:
+    def __init__(
+        self, store: WorkStore, clock: Clock, lanes: Lanes, on_committed: Callable[[Lane, LaneProgress], None]
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._lanes = lanes
         self._on_committed = on_committed
         self._lock = asyncio.Lock()
         self._dirty: dict[int, Lane] = {}
         self._traced: dict[int, Lane] = {}
-        self.leases: dict[int, SlotLease] = {}
         self.patient = True
         """Whether a refused commit is repeated. Not while shutting down: the attempts are then made again."""
         self.stalled = False
@@ -58,7 +61,7 @@ class Checkpoints:
         async with self._lock:
             now_s = self._clock.machine_s()
             late = {number: lane for number, lane in self._traced.items() if lane.has_late_traces(now_s)}
-            lanes = [lane for lane in (self._dirty | late).values() if lane.number % SLOTS in self.leases]
+            lanes = [lane for lane in (self._dirty | late).values() if self._lanes.holds(lane)]
             self._dirty = {}
             if not lanes:
                 return
@@ -67,7 +70,7 @@ class Checkpoints:
             for lane in lanes:
                 if not lane.holds_traces():
                     self._traced.pop(lane.number, None)
-            leases = {lane.number % SLOTS: self.leases[lane.number % SLOTS] for lane in lanes}
+            leases = {lane.number % SLOTS: self._lanes.leases[lane.number % SLOTS] for lane in lanes}
             lost = await self._commit_durable(WorkCommit(tuple(leases.values()), tuple(progress)))
             for lane, piece in zip(lanes, progress, strict=True):
                 if lane.number % SLOTS not in lost:

@@ -1,9 +1,8 @@
-"""Push delivery: lanes take positions from the log, attempts go out under a window per lane and a global cap.
+"""Push delivery: launches attempts fairly, under a window per lane and a global cap, and has their progress committed.
 
-One `Deliver` per delivery process. It tails the log of every shard, keeps the lanes of its leased slots (`flow.lane`),
-launches attempts fairly (round robin over ready lanes) and has progress committed every checkpoint interval
-(`flow.checkpoint`). Nothing is written per delivered event; a failed one becomes a stored unit before the lane's mark
-passes it. What an attempt is and how its outcome is decided is `flow.attempt`'s; this file only schedules.
+One `Deliver` per delivery process. `flow.lanes` keeps its lanes in step with the store, `flow.attempt` makes an attempt
+and judges it, `flow.checkpoint` makes progress durable; this file decides what goes out next. Nothing is written per
+delivered event; a failed one becomes a stored unit before the lane's mark passes it.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from eventmill.flow.attempt import Attempter
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.checkpoint import Checkpoints
 from eventmill.flow.lane import Lane, Unit
-from eventmill.flow.targets import Target, delivers
-from eventmill.store.base import SLOTS, LaneProgress, LaneRecord, WorkStore
+from eventmill.flow.lanes import Lanes
+from eventmill.flow.targets import Target
+from eventmill.store.base import LaneProgress, WorkStore
 
-_LOG_PAGE = 2000
 _FAR_FUTURE_MS = 1 << 62
 _IDLE_S = 3600.0
 
@@ -35,13 +34,13 @@ class Deliver:
         self, store: WorkStore, catalogue: Catalogue, attempter: Attempter, clock: Clock, config: Config
     ) -> None:
         self._store = store
-        self._catalogue = catalogue
         self._attempter = attempter
         self._clock = clock
         self._config = config
-        self._checkpoints = Checkpoints(store, clock, self._on_committed)
-        self._tails: dict[int, int] = {}
-        self._lanes: dict[int, Lane] = {}
+        self._lanes = Lanes(store, catalogue, attempter, clock, config)
+        self._lanes.on_ready = self._enqueue
+        self._checkpoints = Checkpoints(store, clock, self._lanes, self._on_committed)
+        self._lanes.on_forgotten = self._checkpoints.forget
         self._ready: deque[Lane] = deque()
         self._due: list[tuple[int, int]] = []
         """Heap of (due_ms, lane number); an entry counts only while it equals the lane's `next_due_ms`."""
@@ -82,7 +81,7 @@ class Deliver:
 
     def next_due_ms(self) -> int | None:
         """Business time of the earliest retry of this process's lanes."""
-        return min((lane.next_due_ms for lane in self._lanes.values() if lane.next_due_ms is not None), default=None)
+        return min((lane.next_due_ms for lane in self._lanes.all() if lane.next_due_ms is not None), default=None)
 
     async def quiesce(self) -> None:
         """Until everything now in the log, and every retry due now, has had its attempt and the outcome is durable."""
@@ -97,16 +96,25 @@ class Deliver:
                 return
 
     def _unsettled(self, goal: dict[int, int]) -> bool:
-        if self._moved or any(tail < goal.get(shard, 0) for shard, tail in self._tails.items()):
+        if self._moved or not self._lanes.has_read(goal):
             return True
         now_ms = self._clock.now_ms()
-        return any(lane.unsettled(goal.get(lane.shard, 0), now_ms) for lane in self._lanes.values())
+        return any(lane.unsettled(goal.get(lane.shard, 0), now_ms) for lane in self._lanes.all())
 
     def _answer_waiters(self) -> None:
         waiters, self._quiet_waiters = self._quiet_waiters, []
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+
+    async def _turn(self, owner: asyncio.TaskGroup) -> None:
+        if self._moved:
+            self._moved = False
+            await self._lanes.follow()
+        self._collect_due()
+        self._collect_flushes()
+        if not self._checkpoints.stalled:
+            await self._launch_ready(owner)
 
     async def _sleep(self) -> None:
         """Until something may be launched: a wake-up, an ended attempt, a due retry, a batch flush."""
@@ -125,102 +133,17 @@ class Deliver:
         for task in list(self._attempts):
             task.cancel()
 
-    # --- One turn ---
-
-    async def _turn(self, owner: asyncio.TaskGroup) -> None:
-        if self._moved:
-            self._moved = False
-            await self._follow_leases()
-            await self._follow_catalogue()
-            await self._tail_log()
-        self._collect_due()
-        self._collect_flushes()
-        if not self._checkpoints.stalled:
-            await self._launch_ready(owner)
-
-    async def _follow_leases(self) -> None:
-        held = {lease.slot: lease for lease in await self._store.leases()}
-        before = self._checkpoints.leases
-        if held == before:
-            return
-        lost = {slot for slot, lease in before.items() if held.get(slot) != lease}
-        gained = [slot for slot, lease in held.items() if before.get(slot) != lease]
-        for lane in [lane for number, lane in self._lanes.items() if number % SLOTS in lost]:
-            self._forget(lane)
-        self._checkpoints.leases = held
-        for shard in await self._store.shards():
-            if shard not in self._tails:  # what lanes missed before the head they read from their journals
-                self._tails[shard] = (await self._store.head(shard)).seq
-        await self._catalogue.refresh()
-        for record in await self._store.lanes(gained):
-            self._adopt(record)
-
-    async def _follow_catalogue(self) -> None:
-        for number in await self._catalogue.refresh():
-            if number % SLOTS not in self._checkpoints.leases:
-                continue
-            record = await self._store.lane(number)
-            lane = self._lanes.get(number)
-            if record is None:
-                if lane is not None:
-                    self._forget(lane)
-            elif lane is None:
-                self._adopt(record)
-            else:
-                self._aim(lane, record)
-
-    def _adopt(self, record: LaneRecord) -> None:
-        lane = Lane(record, pending_max=self._config.lane_pending_max, traces_kept=self._config.traces_kept)
-        self._lanes[record.lane] = lane
-        self._push_due(lane)
-        self._aim(lane, record)
-
-    def _aim(self, lane: Lane, record: LaneRecord) -> None:
-        """Point the lane at its current target; open or shut it."""
-        lane.closed = record.tombstone is not None
-        registration = self._catalogue.registration_of_lane(record.lane)
-        if lane.closed or registration is None:
-            target = Target.decode(record.tombstone) if record.tombstone else None
-            wanted = False
-            self._checkpoints.note(lane)  # a deleted lane without units is reported finished
-        else:
-            credential = self._catalogue.credential_by_client(registration.client_id)
-            target = Target.for_registration(registration, credential)
-            wanted = delivers(registration) and not record.disabled
-        if target is not None and target != lane.target:
-            lane.target = target
-            lane.secret = self._attempter.unseal_secret(target)
-        if not wanted:
-            lane.shut()
-        elif not lane.open or record.mark > lane.mark:
-            lane.reopen(record)
-        self._enqueue(lane)
-
-    def _forget(self, lane: Lane) -> None:
-        """The lane is another process's now, or gone; attempts under way end without effect here."""
-        lane.shut()
-        del self._lanes[lane.number]
-        self._checkpoints.forget(lane)
-
-    async def _tail_log(self) -> None:
-        for shard in self._tails:
-            while True:
-                page = await self._store.read_log(shard, self._tails[shard], _LOG_PAGE)
-                if page.epoch != self._catalogue.epoch:
-                    await self._follow_catalogue()
-                now_s = self._clock.machine_s()
-                for entry in page.entries:
-                    for number in entry.lanes:
-                        lane = self._lanes.get(number)
-                        if lane is not None and lane.offer(entry.seq, now_s):
-                            self._enqueue(lane)
-                if page.entries:
-                    self._tails[shard] = page.entries[-1].seq
-                if len(page.entries) < _LOG_PAGE:
-                    break
-                await asyncio.sleep(0)  # attempts under way go on during a long catch-up
-
     # --- What may go out ---
+
+    def _enqueue(self, lane: Lane) -> None:
+        if not lane.queued:
+            lane.queued = True
+            self._ready.append(lane)
+
+    def _push_due(self, lane: Lane) -> None:
+        if lane.next_due_ms is not None and lane.next_due_ms != lane.planned_due_ms:
+            lane.planned_due_ms = lane.next_due_ms
+            heapq.heappush(self._due, (lane.next_due_ms, lane.number))
 
     def _collect_due(self) -> None:
         now_ms = self._clock.now_ms()
@@ -228,6 +151,7 @@ class Deliver:
             due_ms, number = heapq.heappop(self._due)
             lane = self._lanes.get(number)
             if lane is not None and lane.next_due_ms == due_ms:
+                lane.planned_due_ms = None
                 self._enqueue(lane)
 
     def _collect_flushes(self) -> None:
@@ -237,17 +161,12 @@ class Deliver:
             if lane is not None:
                 self._enqueue(lane)
 
-    def _enqueue(self, lane: Lane) -> None:
-        if not lane.queued:
-            lane.queued = True
-            self._ready.append(lane)
-
     async def _launch_ready(self, owner: asyncio.TaskGroup) -> None:
         """Round robin: each ready lane launches one unit a turn while it has a free place and the cap allows."""
         while self._ready and len(self._attempts) < self._config.in_flight_max:
             lane = self._ready.popleft()
             lane.queued = False
-            if lane.in_flight >= self._config.lane_in_flight_max or self._lanes.get(lane.number) is not lane:
+            if lane.in_flight >= self._config.lane_in_flight_max or not self._lanes.holds(lane):
                 continue  # an ended attempt enqueues it again
             unit = await self._next_unit(lane)
             if unit is None:
@@ -260,9 +179,11 @@ class Deliver:
 
     async def _next_unit(self, lane: Lane) -> Unit | None:
         """A due retry first; else new events, unless too much is settled ahead of one slow attempt."""
+        if lane.closed and lane.in_flight == 0:
+            self._checkpoints.note(lane)  # a deleted lane without units is reported finished
         if lane.target is None:
             return None
-        if lane.next_due_ms is not None and lane.next_due_ms <= self._clock.now_ms():
+        if lane.next_due_ms is not None:
             unit = await self._next_retry(lane)
             if unit is not None:
                 return unit
@@ -277,22 +198,18 @@ class Deliver:
 
     async def _next_retry(self, lane: Lane) -> Unit | None:
         """The earliest stored unit that is due and not under way; notes when the one after it is."""
+        if lane.next_due_ms is None or lane.next_due_ms > self._clock.now_ms():
+            self._push_due(lane)
+            return None
         found = await self._store.due_units(lane.number, _FAR_FUTURE_MS, len(lane.busy_units) + 2)
         free = [unit for unit in found if unit.unit_id not in lane.busy_units]
-        if free and free[0].due_ms <= self._clock.now_ms():
-            first, free = free[0], free[1:]
-        else:
-            first = None
+        first = free.pop(0) if free and free[0].due_ms <= self._clock.now_ms() else None
         lane.next_due_ms = free[0].due_ms if free else None
         self._push_due(lane)
         if first is None:
             return None
         events = await self._store.fetch(lane.shard, first.positions)
         return Unit(tuple(events), first.batch, first)
-
-    def _push_due(self, lane: Lane) -> None:
-        if lane.next_due_ms is not None:
-            heapq.heappush(self._due, (lane.next_due_ms, lane.number))
 
     async def _fetch(self, lane: Lane, target: Target) -> None:
         """Have enough bodies at hand for the lane's next unit; read ahead no further than its free places."""
@@ -330,7 +247,7 @@ class Deliver:
             await self._attempter.attempt(lane, unit)
         finally:
             lane.in_flight -= 1
-            if self._lanes.get(lane.number) is lane:
+            if self._lanes.holds(lane):
                 self._checkpoints.note(lane)
                 self._enqueue(lane)
             self._kick.set()
@@ -341,5 +258,5 @@ class Deliver:
         if lane.next_due_ms != due_before:
             self._push_due(lane)
             self._kick.set()
-        if progress.finished and not progress.put_units and lane.next_due_ms is None and not lane.busy_units:
-            self._forget(lane)
+        if progress.finished and lane.next_due_ms is None and not lane.busy_units and self._lanes.holds(lane):
+            self._lanes.forget(lane)

@@ -147,6 +147,8 @@ class Journal:
         page = await self._store.journal_page(request.registration.id, place.after, limit, bytes_max)
         # Appends go on meanwhile. No position beyond the head that was read is given out: the next request might be
         # checked against the same head.
+        if not page.events or page.events[-1].seq <= place.head.seq:
+            return page.events
         return [event for event in page.events if event.seq <= place.head.seq]
 
     def _page(self, request: JournalRequest, place: _Place, events: list[StoredEvent]) -> tuple[bytes, str]:

@@ -61,6 +61,8 @@ class Lane:
         """Positions whose first attempt is under way, in order."""
 
         self.next_due_ms = record.next_due_ms
+        self.planned_due_ms: int | None = None
+        """The due time for which the scheduler has planned a wake-up."""
         self.busy_units: set[bytes] = set()
         """Stored units under way, or ended but not yet committed: due rows that must not be taken again."""
         self.in_flight = 0
@@ -69,7 +71,9 @@ class Lane:
 
         self._pending_max = pending_max
         self._progress_reset()
-        self._traces: dict[bool, deque[tuple[tuple[int, ...], TraceDetail]]] = {ok: deque(maxlen=traces_kept) for ok in (True, False)}
+        self._traces: dict[bool, deque[tuple[tuple[int, ...], TraceDetail]]] = {
+            ok: deque(maxlen=traces_kept) for ok in (True, False)
+        }
         self._traces_flushed_s = 0.0
 
     # --- Intake ---

@@ -45,4 +45,6 @@ class Target(msgspec.Struct, frozen=True):
 
 def delivers(registration: Registration) -> bool:
     """Whether new events are pushed: a webhook, enabled, and not waiting for its validation."""
-    return registration.delivery_type != "journal" and registration.enabled and registration.webhook_status != "accepted"
+    return (
+        registration.delivery_type != "journal" and registration.enabled and registration.webhook_status != "accepted"
+    )

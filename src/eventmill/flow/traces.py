@@ -45,7 +45,12 @@ _decode_detail = msgspec.msgpack.Decoder(TraceDetail).decode
 
 
 async def render_traces(
-    store: Store, registration: Registration, records: Sequence[TraceRecord], *, legacy_fields: bool, body_bytes_max: int
+    store: Store,
+    registration: Registration,
+    records: Sequence[TraceRecord],
+    *,
+    legacy_fields: bool,
+    body_bytes_max: int,
 ) -> bytes:
     """The JSON array of TracingRequestResponse for `records`, in their order. Bodies are cut at `body_bytes_max`."""
     positions = sorted({seq for record in records for seq in record.positions})

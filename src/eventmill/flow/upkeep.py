@@ -1,4 +1,4 @@
-"""What time alone brings about: retention drops whole segments once everything in them is older than the journal keeps."""
+"""What time alone brings about: retention drops segments once everything in them is older than the journal keeps."""
 
 from __future__ import annotations
 

@@ -126,18 +126,13 @@ class Change(msgspec.Struct, frozen=True):
     id: str
 
 
-class ControlStore(Protocol):
+class ControlReads(Protocol):
+    """The catalogue as every process may read it."""
+
     async def get(self, kind: Kind, org: OrgId, doc_id: str) -> Versioned | None: ...
 
     async def list_docs(self, kind: Kind, org: OrgId, key: tuple[str, str] | None = None) -> list[Versioned]:
         """All documents of a kind in creation order, or those holding the key (name, value)."""
-
-    async def write(self, ops: Sequence[ControlOp]) -> list[Versioned]:
-        """All ops in one durable transaction, in order, or none. Returns created and replaced documents in op order.
-        Afterwards each touched organisation's routing epoch is raised."""
-
-    async def allocate(self, counter: Literal["lane", "tenant"]) -> int:
-        """The next number of a durable counter; never twice the same, gaps allowed. Starts at 1001."""
 
     async def scan(self, kind: Kind) -> list[Versioned]:
         """*System*: all documents of a kind, of every organisation."""
@@ -147,6 +142,15 @@ class ControlStore(Protocol):
 
     async def changes(self, after: int, limit: int) -> list[Change]:
         """*System*: changes with epoch > after, oldest first."""
+
+
+class ControlStore(ControlReads, Protocol):
+    async def write(self, ops: Sequence[ControlOp]) -> list[Versioned]:
+        """All ops in one durable transaction, in order, or none. Returns created and replaced documents in op order.
+        Afterwards each touched organisation's routing epoch is raised."""
+
+    async def allocate(self, counter: Literal["lane", "tenant"]) -> int:
+        """The next number of a durable counter; never twice the same, gaps allowed. Starts at 1001."""
 
 
 # --- Event log and journal -------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -70,6 +71,7 @@ class Hook:
         self.answer = answer or always(200)
         self.challenge_answer: Answerer = _give_back
         self.posts: list[Received] = []
+        self._posts_at: defaultdict[str, list[Received]] = defaultdict(list)
         self.challenges: list[Received] = []
         self.connections = 0
         """TCP connections accepted so far."""
@@ -101,7 +103,12 @@ class Hook:
         return f"http://127.0.0.1:{self._port}"
 
     def posts_at(self, path: str) -> list[Received]:
-        return [post for post in self.posts if post.path == path]
+        return self._posts_at[path]
+
+    @property
+    def paths(self) -> list[str]:
+        """Those that received a POST."""
+        return [path for path, posts in self._posts_at.items() if posts]
 
     async def until(self, reached: Callable[[], bool], within_s: float = ARRIVES_WITHIN_S) -> None:
         """Wait until `reached()`, which is asked again after each request that arrives."""
@@ -143,6 +150,7 @@ class Hook:
             self.challenges.append(request)
         elif self._keep:
             self.posts.append(request)
+            self._posts_at[request.path].append(request)
         for waiter in [waiter for waiter in self._waiters if waiter[1].done() or waiter[0]()]:
             self._waiters.remove(waiter)
             if not waiter[1].done():

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +47,16 @@ def delivery_pids(gateway: Gateway) -> list[int]:
 
 def logged(gateway: Gateway, event: str) -> bool:
     return event in gateway.log_path.read_text(errors="replace")
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """The process stands still meanwhile: it learns of nothing until the end."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def is_running(pid: int) -> bool:

@@ -35,7 +35,7 @@ GLOBAL_KEYS = frozenset({"client_id"})
 """Key names whose limits count over all organisations."""
 
 CHANGES_KEPT = 100_000
-_COMPACT_EVERY = 1024
+_TRIM_EVERY = 1024
 
 _EMPTIED_KINDS: tuple[Kind, ...] = ("registration", "event_metadata", "provider")
 _FORGET = ("lane", "progress", "gaps", "units", "ended", "traces", "tallies")
@@ -78,9 +78,8 @@ class ControlWrite:
         epoch = self.outcome.epoch + 1
         self._connection.execute(_SQL["insert_change"], (epoch, org, kind, doc_id))
         self.outcome.epoch = self.outcome.routing_epochs[org] = epoch
-        if epoch % _COMPACT_EVERY == 0:
-            behind = epoch - CHANGES_KEPT
-            self._connection.execute(_SQL["compact_changes"], (behind - _COMPACT_EVERY, behind))
+        if epoch % _TRIM_EVERY == 0:
+            self._connection.execute(_SQL["trim_changes"], (epoch - CHANGES_KEPT,))
         return epoch
 
     def _create(self, op: Create) -> None:

@@ -64,9 +64,7 @@ class Engine:
                 "check that it is writable and not full, and that its files are whole"
             ) from error
 
-    def write_events(
-        self, events: Sequence[NewEvent], attempts: Sequence[tuple[object, ...]] = ()
-    ) -> int:
+    def write_events(self, events: Sequence[NewEvent], attempts: Sequence[tuple[object, ...]] = ()) -> int:
         """The first half of a group; returns the position of the first event."""
         return self.log.write(events, self._clock.now_ms(), attempts)
 
@@ -132,7 +130,6 @@ class Engine:
                 expiry.drop(segments, end_seq, self._clock.now_ms())
                 self._save_place(end_seq)
             expiry.prune()
-            self._forget_idle_tombstones(expiry.outcome)
         self.memory.apply(expiry.outcome)
         self.log.drop(segments)
         return len(segments)
@@ -183,12 +180,9 @@ class Engine:
         outcome = Outcome(self.memory)
         with transaction(self.state):
             self.state.execute(_SQL["drop_spare_traces"], (self._traces_kept,))
-            self._forget_idle_tombstones(outcome)
+            for (lane,) in self.state.execute(_SQL["idle_tombstones"]).fetchall():
+                forget_lane(self.state, outcome, lane)
         self.memory.apply(outcome)
-
-    def _forget_idle_tombstones(self, outcome: Outcome) -> None:
-        for (lane,) in self.state.execute(_SQL["idle_tombstones"]).fetchall():
-            forget_lane(self.state, outcome, lane)
 
     def _save_place(self, dropped_seq: int) -> None:
         """What must survive the segments: the next position, the time of the last, and what is dropped."""

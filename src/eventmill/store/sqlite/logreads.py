@@ -89,9 +89,10 @@ class LogReads:
         count, last = 0, after
         for segment in segments_from(self._segments(), after + 1):
             connection = self._readers.of(segment).connection
-            for last, chunk in connection.execute(_SQL["chunks"], (lane, after)):
-                whole = unpack_seqs(chunk)[0] > after if count == 0 else True
+            for last_seq, chunk in connection.execute(_SQL["chunks"], (lane, after)):
+                whole = count > 0 or unpack_seqs(chunk)[0] > after
                 count += count_seqs(chunk) if whole else sum(seq > after for seq in unpack_seqs(chunk))
+                last = last_seq
                 if count >= at_most:
                     return at_most
         return min(at_most, count + sum(seq > last for seq in tail))
@@ -140,9 +141,7 @@ def segments_from(segments: Sequence[SegmentFile], seq: int) -> Sequence[Segment
     return segments
 
 
-def split_by_segment(
-    segments: Sequence[SegmentFile], seqs: Sequence[int]
-) -> list[tuple[SegmentFile, Sequence[int]]]:
+def split_by_segment(segments: Sequence[SegmentFile], seqs: Sequence[int]) -> list[tuple[SegmentFile, Sequence[int]]]:
     """Ascending positions, cut where a segment begins."""
     if not seqs:
         return []

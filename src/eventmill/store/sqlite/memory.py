@@ -31,6 +31,9 @@ class Memory:
     def __init__(self) -> None:
         self.generation = 1
         self.epoch = 0
+        self.trimmed = 0
+        """Newest epoch that was trimmed from the change feed at open; stands in for organisations without a change
+        since."""
         self.routing_epochs: dict[OrgId, int] = {}
         self.lanes: dict[Lane, LaneState] = {}
         self.gapped: set[Lane] = set()
@@ -75,6 +78,7 @@ def load_memory(connection: sqlite3.Connection) -> Memory:
     memory = Memory()
     memory.generation = get_meta(connection, "generation", 1)
     memory.epoch = connection.execute(_SQL["last_change"]).fetchone()[0] or 0
+    memory.trimmed = (connection.execute(_SQL["first_change"]).fetchone()[0] or 1) - 1
     memory.routing_epochs = {OrgId(org): epoch for org, epoch in connection.execute(_SQL["routing_epochs"])}
     memory.gapped = {lane for (lane,) in connection.execute(_SQL["gapped_lanes"])}
     for lane, org, registration_id, opened, floor, disabled, tombstone, mark, done in connection.execute(

@@ -69,9 +69,7 @@ class TraceRings:
         return max(n for n, _ in last) + 1, failed, succeeded
 
 
-def apply_traces(
-    connection: sqlite3.Connection, rings: TraceRings, lane: Lane, traces: Sequence[TraceRecord]
-) -> None:
+def apply_traces(connection: sqlite3.Connection, rings: TraceRings, lane: Lane, traces: Sequence[TraceRecord]) -> None:
     _PUT_TRACES.run(connection, rings.rows(connection, lane, traces))
 
 
@@ -109,7 +107,7 @@ class WorkWrite:
             if mark != state.mark or done != state.done:
                 self.outcome.lanes[lane] = msgspec.structs.replace(state, mark=mark, done=done)
                 self._marks[lane] = (lane, mark, pack_seqs(done))
-        elif progress.end_units:
+        elif progress.finished:
             self._closing.add(lane)
         if progress.settled and self.outcome.has_gaps(lane):
             self._note_in_gaps(lane, progress.settled)

@@ -92,11 +92,12 @@ def check_format(connection: sqlite3.Connection, segment: SegmentFile) -> None:
 
 
 class SegmentReader:
-    """A reading connection with the segment's dictionary of origins."""
+    """A reading connection with the segment's dictionary of origins. Fails when the segment was dropped."""
 
     def __init__(self, segment: SegmentFile) -> None:
         self.segment = segment
         self.connection = open_reader(segment.path)
+        self.connection.execute(_SQL["flushed"]).fetchone()  # opens the write-ahead log too, so that both stay readable
         self._origins: dict[int, Origin] = {}
 
     def origin(self, number: int) -> Origin:

@@ -50,6 +50,8 @@ class SegmentWriter:
         self._unflushed = 0
         self.tails = TailIndex()
         self.segments: tuple[SegmentFile, ...] = ()
+        self.segments_version = 0
+        """Raised whenever `segments` changes."""
         self.head_seq = 0
         self.last_ts_ms = 0
         self.stored_bytes: dict[OrgId, int] = defaultdict(int)
@@ -114,6 +116,7 @@ class SegmentWriter:
         self.abandon()
         segment = create_segment(self._directory, day, self.head_seq + 1)
         self.segments = (*self.segments, segment)
+        self.segments_version += 1
         self._connection = open_writer(segment.path)
         self._origins = {}
         self._org_bytes = defaultdict(int)
@@ -121,6 +124,7 @@ class SegmentWriter:
     def drop(self, dropped: Sequence[SegmentFile]) -> None:
         """Remove files that nothing refers to any more; never the current one."""
         self.segments = tuple(segment for segment in self.segments if segment not in dropped)
+        self.segments_version += 1
         for segment in dropped:
             with closing(open_reader(segment.path)) as connection:
                 for org, count in org_bytes_of(connection).items():

@@ -38,9 +38,11 @@ class StateReads:
         return [Versioned(kind, OrgId(org), *rest) for org, *rest in self._rows("scan_docs", kind)]
 
     async def changes(self, after: int, limit: int) -> list[Change]:
-        """Behind the newest 100,000 changes only the last one of each document is kept: a reader that far behind still
-        learns of every document it must read again."""
-        return [Change(epoch, OrgId(org), kind, doc_id) for epoch, org, kind, doc_id in self._rows("changes", after, limit)]
+        """The newest 100,000 are kept. A reader that is further behind gets a first epoch above `after + 1`, by which
+        it notices that it must read everything again."""
+        return [
+            Change(epoch, OrgId(org), kind, doc_id) for epoch, org, kind, doc_id in self._rows("changes", after, limit)
+        ]
 
     def _last_epoch(self) -> int:
         return self._row("last_change")[0] or 0
@@ -49,12 +51,11 @@ class StateReads:
 
     async def lanes(self, slots: Sequence[int]) -> list[LaneRecord]:
         wanted = frozenset(slots)
-        rows = [row for row in self._rows("lane_records") if row[0] % SLOTS in wanted]
-        return [_lane_record(row) for row in rows if _visible(row)]
+        return [_lane_record(row) for row in self._rows("lane_records") if row[0] % SLOTS in wanted]
 
     async def lane(self, lane: Lane) -> LaneRecord | None:
         row = self._row("lane_record", lane)
-        return _lane_record(row) if row is not None and _visible(row) else None
+        return _lane_record(row) if row is not None else None
 
     async def due_units(self, lane: Lane, until_ms: int, limit: int) -> list[RetryUnit]:
         return [
@@ -97,11 +98,6 @@ class StateReads:
 
     def _rows(self, query: str, *values: object) -> list[Any]:
         return self._reader.execute(_SQL[query], values).fetchall()
-
-
-def _visible(row: Sequence[Any]) -> bool:
-    """A deleted lane is there for its units only. Its row may stay a little longer, for attempts in flight."""
-    return row[6] is None or row[7] is not None
 
 
 def _lane_record(row: Sequence[Any]) -> LaneRecord:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import structlog
 
@@ -34,13 +35,15 @@ from eventmill.store.base import (
 )
 from eventmill.store.sqlite.connect import open_reader
 from eventmill.store.sqlite.engine import Engine, Paths
+from eventmill.store.sqlite.frames import Wake
 from eventmill.store.sqlite.layout import Layout, day_of
+from eventmill.store.sqlite.link import ChildLinks
 from eventmill.store.sqlite.lock import DirectoryLock
 from eventmill.store.sqlite.logreads import LogReads
 from eventmill.store.sqlite.memory import get_meta
 from eventmill.store.sqlite.segments import SegmentFile
 from eventmill.store.sqlite.statereads import StateReads
-from eventmill.store.sqlite.writer import AppendCall, ControlCall, Results, TraceCall, Writer, WorkCall
+from eventmill.store.sqlite.writer import AppendCall, ControlCall, FlowCall, Results, TraceCall, WorkCall, Writer
 
 T = TypeVar("T")
 _log = structlog.get_logger()
@@ -62,6 +65,7 @@ class SqliteStore(LogReads, StateReads):
         self._writer = Writer(self._engine, self._layout, self._done)
         self._callbacks: list[Callable[[], None]] = []
         self._leases: tuple[SlotLease, ...] = ()
+        self._links = ChildLinks(self)
         self._closing = False
         self._low_disk = False
         self._next_space_check_s = 0.0
@@ -79,13 +83,14 @@ class SqliteStore(LogReads, StateReads):
         self._loop = asyncio.get_running_loop()
         self._writer.start()
         if self._config.delivery_children == 0:
-            self._leases = await self._control(lambda: self._engine.grant(range(SLOTS)))
+            self._leases = await self.grant(range(SLOTS))
         _log.info(telemetry.STORE_OPENED, data=self._config.data, head=self._engine.log.head_seq)
 
     async def close(self) -> None:
         if self._closing:
             return
         self._closing = True
+        await self._links.close()
         await asyncio.to_thread(self._stop)
         self._reader.close()
         self._readers.close()
@@ -187,14 +192,41 @@ class SqliteStore(LogReads, StateReads):
         return LogPage(entries, self._engine.memory.epoch)
 
     async def commit(self, work: WorkCommit) -> frozenset[int]:
-        future: asyncio.Future[frozenset[int]] = self._loop.create_future()
-        self._writer.put(WorkCall(work, future))
-        return await future
+        return await self.submit(work)
 
     async def add_traces(self, lane: Lane, traces: Sequence[TraceRecord]) -> None:
+        await self.submit_traces(lane, traces)
+
+    def submit(self, work: WorkCommit) -> asyncio.Future[frozenset[int]]:
+        future: asyncio.Future[frozenset[int]] = self._loop.create_future()
+        self._put(WorkCall(work, future), future)
+        return future
+
+    def submit_traces(self, lane: Lane, traces: Sequence[TraceRecord]) -> asyncio.Future[None]:
         future: asyncio.Future[None] = self._loop.create_future()
-        self._writer.put(TraceCall(lane, traces, future))
-        await future
+        self._put(TraceCall(lane, traces, future), future)
+        return future
+
+    # Delivery children
+
+    def attach_child(self, sock: socket.socket, index: int, count: int) -> None:
+        """Serve a child over its socket pair; it gets every slot s with s % count == index, until the socket closes."""
+        self._links.attach(sock, index, count)
+
+    def drain_children(self) -> None:
+        """Ask the children to finish what is under way and end."""
+        self._links.drain()
+
+    def wake_frame(self) -> Wake:
+        return Wake(self._clock.now_ms() - self._clock.machine_ms(), self._engine.log.segments_version)
+
+    async def grant(self, slots: Sequence[int]) -> tuple[SlotLease, ...]:
+        """In the writer's order: every commit under older leases of these slots is written before, or fenced after."""
+        return await self._control(lambda: self._engine.grant(slots))
+
+    async def revoke(self, leases: Sequence[SlotLease]) -> None:
+        if not self._closing:
+            await self._control(lambda: self._engine.revoke(leases))
 
     # Below
 
@@ -205,11 +237,15 @@ class SqliteStore(LogReads, StateReads):
         return self._engine.log.tails.after(lane, after)
 
     async def _control(self, run: Callable[[], T]) -> T:
-        if self._closing:
-            raise StoreUnavailable("the gateway is shutting down", Reason.SHUTTING_DOWN)
         future: asyncio.Future[T] = self._loop.create_future()
-        self._writer.put(ControlCall(run, future))
+        self._put(ControlCall(run, future), future)
         return await future
+
+    def _put(self, call: ControlCall | FlowCall, future: asyncio.Future[Any]) -> None:
+        if self._closing:
+            future.set_exception(StoreUnavailable("the gateway is shutting down", Reason.SHUTTING_DOWN))
+        else:
+            self._writer.put(call)
 
     def _done(self, results: Results, changed: bool) -> None:
         """In the writer thread."""
@@ -225,6 +261,7 @@ class SqliteStore(LogReads, StateReads):
         if changed:
             for callback in self._callbacks:
                 callback()
+            self._links.wake()
 
     def _check_space(self) -> None:
         space = os.statvfs(self._paths.data)

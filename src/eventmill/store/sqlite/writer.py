@@ -31,7 +31,7 @@ T = TypeVar("T")
 _log = structlog.get_logger()
 
 _FATAL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_STATE_TRIES = 5
+_STATE_RETRIES = 5
 _STATE_RETRY_S = 0.2
 
 Results = list[tuple["asyncio.Future[Any]", object]]
@@ -157,8 +157,8 @@ class Writer:
             self._done([(call.future, refusal) for call in group if not isinstance(call, AppendCall)], False)
 
     def _is_current(self, events: Sequence[NewEvent]) -> bool:
-        epochs = self._engine.memory.routing_epochs
-        return all([event.routing_epoch == epochs.get(event.org, 0) for event in events])
+        memory = self._engine.memory
+        return all(event.routing_epoch >= memory.routing_epochs.get(event.org, memory.trimmed) for event in events)
 
     def _commit_segment(
         self, appends: Sequence[AppendCall], works: Sequence[tuple[WorkCall, frozenset[int]]], results: Results
@@ -186,15 +186,15 @@ class Writer:
             return
         commits = [(call.work, lost) for call, lost in works]
         records = [(call.lane, call.traces) for call in traces]
-        for tries_left in reversed(range(_STATE_TRIES)):
-            failure = self._guarded("state", lambda: self._engine.write_state(commits, records))
-            if failure is None:
-                self._done([*((call.future, lost) for call, lost in works), *((c.future, None) for c in traces)], False)
-                return
-            if self.broken or not tries_left:
+        failure = self._guarded("state", lambda: self._engine.write_state(commits, records))
+        for _ in range(_STATE_RETRIES):
+            if failure is None or self.broken:
                 break
             time.sleep(_STATE_RETRY_S)
-        self._done([(call.future, failure) for call in (*(call for call, _ in works), *traces)], False)
+            failure = self._guarded("state", lambda: self._engine.write_state(commits, records))
+        results: Results = [(call.future, failure or lost) for call, lost in works]
+        results.extend((call.future, failure) for call in traces)
+        self._done(results, False)
 
     def _control(self, call: ControlCall) -> None:
         self._done([(call.future, self._guarded("state", call.run))], True)
@@ -212,8 +212,8 @@ class Writer:
             return self._judge(error)
 
     def _judge(self, error: Exception) -> StoreUnavailable:
-        """A full disk may pass. A failed write or sync may not: the kernel may have dropped what it could not write, and
-        a later sync would report success."""
+        """A full disk may pass. A failed write or sync may not: the kernel may have dropped what it could not write,
+        and a later sync would report success."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         number = getattr(error, "errno", 0)
         if code == sqlite3.SQLITE_FULL or number == errno.ENOSPC:

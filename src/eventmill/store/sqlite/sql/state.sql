@@ -57,14 +57,11 @@ SELECT org, max(epoch) FROM change GROUP BY org;
 -- name: changes
 SELECT epoch, org, kind, id FROM change WHERE epoch > ? ORDER BY epoch LIMIT ?;
 
--- name: compact_changes
-DELETE FROM change WHERE epoch IN (
-    SELECT older.epoch
-    FROM change AS newer
-    JOIN change AS older
-        ON older.kind = newer.kind AND older.org = newer.org AND older.id = newer.id AND older.epoch < newer.epoch
-    WHERE newer.epoch > ? AND newer.epoch <= ?
-);
+-- name: first_change
+SELECT min(epoch) FROM change;
+
+-- name: trim_changes
+DELETE FROM change WHERE epoch <= ?;
 
 -- name: insert_lane
 INSERT INTO lane (lane, org, registration_id, opened, floor, disabled, tombstone) VALUES (?, ?, ?, ?, 0, 0, NULL);

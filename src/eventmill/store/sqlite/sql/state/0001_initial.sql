@@ -45,7 +45,6 @@ CREATE TABLE change (
     kind  TEXT NOT NULL,
     id    TEXT NOT NULL
 );
-CREATE INDEX change_of ON change (kind, org, id, epoch);
 
 -- opened: head when the lane began; its journal lies above. floor: highest position dropped by retention.
 CREATE TABLE lane (

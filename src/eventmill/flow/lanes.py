@@ -1,0 +1,135 @@
+"""The lanes of this process's slots, kept in step with the leases, the catalogue and the log.
+
+Follows only: it tells `on_ready` which lane may have something to send, and launches nothing itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from eventmill.clock import Clock
+from eventmill.config import Config
+from eventmill.flow.attempt import Attempter
+from eventmill.flow.catalogue import Catalogue
+from eventmill.flow.lane import Lane
+from eventmill.flow.targets import Target, delivers
+from eventmill.store.base import SLOTS, LaneRecord, SlotLease, WorkStore
+
+_LOG_PAGE = 2000
+
+
+class Lanes:
+    def __init__(
+        self, store: WorkStore, catalogue: Catalogue, attempter: Attempter, clock: Clock, config: Config
+    ) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._attempter = attempter
+        self._clock = clock
+        self._config = config
+        self._tails: dict[int, int] = {}
+        self._lanes: dict[int, Lane] = {}
+        self.leases: dict[int, SlotLease] = {}
+        self.on_ready: Callable[[Lane], None] = lambda lane: None
+        self.on_forgotten: Callable[[Lane], None] = lambda lane: None
+
+    def holds(self, lane: Lane) -> bool:
+        """Whether this very lane is ours: not lost and adopted anew meanwhile."""
+        return self._lanes.get(lane.number) is lane
+
+    def get(self, number: int) -> Lane | None:
+        return self._lanes.get(number)
+
+    def all(self) -> Iterable[Lane]:
+        return self._lanes.values()
+
+    def has_read(self, goal: dict[int, int]) -> bool:
+        """Whether the log was read up to these heads."""
+        return all(tail >= goal.get(shard, 0) for shard, tail in self._tails.items())
+
+    async def follow(self) -> None:
+        """Catch up with everything that moved."""
+        await self._follow_leases()
+        await self._follow_catalogue()
+        await self._tail_log()
+
+    def forget(self, lane: Lane) -> None:
+        """The lane is another process's now, or gone; attempts under way end without effect here."""
+        lane.shut()
+        del self._lanes[lane.number]
+        self.on_forgotten(lane)
+
+    async def _follow_leases(self) -> None:
+        held = {lease.slot: lease for lease in await self._store.leases()}
+        before = self.leases
+        if held == before:
+            return
+        lost = {slot for slot, lease in before.items() if held.get(slot) != lease}
+        gained = [slot for slot, lease in held.items() if before.get(slot) != lease]
+        for lane in [lane for number, lane in self._lanes.items() if number % SLOTS in lost]:
+            self.forget(lane)
+        self.leases = held
+        for shard in await self._store.shards():
+            if shard not in self._tails:  # what lanes missed before the head they read from their journals
+                self._tails[shard] = (await self._store.head(shard)).seq
+        await self._catalogue.refresh()
+        for record in await self._store.lanes(gained):
+            self._adopt(record)
+
+    async def _follow_catalogue(self) -> None:
+        for number in await self._catalogue.refresh():
+            if number % SLOTS not in self.leases:
+                continue
+            record = await self._store.lane(number)
+            lane = self._lanes.get(number)
+            if record is None:
+                if lane is not None:
+                    self.forget(lane)
+            elif lane is None:
+                self._adopt(record)
+            else:
+                self._aim(lane, record)
+
+    def _adopt(self, record: LaneRecord) -> None:
+        lane = Lane(record, pending_max=self._config.lane_pending_max, traces_kept=self._config.traces_kept)
+        self._lanes[record.lane] = lane
+        self._aim(lane, record)
+
+    def _aim(self, lane: Lane, record: LaneRecord) -> None:
+        """Point the lane at its current target; open or shut it."""
+        registration = self._catalogue.registration_of_lane(record.lane)
+        lane.closed = registration is None or record.tombstone is not None
+        if registration is None or lane.closed:
+            target = Target.decode(record.tombstone) if record.tombstone else None
+            wanted = False
+        else:
+            credential = self._catalogue.credential_by_client(registration.client_id)
+            target = Target.for_registration(registration, credential)
+            wanted = delivers(registration) and not record.disabled
+        if target is not None and target != lane.target:
+            lane.target = target
+            lane.secret = self._attempter.unseal_secret(target)
+        if not wanted:
+            lane.shut()
+        elif not lane.open or record.mark > lane.mark:
+            lane.reopen(record)
+        self.on_ready(lane)
+
+    async def _tail_log(self) -> None:
+        for shard in self._tails:
+            while True:
+                page = await self._store.read_log(shard, self._tails[shard], _LOG_PAGE)
+                if page.epoch != self._catalogue.epoch:
+                    await self._follow_catalogue()
+                now_s = self._clock.machine_s()
+                for entry in page.entries:
+                    for number in entry.lanes:
+                        lane = self._lanes.get(number)
+                        if lane is not None and lane.offer(entry.seq, now_s):
+                            self.on_ready(lane)
+                if page.entries:
+                    self._tails[shard] = page.entries[-1].seq
+                if len(page.entries) < _LOG_PAGE:
+                    break
+                await asyncio.sleep(0)  # attempts under way go on during a long catch-up

@@ -1,0 +1,225 @@
+"""The embedded engine in a delivery child: reads the files directly, has everything written by the front.
+
+Commits, leases, wake-ups and the clock go over the socket pair inherited from the front; when that closes the child's
+leases are void and `lost` is set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from eventmill.clock import Clock, VirtualClock
+from eventmill.config import Config
+from eventmill.errors import Reason, StoreUnavailable
+from eventmill.model import Lane
+from eventmill.store.base import Head, LogEntry, LogPage, SlotLease, TraceRecord, WorkCommit
+from eventmill.store.sqlite.connect import open_reader
+from eventmill.store.sqlite.engine import Paths
+from eventmill.store.sqlite.frames import AddTraces, Commit, Drain, FramedLink, FromFront, Granted, Result, Wake
+from eventmill.store.sqlite.layout import Layout, day_of
+from eventmill.store.sqlite.logreads import LogReads
+from eventmill.store.sqlite.memory import get_meta
+from eventmill.store.sqlite.queries import load_queries
+from eventmill.store.sqlite.segments import SegmentFile, list_segments
+from eventmill.store.sqlite.statereads import StateReads
+from eventmill.store.sqlite.tails import TailIndex
+
+_SQL = load_queries("log")
+_LOG_PAGE = 4096
+_LAST_SEQ = (1 << 63) - 1
+_RESCANS = 5
+
+
+class SqliteChild(LogReads, StateReads):
+    """Implements `store.base.WorkStore`, the reading half of `ControlStore`, and `add_traces`."""
+
+    def __init__(self, config: Config, clock: Clock, sock: socket.socket, layout: Layout | None = None) -> None:
+        super().__init__()
+        self._clock = clock
+        self._paths = Paths(config)
+        self._link = _FrontLink(self, sock)
+        self._kept = (layout or Layout()).chunk_positions
+        self._known: tuple[SegmentFile, ...] = ()
+        self._segments_version = -1
+        self._tails = TailIndex()
+        self._followed = 0
+        """The tails hold what is not in a chunk, up to this position."""
+        self._leases: tuple[SlotLease, ...] = ()
+        self._callbacks: list[Callable[[], None]] = []
+        self.lost = asyncio.Event()
+        """The front is gone, or has let this child go: nothing it does counts any more."""
+        self.drain_asked = asyncio.Event()
+
+    async def open(self) -> None:
+        self._reader = open_reader(self._paths.state)
+        self._rescan()
+        await self._link.connect()
+
+    async def close(self) -> None:
+        self._link.close()
+        self._reader.close()
+        self._readers.close()
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+
+    async def leases(self) -> tuple[SlotLease, ...]:
+        return self._leases
+
+    async def epoch(self) -> int:
+        return self._last_epoch()
+
+    async def head(self, shard: int) -> Head:
+        seq, ts_ms = self._newest()
+        return Head(get_meta(self._reader, "generation", 1), seq, day_of(ts_ms or self._clock.now_ms()))
+
+    async def read_log(self, shard: int, after: int, limit: int) -> LogPage:
+        entries = self._log(after, _LAST_SEQ, limit)
+        if after <= self._followed:
+            self._follow(entries)
+        return LogPage(entries, self._last_epoch())
+
+    async def commit(self, work: WorkCommit) -> frozenset[int]:
+        return await self._link.call(lambda call: Commit(call, work))
+
+    async def add_traces(self, lane: Lane, traces: Sequence[TraceRecord]) -> None:
+        await self._link.call(lambda call: AddTraces(call, lane, tuple(traces)))
+
+    # Told by the link
+
+    def granted(self, leases: tuple[SlotLease, ...]) -> None:
+        self._leases = leases
+        self._notify()
+
+    def woken(self, wake: Wake) -> None:
+        if isinstance(self._clock, VirtualClock):
+            self._clock.move_to(self._clock.machine_ms() + wake.clock_offset_ms)
+        if wake.segments_version != self._segments_version:
+            self._segments_version = wake.segments_version
+            self._rescan()
+        self._notify()
+
+    def let_go(self) -> None:
+        self._leases = ()
+        self.lost.set()
+        self._notify()
+
+    def _notify(self) -> None:
+        for callback in self._callbacks:
+            callback()
+
+    # Segments and tails
+
+    def _segments(self) -> Sequence[SegmentFile]:
+        return self._known
+
+    def _tail(self, lane: int, after: int) -> Sequence[int]:
+        """Catches up first, so that nothing the log has shown is missing here."""
+        while True:
+            entries = self._log(self._followed, _LAST_SEQ, _LOG_PAGE)
+            self._follow(entries)
+            if len(entries) < _LOG_PAGE:
+                return self._tails.after(lane, after)
+
+    def _rescan(self) -> None:
+        """Opens every segment at once: one that is dropped later stays readable until the next call."""
+        segments = self._open_all()
+        self._readers.keep(segments)
+        if segments[-1:] != self._known[-1:]:
+            self._restart_tails(segments[-1:])
+        self._known = segments
+
+    def _open_all(self) -> tuple[SegmentFile, ...]:
+        for _ in range(_RESCANS):
+            segments = list_segments(self._paths.segments)
+            try:
+                for segment in segments:
+                    self._readers.of(segment)
+            except sqlite3.OperationalError:
+                continue  # dropped between the listing and the opening
+            return segments
+        raise StoreUnavailable("the segments change faster than they can be opened")
+
+    def _restart_tails(self, newest: Sequence[SegmentFile]) -> None:
+        """All of the earlier segments is in chunks, and what the newest has flushed."""
+        for segment in newest:
+            (flushed,) = self._readers.of(segment).connection.execute(_SQL["flushed"]).fetchone()
+            self._tails.clear()
+            self._followed = max(flushed, segment.first_seq - 1)
+
+    def _follow(self, entries: Iterable[LogEntry]) -> None:
+        """Keeps a lane's newest positions. As many as the front may hold back from the chunks are enough."""
+        fresh: dict[int, list[int]] = defaultdict(list)
+        for entry in entries:
+            if entry.seq > self._followed:
+                self._followed = entry.seq
+                for lane in entry.lanes:
+                    fresh[lane].append(entry.seq)
+        for lane, seqs in fresh.items():
+            self._tails.extend(lane, seqs)
+            if self._tails.size(lane) > 2 * self._kept:
+                self._tails.replace(lane, self._tails.after(lane, 0)[-self._kept :])
+
+    def _newest(self) -> tuple[int, int]:
+        """Position and time of the last event."""
+        for segment in reversed(self._known):
+            row = self._readers.of(segment).connection.execute(_SQL["last_event"]).fetchone()
+            if row is not None:
+                return row[0], row[1]
+        return get_meta(self._reader, "next_seq", 1) - 1, get_meta(self._reader, "last_ts_ms", 0)
+
+
+class _FrontLink(FramedLink[FromFront]):
+    def __init__(self, child: SqliteChild, sock: socket.socket) -> None:
+        super().__init__(msgspec.msgpack.Decoder(FromFront))
+        self._child = child
+        self._socket = sock
+        self._calls: dict[int, asyncio.Future[frozenset[int]]] = {}
+        self._last_call = 0
+
+    async def connect(self) -> None:
+        self._socket.setblocking(False)
+        await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=self._socket)
+
+    async def call(self, frame: Callable[[int], msgspec.Struct]) -> frozenset[int]:
+        """Raises `StoreUnavailable` when the front refuses or is gone; then the outcome may be unknown."""
+        if self._child.lost.is_set():
+            raise StoreUnavailable("the front process is gone")
+        self._last_call += 1
+        done: asyncio.Future[frozenset[int]] = asyncio.get_running_loop().create_future()
+        self._calls[self._last_call] = done
+        self.send(frame(self._last_call))
+        return await done
+
+    def received(self, frame: FromFront) -> None:
+        match frame:
+            case Granted():
+                self._child.granted(frame.leases)
+            case Wake():
+                self._child.woken(frame)
+            case Result():
+                self._settle(frame)
+            case Drain():
+                self._child.drain_asked.set()
+
+    def ended(self) -> None:
+        for done in self._calls.values():
+            if not done.done():
+                done.set_exception(StoreUnavailable("the front process is gone"))
+        self._calls.clear()
+        self._child.let_go()
+
+    def _settle(self, result: Result) -> None:
+        done = self._calls.pop(result.call)
+        if done.done():
+            return
+        if result.refusal is None:
+            done.set_result(result.lost)
+        else:
+            done.set_exception(StoreUnavailable(result.refusal, Reason[result.reason]))

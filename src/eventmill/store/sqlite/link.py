@@ -1,0 +1,124 @@
+"""The front's ends of the delivery children's socket pairs: grants slots, takes results, sends wake-ups, and frees the
+slots of a child that goes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Sequence
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from eventmill import telemetry
+from eventmill.errors import GatewayError, StoreUnavailable
+from eventmill.model import Lane
+from eventmill.store.base import SLOTS, SlotLease, TraceRecord, WorkCommit
+from eventmill.store.sqlite.frames import AddTraces, Commit, Drain, FramedLink, FromChild, Granted, Result, Wake
+
+_log = structlog.get_logger()
+
+
+class LinkedStore(Protocol):
+    """What the links ask of the front's store."""
+
+    async def grant(self, slots: Sequence[int]) -> tuple[SlotLease, ...]: ...
+
+    async def revoke(self, leases: Sequence[SlotLease]) -> None: ...
+
+    def submit(self, work: WorkCommit) -> asyncio.Future[frozenset[int]]: ...
+
+    def submit_traces(self, lane: Lane, traces: Sequence[TraceRecord]) -> asyncio.Future[None]: ...
+
+    def wake_frame(self) -> Wake: ...
+
+
+class ChildLink(FramedLink[FromChild]):
+    """Lives in the front's event loop. `gone` is set when the child, or the store, closed its end."""
+
+    def __init__(self, store: LinkedStore) -> None:
+        super().__init__(msgspec.msgpack.Decoder(FromChild))
+        self._store = store
+        self._owes_wake = False
+        self._answers: set[asyncio.Task[None]] = set()
+        self.gone = asyncio.Event()
+
+    def wake(self) -> None:
+        """Coalesced while the child is behind: the newest state is all it needs."""
+        if self.paused:
+            self._owes_wake = True
+        else:
+            self.send(self._store.wake_frame())
+
+    def received(self, frame: FromChild) -> None:
+        match frame:
+            case Commit():
+                self._answer(frame.call, self._store.submit(frame.work))
+            case AddTraces():
+                self._answer(frame.call, self._store.submit_traces(frame.lane, frame.traces))
+
+    def resumed(self) -> None:
+        if self._owes_wake:
+            self._owes_wake = False
+            self.wake()
+
+    def ended(self) -> None:
+        self.gone.set()
+
+    def _answer(self, call: int, done: Awaitable[frozenset[int] | None]) -> None:
+        task = asyncio.ensure_future(self._send_result(call, done))
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+
+    async def _send_result(self, call: int, done: Awaitable[frozenset[int] | None]) -> None:
+        try:
+            lost = await done
+        except GatewayError as error:
+            self.send(Result(call, refusal=error.message, reason=error.reason.name))
+        else:
+            self.send(Result(call, lost or frozenset()))
+
+
+class ChildLinks:
+    """All links of a front."""
+
+    def __init__(self, store: LinkedStore) -> None:
+        self._store = store
+        self._links: list[ChildLink] = []
+        self._serving: set[asyncio.Task[None]] = set()
+
+    def attach(self, sock: socket.socket, index: int, count: int) -> None:
+        task = asyncio.ensure_future(self._serve(sock, range(index, SLOTS, count)))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    def wake(self) -> None:
+        for link in self._links:
+            link.wake()
+
+    def drain(self) -> None:
+        for link in self._links:
+            link.send(Drain())
+
+    async def close(self) -> None:
+        for link in self._links:
+            link.close()
+        await asyncio.gather(*self._serving)
+
+    async def _serve(self, sock: socket.socket, slots: Sequence[int]) -> None:
+        link = ChildLink(self._store)
+        sock.setblocking(False)
+        await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=sock)
+        self._links.append(link)
+        try:
+            leases = await self._store.grant(slots)
+            link.send(Granted(leases))
+            link.wake()
+            await link.gone.wait()
+            await self._store.revoke(leases)
+        except StoreUnavailable as error:
+            _log.warning(telemetry.STAGE_FAILED, stage="delivery link", error=error.message)
+        finally:
+            self._links.remove(link)
+            link.close()
