@@ -1,7 +1,7 @@
 """SIGKILL at any moment: nothing acknowledged is lost, and little is delivered twice.
 
-In full (`EVENTMILL_E2E=full`) all processes are killed 20 times, in short form twice. The moments are seeded numbers of
-acknowledgements after the restart, from "at once" to "in full swing".
+In full (`EVENTMILL_E2E=full`) all processes are killed 20 times, in short form twice. The moments are seeded counts: of
+deliveries, when all is in full swing, or of acknowledgements shortly after the restart, when recovery is just over.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ KILLS = 20 if FULL else 2
 CHILD_KILLS = 5 if FULL else 1
 LANE_WINDOW = 16
 """Attempts under way at once per registration, the gateway's default."""
-UNCOMMITTED_S = 0.3
-"""The checkpoint interval (0.1 s, the default), and the commits before and after it on a machine that is busy."""
-ALL_DELIVERED_WITHIN_S = 240.0
+CHECKPOINT_S = 0.1
+"""The checkpoint interval, the gateway's default: it starts when the commit before it has ended."""
+COMMITS_S = 0.4
+"""What the commits themselves, before and after an interval, may take while publishing keeps both cores busy."""
+ALL_DELIVERED_WITHIN_S = 600.0 if FULL else 120.0
 
 
 def start_production(start_gateway: StartGateway, directory: Path) -> Gateway:
@@ -57,9 +59,12 @@ async def until_started(gateway: Gateway, count: int) -> None:
 
 def check_repetitions(ledger: Ledger, killed_s: list[float], note: Callable[[str, object], None]) -> None:
     """What a kill made come twice is at most what was under way and what one checkpoint interval had delivered."""
-    kills = ledger.kills(killed_s, UNCOMMITTED_S)
+    exact = ledger.kills(killed_s, CHECKPOINT_S)
+    kills = ledger.kills(killed_s, CHECKPOINT_S + COMMITS_S)
     note("deliveries in all", len(ledger.deliveries))
-    note("delivered twice (allowed), per kill", [(kill.repeated, LANE_WINDOW + kill.recent) for kill in kills])
+    note("repeated per kill", [kill.repeated for kill in kills])
+    note("in flight + delivered within one checkpoint interval", [LANE_WINDOW + kill.recent for kill in exact])
+    note("allowed per kill", [LANE_WINDOW + kill.recent for kill in kills])
     for kill in kills:
         assert kill.repeated <= LANE_WINDOW + kill.recent
 
@@ -82,10 +87,10 @@ async def test_all_processes_killed(
         publishers = Publishers(tenant, topic)
         publishing = owner.create_task(publishers.run())
         for number in range(KILLS):
-            in_full_swing = number % 2 == 0
-            await publishers.more_acknowledged(
-                chance.randrange(500, 2500) if in_full_swing else chance.randrange(1, 100)
-            )
+            if number % 2 == 0:
+                await ledger.more_delivered(chance.randrange(50, 250))
+            else:
+                await publishers.more_acknowledged(chance.randrange(1, 200))
             publishers.gateway_down()
             gateway.kill()
             killed_s.append(loop.time())
@@ -117,7 +122,7 @@ async def test_delivery_process_killed(
         publishers = Publishers(tenant, topic)
         publishing = owner.create_task(publishers.run())
         for number in range(1, CHILD_KILLS + 1):
-            await publishers.more_acknowledged(chance.randrange(200, 1500))
+            await ledger.more_delivered(chance.randrange(50, 250))
             os.kill(delivery_pids(gateway)[-1], signal.SIGKILL)
             killed_s.append(loop.time())
             await until_started(gateway, number + 1)

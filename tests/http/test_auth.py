@@ -105,7 +105,7 @@ async def test_invalid_tokens(world: World) -> None:
     claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
     swapped = base64.urlsafe_b64encode(json.dumps({**claims, "org": FOREIGN_IMS_ORG}).encode()).decode().rstrip("=")
     public_pem = signing_key(TOKEN_KEY, "token").public_pem
-    unsigned = jwt.encode(claims, None, algorithm="none", headers={"kid": TOKEN_KEY})
+    unsigned = jwt.encode(claims, "", algorithm="none", headers={"kid": TOKEN_KEY})
     assert public_pem.startswith("-----BEGIN PUBLIC KEY-----")
     for bad in (
         "x",
@@ -228,7 +228,10 @@ async def test_cache_is_bounded(lenient: World) -> None:
         ({"x-api-key": FOREIGN_CLIENT}, (403, "wrong_organization")),
         ({"x-api-key": CLIENT, "x-ims-org-id": FOREIGN_IMS_ORG}, (403, "wrong_organization")),
         ({"x-api-key": CLIENT, "x-ims-org-id": "nobody"}, (403, "wrong_organization")),
-        ({"x-api-key": CLIENT, "x-ims-org-id": IMS_ORG, "x-gw-ims-org-id": FOREIGN_IMS_ORG}, (403, "wrong_organization")),
+        (
+            {"x-api-key": CLIENT, "x-ims-org-id": IMS_ORG, "x-gw-ims-org-id": FOREIGN_IMS_ORG},
+            (403, "wrong_organization"),
+        ),
         ({}, (403, "missing_api_key")),
     ],
 )
@@ -290,7 +293,7 @@ async def test_foreign_ids_below_ones_own_organization_open_nothing(tmp_path: Pa
         epoch = await world.epoch()
         foreign_things = {"provider", "registration", "code"}
         for method, pattern in WALKED:
-            if not any("{%s}" % name in pattern for name in foreign_things):
+            if not any(f"{{{name}}}" in pattern for name in foreign_things):
                 continue
             answer = await world.call(method, pattern.format(**values), body, headers=world.foreign_auth())
             assert answer.status in (403, 404), (method, pattern)

@@ -185,7 +185,7 @@ LONG = "x" * 256
         ({"sample_event_template": "a"}, "sample_event_template: is not base64"),
         ({"sample_event_template": "a_b="}, "sample_event_template: is not base64"),
         ({"sample_event_template": "A" * 87384}, "sample_event_template: must have 0 to 87382 characters"),
-        ({"sample_event_template": template("{")}, "sample_event_template: the body is not JSON"),
+        ({"sample_event_template": template("{")}, "sample_event_template: it is not JSON"),
         ({"sample_event_template": template('{"n":1e999}')}, "sample_event_template: holds a number or a character"),
         ({"sample_event_template": template('"\\ud800"')}, "sample_event_template: holds a number or a character"),
         (

@@ -81,9 +81,7 @@ async def test_traces_of_a_challenge(tmp_path: Path) -> None:
                 },
                 "ts": 1_772_359_201_123,
                 "deliveryTime": 1_772_359_201_101,
-                "insightsInfo": [
-                    {"providerName": "Adobe IO Events", "eventCode": "Challenge Probe", "eventIds": []}
-                ],
+                "insightsInfo": [{"providerName": "Adobe IO Events", "eventCode": "Challenge Probe", "eventIds": []}],
             },
         }
         assert (newest["id"], newest["trace"]["tracingResponse"]["responseCode"]) == ("d-2", 200)

@@ -282,9 +282,7 @@ async def test_deleted_provider_leaves_dead_events_of_interest(world: World) -> 
 
     href = registration["_links"]["self"]["href"].removeprefix(BASE)
     read = (await world.call("GET", href)).json()
-    assert read["events_of_interest"] == [
-        {"event_code": topic["event_code"], "provider_id": topic["provider_id"]}
-    ]
+    assert read["events_of_interest"] == [{"event_code": topic["event_code"], "provider_id": topic["provider_id"]}]
 
 
 LONG = "x" * 256
@@ -300,7 +298,11 @@ LABEL_RULE = "may only hold letters, digits, blanks and -_.(),@:'`?#!"
         (b'{"label":"a","label":"b"}', "invalid_json", "member 'label' appears twice in one object"),
         (b'{"label":"a","x":{"y":1,"y":2}}', "invalid_json", "member 'y' appears twice in one object"),
         (b'{"label":"a","x":NaN}', "invalid_json", "NaN is not JSON"),
-        (b'{"label":"a","x":' + b"[" * 65 + b"]" * 65 + b"}", "invalid_json", "the body is nested deeper than 64 levels"),
+        (
+            b'{"label":"a","x":' + b"[" * 65 + b"]" * 65 + b"}",
+            "invalid_json",
+            "the body is nested deeper than 64 levels",
+        ),
         (b'{"x":' * 100_000, "invalid_json", "the body is nested deeper than 64 levels"),
         (b'{"label":"a","x":' + b"9" * 5000 + b"}", "invalid_json", "the body holds a number with too many digits"),
         ([], "invalid_body", "the body must be a JSON object"),
@@ -315,12 +317,24 @@ LABEL_RULE = "may only hold letters, digits, blanks and -_.(),@:'`?#!"
         ({"label": "a\u0000"}, "invalid_body", "label: holds the character U+0000 at offset 1"),
         ({"label": "a\nb"}, "invalid_body", "label: holds the character U+000A at offset 1"),
         ({"label": "\ud800"}, "invalid_body", "label: holds the character U+D800 at offset 0"),
-        ({"label": "a", "description": LONG}, "invalid_body", "description: must have 0 to 255 characters, but has 256"),
+        (
+            {"label": "a", "description": LONG},
+            "invalid_body",
+            "description: must have 0 to 255 characters, but has 256",
+        ),
         ({"label": "a", "description": "a<b"}, "invalid_body", f"description: {LABEL_RULE}, but is 'a<b'"),
         ({"label": "a", "description": 1.5}, "invalid_body", "description: expected str | null, got float"),
-        ({"label": "a", "docs_url": "ftp://x"}, "invalid_body", "docs_url: must be an http or https URL, but is 'ftp://x'"),
+        (
+            {"label": "a", "docs_url": "ftp://x"},
+            "invalid_body",
+            "docs_url: must be an http or https URL, but is 'ftp://x'",
+        ),
         ({"label": "a", "docs_url": "https://" + LONG}, "invalid_body", "docs_url: must have 1 to 255 characters"),
-        ({"label": "a", "event_delivery_format": "xml"}, "invalid_body", "event_delivery_format: invalid enum value 'xml'"),
+        (
+            {"label": "a", "event_delivery_format": "xml"},
+            "invalid_body",
+            "event_delivery_format: invalid enum value 'xml'",
+        ),
         ({"label": "a", "provider_metadata": ""}, "invalid_body", "provider_metadata: must have 1 to 255 characters"),
         ({"label": "a", "provider_metadata": 1}, "invalid_body", "provider_metadata: expected str | null, got int"),
         (
@@ -328,8 +342,16 @@ LABEL_RULE = "may only hold letters, digits, blanks and -_.(),@:'`?#!"
             "invalid_body",
             "instance_id: may only hold letters, digits and -_:@./, but is 'a b'",
         ),
-        ({"label": "a", "instance_id": LONG}, "invalid_body", "instance_id: must have 1 to 255 characters, but has 256"),
-        ({"label": "a", "data_residency_region": "va6"}, "invalid_body", "data_residency_region: invalid enum value 'va6'"),
+        (
+            {"label": "a", "instance_id": LONG},
+            "invalid_body",
+            "instance_id: must have 1 to 255 characters, but has 256",
+        ),
+        (
+            {"label": "a", "data_residency_region": "va6"},
+            "invalid_body",
+            "data_residency_region: invalid enum value 'va6'",
+        ),
         (
             {"label": "a", "provider_metadata": "aem"},
             "invalid_body",
@@ -365,9 +387,23 @@ async def test_bad_bodies_are_named_and_leave_nothing(
         ("GET", "/events/providers/%00%F0", None, 404, "not_found", "provider '\\x00\\ufffd' does not exist"),
         ("GET", "/events/providers/a%2Fb", None, 404, "not_found", "provider 'a/b' does not exist"),
         ("POST", "/events/9/2001/3001/providers", {}, 404, "not_found", "organization '9' does not exist"),
-        ("POST", "/events/1001/9/3001/providers", {}, 404, "not_found", "project '9' does not exist in organization 1001"),
+        (
+            "POST",
+            "/events/1001/9/3001/providers",
+            {},
+            404,
+            "not_found",
+            "project '9' does not exist in organization 1001",
+        ),
         ("POST", "/events/1001/2001/9/providers", {}, 404, "not_found", "workspace '9' does not exist in project 2001"),
-        ("POST", "/events/1001/2002/3001/providers", {}, 404, "not_found", "workspace '3001' does not exist in project"),
+        (
+            "POST",
+            "/events/1001/2002/3001/providers",
+            {},
+            404,
+            "not_found",
+            "workspace '3001' does not exist in project",
+        ),
         ("PUT", f"{WORKSPACE}/providers/none", {}, 404, "not_found", "provider 'none' does not exist"),
         ("DELETE", f"{WORKSPACE}/providers/none", None, 404, "not_found", "provider 'none' does not exist"),
         (

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from eventmill.flow.traces import iso_time
+from eventmill.core.envelope import format_time
 from tests.http.client import Answer
 from tests.http.world import (
     BASE,
@@ -69,7 +69,7 @@ async def test_created_webhook_has_the_whole_body_in_order(world: World) -> None
     assert (answer.status, answer.header("content-type")) == (201, HAL)
     body = answer.json()
     id, reg = body["id"], body["registration_id"]
-    now = iso_time(world.parts.clock.now_ms())
+    now = format_time(world.parts.clock.now_ms())
     expected = {
         "_links": {
             "rel:events": {"href": f"{BASE}/events/organizations/1001/integrations/4001/{reg}"},
@@ -190,9 +190,7 @@ async def test_strict_challenge_refuses_instead(tmp_path: Path) -> None:
         answer = await world.call("POST", REGISTRATIONS, registration_form(topic))
 
         assert (answer.status, answer.json()["reason"]) == (400, "challenge_failed")
-        assert answer.json()["message"] == (
-            "webhook_url: the endpoint answered the challenge with status 500, not 200"
-        )
+        assert answer.json()["message"] == ("webhook_url: the endpoint answered the challenge with status 500, not 200")
         assert await world.epoch() == epoch
 
 
@@ -229,7 +227,7 @@ async def test_update_replaces_everything_but_ids_client_and_creation(world: Wor
         "delivery_type": "webhook_batch",
         "webhook_url": "https://erp.example/other",
         "events_of_interest": body["events_of_interest"],
-        "updated_date": iso_time(world.parts.clock.now_ms()),
+        "updated_date": format_time(world.parts.clock.now_ms()),
     }
     assert body == {**registration, **changed}
     assert body["created_date"] != body["updated_date"]
@@ -267,6 +265,19 @@ async def test_update_disabling_asks_nobody(world: World) -> None:
     body = (await put(world, registration, registration_form(topic, enabled=False))).json()
 
     assert (body["webhook_status"], body["enabled"], world.hooks.asked) == ("verified", False, [])
+
+
+async def test_disabling_by_hand_keeps_a_failed_status(world: World) -> None:
+    """Who was not asked is not called verified; a journal always is."""
+    topic = await world.topic()
+    world.hooks.passes = False
+    registration = await world.register(topic)
+
+    disabled = (await put(world, registration, registration_form(topic, enabled=False))).json()
+    journal = (await put(world, registration, registration_form(topic, delivery_type="journal", enabled=False))).json()
+
+    assert (disabled["webhook_status"], disabled["enabled"]) == ("verification_failed", False)
+    assert (journal["webhook_status"], journal["enabled"]) == ("verified", False)
 
 
 async def test_rename_to_a_taken_name_conflicts_before_the_challenge(world: World) -> None:
@@ -486,7 +497,10 @@ async def test_delete(world: World) -> None:
     answer = await world.call("DELETE", path)
 
     assert (answer.status, answer.body, answer.header("content-type")) == (204, b"", None)
-    for target in (path, *(registration["_links"][rel]["href"].removeprefix(BASE) for rel in ("rel:events", "rel:trace"))):
+    for target in (
+        path,
+        *(registration["_links"][rel]["href"].removeprefix(BASE) for rel in ("rel:events", "rel:trace")),
+    ):
         assert (await world.call("GET", target)).status == 404
     assert (await world.call("DELETE", path)).status == 404
     assert await world.publish(topic) == 204
@@ -520,14 +534,22 @@ def interest(**members: Any) -> dict[str, Any]:
             "delivery_type: must be one of webhook, webhook_batch, journal, but is 'email'",
         ),
         ({"delivery_type": None}, "invalid_body", "delivery_type: expected str, got null"),
-        ({"delivery_type": "AWS_EventBridge"}, "not_available_yet", "delivery_type: aws_eventbridge is not available yet"),
+        (
+            {"delivery_type": "AWS_EventBridge"},
+            "not_available_yet",
+            "delivery_type: aws_eventbridge is not available yet",
+        ),
         ({"runtime_action": "pkg/act"}, "not_available_yet", "runtime_action: Runtime actions are not available yet"),
         (
             {"runtime_action": "pkg/act", "webhook_url": ...},
             "not_available_yet",
             "runtime_action: Runtime actions are not available yet",
         ),
-        ({"subscriber_filters": [{"name": "f"}]}, "not_available_yet", "subscriber_filters: filters are not available yet"),
+        (
+            {"subscriber_filters": [{"name": "f"}]},
+            "not_available_yet",
+            "subscriber_filters: filters are not available yet",
+        ),
         ({"subscriber_filters": {}}, "invalid_body", "subscriber_filters: expected array | null, got object"),
         ({"enabled": "true"}, "invalid_body", "enabled: expected bool | null, got str"),
         ({"webhook_url": ...}, "invalid_body", "webhook_url: required for delivery_type webhook"),

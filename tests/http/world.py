@@ -32,7 +32,7 @@ from eventmill.web.caller import Authenticator
 from eventmill.web.http import ASGIApp
 from eventmill.web.parts import DevHooks, Parts
 from eventmill.web.tenants import ensure_tenants
-from eventmill.web.tokens import Grant, load_token_key, mint_token
+from eventmill.web.tokens import Grant, TokenKey, load_token_key, mint_token
 from tests.http.client import Answer, call
 
 BASE = "https://gw.example"
@@ -101,6 +101,12 @@ def signing_key(id: str, purpose: Any) -> SigningKey:
     return SigningKey(id=id, public_pem=public_pem, sealed_private_pem=sealed, created_ms=1, purpose=purpose)
 
 
+@cache
+def token_key() -> TokenKey:
+    """Opening a private key takes longer than a test, too."""
+    return load_token_key([signing_key(TOKEN_KEY, "token")], SEALER)
+
+
 @dataclass
 class Hooks:
     """Answers challenges and remembers them."""
@@ -134,6 +140,7 @@ class World:
     app: ASGIApp
     hooks: Hooks
     dev: DevCalls
+    _auth: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
 
     @property
     def store(self) -> SqliteStore:
@@ -147,7 +154,10 @@ class World:
         return mint_token(self.parts.token_key, Grant(**grant), now_ms=now_ms)
 
     def auth(self, ims_org: str = IMS_ORG, client_id: str = CLIENT) -> dict[str, str]:
-        return {"authorization": f"Bearer {self.token(ims_org, client_id)}", "x-api-key": client_id}
+        key = ims_org, client_id
+        if key not in self._auth:
+            self._auth[key] = {"authorization": f"Bearer {self.token(*key)}", "x-api-key": client_id}
+        return dict(self._auth[key])
 
     def foreign_auth(self) -> dict[str, str]:
         return self.auth(FOREIGN_IMS_ORG, FOREIGN_CLIENT)
@@ -265,7 +275,7 @@ async def _build(config: Config, store: SqliteStore, clock: VirtualClock) -> Wor
         clock=clock,
         ids=ids,
         sealer=SEALER,
-        token_key=load_token_key(catalogue.signing_keys(), SEALER),
+        token_key=token_key(),
         authenticator=authenticator,
         ingest=Ingest(store, catalogue, authenticator.authenticate, clock, ids, config),
         journal=Journal(store, clock, config),

@@ -6,12 +6,11 @@ Shape and limits: "Debug Tracing" guide and the TracingRequestResponse model of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from eventmill.core.envelope import recipient_suffix, webhook_body
+from eventmill.core.envelope import format_time, recipient_suffix, webhook_body
 from eventmill.ids import uuid_text
 from eventmill.model import Registration
 from eventmill.store.base import Store, StoredEvent, TraceRecord
@@ -75,7 +74,7 @@ def _entry(
     return {
         "event": detail.event_code,
         "id": detail.delivery_id,
-        "date": iso_time(ended_ms),
+        "date": format_time(ended_ms),
         "clientId": detail.client_id,
         "registrationId": registration.registration_id,
         "trace": {
@@ -124,8 +123,3 @@ def _cut_text(raw: bytes, bytes_max: int) -> str:
     while end and raw[end] & 0xC0 == 0x80:
         end -= 1
     return raw[:end].decode("utf-8", "replace")
-
-
-def iso_time(ms: int) -> str:
-    """RFC 3339 in UTC with milliseconds, e.g. `2026-03-01T10:00:01.123Z`."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

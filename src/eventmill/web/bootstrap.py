@@ -50,7 +50,7 @@ class Bootstrap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read_bootstrap(path: Path) -> Bootstrap:
     """Raises `StartupError` naming the file and what is wrong in it."""
     try:
-        wanted = checks.convert(checks.parse_json(path.read_bytes()), Bootstrap)
+        wanted = checks.convert(checks.parse_json(path.read_bytes(), "it"), Bootstrap)
         for organization in wanted.organizations:
             _check_organization(organization)
     except OSError as error:

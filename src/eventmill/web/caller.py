@@ -19,7 +19,6 @@ from eventmill.web.tokens import REQUIRED_SCOPE, Claims, verify_token
 
 _KEPT_MAX = 4096
 _NEVER_MS = 1 << 62
-_NAMES = frozenset({b"authorization", b"x-api-key", b"x-ims-org-id", b"x-gw-ims-org-id"})
 
 _Key = tuple[bytes | None, bytes | None, bytes | None, bytes | None]
 
@@ -45,11 +44,13 @@ class Authenticator:
 
         Header names must be lower-case, as ASGI has them; of a repeated header the last counts.
         """
-        get = {name: value for name, value in headers if name in _NAMES}.get
+        get = dict(headers).get
         key = (get(b"authorization"), get(b"x-api-key"), get(b"x-ims-org-id"), get(b"x-gw-ims-org-id"))
         known = self._known.get(key)
-        if known is not None and known.epoch == self._catalogue.epoch and known.expires_ms > self._clock.machine_ms():
-            return known.caller
+        if known is not None:
+            caller, expires_ms, epoch = known
+            if epoch == self._catalogue.epoch and expires_ms > self._clock.machine_ms():
+                return caller
         return self._remember(key, self._examine(*(_text(value) for value in key)))
 
     def _remember(self, key: _Key, known: _Known) -> Caller:

@@ -35,24 +35,24 @@ _WHERE = re.compile(r"(?P<what>.*) - at `(?:key in )?\$\.?(?P<path>[^`]*)`", re.
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`(?: - at `\$\.?(?P<path>[^`]*)`)?")
 
 
-def parse_json(body: bytes) -> Any:
-    """The document of a request body. Refuses duplicate member names, what is no UTF-8, NaN and deep nesting."""
+def parse_json(body: bytes, what: str = "the body") -> Any:
+    """The document in `body`, called `what` in refusals: duplicate member names, no UTF-8, NaN, deep nesting."""
     if not body.strip():
-        raise GatewayError(Reason.INVALID_JSON, "the body is empty; a JSON document is expected")
+        raise GatewayError(Reason.INVALID_JSON, f"{what} is empty; a JSON document is expected")
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise GatewayError(Reason.INVALID_JSON, f"the body is not UTF-8 (byte {error.start})") from None
+        raise GatewayError(Reason.INVALID_JSON, f"{what} is not UTF-8 (byte {error.start})") from None
     try:
         document = json.loads(text, object_pairs_hook=_members, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
-        raise GatewayError(Reason.INVALID_JSON, f"the body is not JSON: {error.msg} ({where})") from None
+        raise GatewayError(Reason.INVALID_JSON, f"{what} is not JSON: {error.msg} ({where})") from None
     except RecursionError:
-        raise _too_deep() from None
+        raise _too_deep(what) from None
     except ValueError:
-        raise GatewayError(Reason.INVALID_JSON, "the body holds a number with too many digits") from None
-    _check_depth(document)
+        raise GatewayError(Reason.INVALID_JSON, f"{what} holds a number with too many digits") from None
+    _check_depth(document, what)
     return document
 
 
@@ -69,11 +69,11 @@ def _refuse_constant(name: str) -> None:
     raise GatewayError(Reason.INVALID_JSON, f"{name} is not JSON")
 
 
-def _too_deep() -> GatewayError:
-    return GatewayError(Reason.INVALID_JSON, f"the body is nested deeper than {JSON_DEPTH_MAX} levels")
+def _too_deep(what: str) -> GatewayError:
+    return GatewayError(Reason.INVALID_JSON, f"{what} is nested deeper than {JSON_DEPTH_MAX} levels")
 
 
-def _check_depth(document: Any) -> None:
+def _check_depth(document: Any, what: str) -> None:
     level = [document]
     for _ in range(JSON_DEPTH_MAX):
         if not level:
@@ -85,7 +85,7 @@ def _check_depth(document: Any) -> None:
             for child in (parent.values() if isinstance(parent, dict) else parent)
         ]
     if any(isinstance(parent, dict | list) for parent in level):
-        raise _too_deep()
+        raise _too_deep(what)
 
 
 def read_object(body: bytes, model: type[T]) -> T:
@@ -108,10 +108,10 @@ def _reword(text: str) -> str:
     if missing := _MISSING.fullmatch(text):
         path = f"{missing['path']}." if missing["path"] else ""
         return f"{path}{missing['name']}: required, but missing"
-    if where := _WHERE.fullmatch(text):
-        what = where["what"].replace("`", "")
-        return f"{where['path'] or 'the body'}: {what[:1].lower()}{what[1:]}"
-    return text
+    where = _WHERE.fullmatch(text)
+    what = (where["what"] if where else text).replace("`", "")
+    path = where["path"] if where else ""
+    return f"{path and path + ': '}{what[:1].lower()}{what[1:]}"
 
 
 def show(value: str) -> str:

@@ -8,8 +8,8 @@ import msgspec
 import structlog
 
 from eventmill import telemetry
+from eventmill.core.envelope import format_time
 from eventmill.errors import GatewayError, Reason
-from eventmill.flow.traces import iso_time
 from eventmill.web.checks import invalid, read_object
 from eventmill.web.http import NO_CONTENT, Reply, Request, json_reply
 from eventmill.web.parts import DevHooks, Parts
@@ -80,5 +80,5 @@ def _check_range(member: str, value: float, most: int) -> None:
 
 def _clock_reply(hooks: DevHooks) -> Reply:
     clock = hooks.clock
-    body = {"now": iso_time(clock.now_ms()), "offset_seconds": clock.offset_ms / 1000, "rate": clock.rate}
+    body = {"now": format_time(clock.now_ms()), "offset_seconds": clock.offset_ms / 1000, "rate": clock.rate}
     return json_reply(200, body)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from eventmill.core.envelope import format_time
 from eventmill.flow.catalogue import Catalogue
-from eventmill.flow.traces import iso_time
 from eventmill.model import EventMetadata, EventOfInterest, Provider, Registration, provider_technical_name
 
 Hal = dict[str, object]
@@ -120,8 +120,8 @@ def registration_body(base: str, catalogue: Catalogue, registration: Registratio
         "registration_id": reg,
         "events_of_interest": [_interest_body(catalogue, each) for each in registration.events_of_interest],
         "webhook_status": registration.webhook_status,
-        "created_date": iso_time(registration.created_ms),
-        "updated_date": iso_time(registration.updated_ms),
+        "created_date": format_time(registration.created_ms),
+        "updated_date": format_time(registration.updated_ms),
         "consumer_id": org,
         "project_id": registration.project_id,
         "workspace_id": registration.workspace_id,

@@ -53,7 +53,7 @@ async def create_registration(parts: Parts, request: Request, caller: Caller) ->
     _check_client(parts, workspace, form.client_id)
     draft = await _draft(parts, workspace, form)
     challenge = await _challenge(parts, draft)
-    if parts.config.strict_challenge and not challenge.passed:
+    if challenge is not None and not challenge.passed and parts.config.strict_challenge:
         raise GatewayError(Reason.CHALLENGE_FAILED, f"webhook_url: {challenge.explanation}")
     now_ms = parts.clock.now_ms()
     lane = Lane(await parts.store.allocate("lane"))
@@ -123,15 +123,17 @@ def _name_taken(registration: Registration, holder_id: str) -> Conflict:
     return Conflict(message, holder_id)
 
 
-async def _challenge(parts: Parts, registration: Registration) -> ChallengeResult:
-    """Journals have nothing to ask, and disabling asks nothing."""
+async def _challenge(parts: Parts, registration: Registration) -> ChallengeResult | None:
+    """None when nobody is asked: journals have no webhook, and disabling needs no answer."""
     if registration.webhook_url is None or not registration.enabled:
-        return ChallengeResult(passed=True, explanation="")
+        return None
     return await parts.challenge(registration.webhook_url, registration.registration_id, registration.client_id)
 
 
-def _settled(draft: Registration, challenge: ChallengeResult) -> Registration:
-    """A manual `enabled: false` leaves the status as it is: verified."""
+def _settled(draft: Registration, challenge: ChallengeResult | None) -> Registration:
+    """The draft with its status. Disabling by hand leaves the status as it was."""
+    if challenge is None:
+        return msgspec.structs.replace(draft, webhook_status="verified") if draft.webhook_url is None else draft
     if challenge.passed:
         return msgspec.structs.replace(draft, webhook_status="verified")
     return msgspec.structs.replace(draft, webhook_status="verification_failed", enabled=False)
@@ -155,7 +157,7 @@ def _keys(parts: Parts, registration: Registration, *, counted: bool) -> tuple[K
 
 
 async def _write(
-    parts: Parts, registration: Registration, ops: Sequence[ControlOp], challenge: ChallengeResult
+    parts: Parts, registration: Registration, ops: Sequence[ControlOp], challenge: ChallengeResult | None
 ) -> None:
     try:
         await parts.store.write(ops)
@@ -168,7 +170,7 @@ async def _write(
     except LimitReached:
         raise GatewayError(Reason.QUOTA_REACHED, _quota_message(parts, registration)) from None
     await parts.catalogue.refresh()
-    if challenge.traces:
+    if challenge is not None and challenge.traces:
         # The registration is stored: that its traces are not must not look like a failure.
         with contextlib.suppress(StoreUnavailable):
             await parts.store.add_traces(registration.id, challenge.traces)

@@ -45,7 +45,7 @@ class Sampler:
         """Raises `INVALID_BODY` or `INVALID_EVENT` when the template does not make an event of its code."""
         template = self._metadata.sample_event_template or ""
         try:
-            document = self._fill(parse_json(decode_base64(_MEMBER, template, TEMPLATE_CHARS_MAX)))
+            document = self._fill(parse_json(decode_base64(_MEMBER, template, TEMPLATE_CHARS_MAX), "it"))
             text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
         except ValueError:
             raise invalid(_MEMBER, "holds a number or a character that JSON text cannot carry") from None

@@ -116,8 +116,12 @@ class Hook:
             return
         arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append((reached, arrived))
-        async with asyncio.timeout(within_s):
-            await arrived
+        try:
+            await asyncio.wait_for(arrived, within_s)
+        except TimeoutError:
+            raise AssertionError(
+                f"not within {within_s} s; {len(self.posts)} POSTs came, the last: {self.posts[-1:]}"
+            ) from None
 
     async def until_posts(self, count: int) -> list[Received]:
         """Wait for that many POSTs in all; returns those there are."""

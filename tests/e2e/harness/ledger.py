@@ -15,6 +15,23 @@ CONNECTIONS = 16
 _DATA = b'{"sku":"A1","note":"' + b"x" * 500 + b'"}'
 
 
+class Goal:
+    """A count that somebody waits for."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._reached = asyncio.Event()
+
+    async def reach(self, count: int) -> None:
+        self._count = count
+        self._reached.clear()
+        await self._reached.wait()
+
+    def counted(self, count: int) -> None:
+        if count >= self._count:
+            self._reached.set()
+
+
 class Publishers:
     """Sixteen connections, each publishing one event after the other, every event with an id of its own."""
 
@@ -25,7 +42,7 @@ class Publishers:
         self._up.set()
         self._stopping = False
         self._sent = 0
-        self._goal: tuple[int, asyncio.Event] | None = None
+        self._goal = Goal()
         self.acknowledged: set[str] = set()
 
     async def run(self) -> None:
@@ -46,9 +63,7 @@ class Publishers:
 
     async def more_acknowledged(self, count: int) -> None:
         """Wait for so many further acknowledgements."""
-        reached = asyncio.Event()
-        self._goal = (len(self.acknowledged) + count, reached)
-        await reached.wait()
+        await self._goal.reach(len(self.acknowledged) + count)
 
     async def _publish(self) -> None:
         while not self._stopping:
@@ -62,8 +77,7 @@ class Publishers:
                 continue
             assert answer.status == 200, answer
             self.acknowledged.add(event_id)
-            if self._goal is not None and len(self.acknowledged) >= self._goal[0]:
-                self._goal[1].set()
+            self._goal.counted(len(self.acknowledged))
 
 
 @dataclass(frozen=True)
@@ -82,12 +96,18 @@ class Ledger:
 
     deliveries: list[tuple[float, str]] = field(default_factory=list)
     delivered: Counter[str] = field(default_factory=Counter)
+    _goal: Goal = field(default_factory=Goal)
 
     async def answer(self, post: Received) -> Reply:
         event_id = json.loads(post.body)["id"]
         self.deliveries.append((post.at_s, event_id))
         self.delivered[event_id] += 1
+        self._goal.counted(len(self.deliveries))
         return Reply(200)
+
+    async def more_delivered(self, count: int) -> None:
+        """Wait for so many further deliveries."""
+        await self._goal.reach(len(self.deliveries) + count)
 
     def kills(self, times_s: list[float], window_s: float) -> list[Kill]:
         """Attribute every repetition to the first kill after the delivery that it repeats; all must have one."""

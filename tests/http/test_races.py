@@ -1,0 +1,89 @@
+"""Two requests at once for the same thing: one wins, the other is told, nothing is half done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.http.world import WORKSPACE, World, registration_form, running
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with running(tmp_path) as each:
+        yield each
+
+
+async def both(world: World, *requests: tuple[Any, ...]) -> list[int]:
+    """Statuses of requests that run at the same time, sorted."""
+    return sorted(answer.status for answer in await asyncio.gather(*(world.call(*each) for each in requests)))
+
+
+async def test_deleting_twice(world: World) -> None:
+    """One delete is 204, the other 404, for each kind of thing."""
+    topic = await world.topic()
+    registration = await world.register(topic)
+    provider = f"{WORKSPACE}/providers/{topic['provider_id']}"
+    for path in (
+        f"{WORKSPACE}/registrations/{registration['registration_id']}",
+        f"{provider}/eventmetadata/{topic['event_code']}",
+        provider,
+    ):
+        assert await both(world, ("DELETE", path), ("DELETE", path)) == [204, 404]
+    assert await world.store.scan("provider") == []
+
+
+async def test_creating_one_name_twice(world: World) -> None:
+    """One is 201, the other 409, and there is one of it."""
+    provider = await world.provider("Other")
+    await world.metadata(provider)
+    topic = {"provider_id": provider["id"], "event_code": "com.acme.low"}
+    metadata = {"event_code": "com.acme.new", "label": "New", "description": "New"}
+    for path, form in (
+        (f"{WORKSPACE}/providers", {"label": "Warehouse"}),
+        (f"{WORKSPACE}/providers/{provider['id']}/eventmetadata", metadata),
+        (f"{WORKSPACE}/registrations", registration_form(topic)),
+    ):
+        assert await both(world, ("POST", path, form), ("POST", path, form)) == [201, 409]
+    assert len(await world.store.scan("registration")) == 1
+    assert len(await world.store.scan("event_metadata")) == 2
+
+
+async def test_changing_one_thing_twice(world: World) -> None:
+    """Both were read from the same version: at most one is refused, and the answer of a winner is what is stored."""
+    topic = await world.topic()
+    paths = {
+        f"/events/providers/{topic['provider_id']}": f"{WORKSPACE}/providers/{topic['provider_id']}",
+        f"/events/providers/{topic['provider_id']}/eventmetadata/{topic['event_code']}": (
+            f"{WORKSPACE}/providers/{topic['provider_id']}/eventmetadata/{topic['event_code']}"
+        ),
+    }
+    for read, written in paths.items():
+        forms = [{"label": label, "description": "d", "event_code": topic["event_code"]} for label in ("One", "Two")]
+        answers = await asyncio.gather(*(world.call("PUT", written, form) for form in forms))
+
+        assert sorted(answer.status for answer in answers) in ([200, 200], [200, 409])
+        stored = (await world.call("GET", read)).json()["label"]
+        assert stored in [form["label"] for form, answer in zip(forms, answers, strict=True) if answer.status == 200]
+        for answer in answers:
+            assert answer.status == 200 or answer.json()["reason"] == "stale_version"
+
+
+async def test_provider_deleted_while_it_is_changed(world: World) -> None:
+    """The change is applied before, or refused; it never brings the provider back."""
+    topic = await world.topic()
+    path = f"{WORKSPACE}/providers/{topic['provider_id']}"
+    metadata = f"{path}/eventmetadata/{topic['event_code']}"
+    form = {"event_code": topic["event_code"], "label": "New", "description": "New"}
+
+    statuses = await both(world, ("DELETE", path), ("PUT", path, form), ("PUT", metadata, form))
+
+    assert set(statuses) <= {200, 204, 404, 409}
+    assert await world.store.scan("provider") == []
+    assert await world.store.scan("event_metadata") == []

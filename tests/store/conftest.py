@@ -1,0 +1,33 @@
+"""The engines under test. A second engine joins the whole conformance suite by one entry here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from eventmill.clock import Clock
+from eventmill.config import Config
+from eventmill.store.base import Store
+from eventmill.store.sqlite.layout import Layout
+from eventmill.store.sqlite.store import SqliteStore
+from tests.store.builders import OpenEngine, Stores
+
+
+def open_sqlite(config: Config, clock: Clock) -> Store:
+    return SqliteStore(config, clock)
+
+
+def open_sqlite_small(config: Config, clock: Clock) -> Store:
+    """Chunks, flushes and batches so small that every boundary of the layout is crossed by a few events."""
+    return SqliteStore(
+        config, clock, Layout(chunk_positions=4, flush_events=16, batch_events=3, wal_checkpoint_bytes=1)
+    )
+
+
+ENGINES: dict[str, OpenEngine] = {"sqlite": open_sqlite, "sqlite-small-layout": open_sqlite_small}
+
+
+@pytest.fixture(params=list(ENGINES))
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Stores:
+    return Stores(ENGINES[request.param], tmp_path / "data")

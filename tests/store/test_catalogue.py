@@ -1,0 +1,215 @@
+"""Conformance: documents, their keys and limits, the change feed and the counters."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from eventmill.errors import Conflict, LimitReached, StaleVersion
+from eventmill.model import Lane
+from eventmill.store.base import Create, Delete, Key, OpenLane, Replace, Store, Versioned
+from tests.store.builders import ORG, OTHER_ORG, Stores
+
+pytestmark = pytest.mark.anyio
+
+
+def named(doc_id: str, name: str, at_most: int = 1) -> Create:
+    return Create("registration", ORG, doc_id, b"{}", (Key("name", name, at_most),))
+
+
+async def ids(store: Store, key: tuple[str, str] | None = None) -> list[str]:
+    return [doc.id for doc in await store.list_docs("registration", ORG, key)]
+
+
+async def test_documents_survive_a_restart(stores: Stores) -> None:
+    """What `write` answered is read back, also by the next process, with its version."""
+    async with stores.opened() as store:
+        created = await store.write([Create("project", ORG, "2001", b'{"name":"a"}')])
+        assert created == [Versioned("project", ORG, "2001", 1, b'{"name":"a"}')]
+        replaced = await store.write([Replace("project", ORG, "2001", b'{"name":"b"}', 1)])
+        assert replaced == [Versioned("project", ORG, "2001", 2, b'{"name":"b"}')]
+    async with stores.opened() as store:
+        assert await store.get("project", ORG, "2001") == replaced[0]
+        assert await store.scan("project") == replaced
+
+
+async def test_organisations_do_not_see_each_other(stores: Stores) -> None:
+    """The same id may live in two organisations; every read without *system* stays within its own."""
+    async with stores.opened() as store:
+        await store.write([Create("project", ORG, "1", b"mine"), Create("project", OTHER_ORG, "1", b"theirs")])
+        mine = await store.get("project", ORG, "1")
+        assert mine is not None
+        assert mine.doc == b"mine"
+        assert [doc.doc for doc in await store.list_docs("project", OTHER_ORG)] == [b"theirs"]
+        assert [doc.org for doc in await store.scan("project")] == [ORG, OTHER_ORG]
+        assert await store.get("workspace", ORG, "1") is None
+
+
+async def test_lists_come_in_creation_order_and_by_key(stores: Stores) -> None:
+    """A list is ordered by creation whatever the ids are, and a key narrows it to its holders; replacing moves nothing
+    but the keys."""
+    async with stores.opened() as store:
+        for doc_id, workspace in (("z", "w1"), ("a", "w2"), ("m", "w1")):
+            await store.write([Create("registration", ORG, doc_id, b"{}", (Key("workspace", workspace),))])
+        await store.write([Replace("registration", ORG, "z", b"{}", 1, (Key("workspace", "w2"),))])
+        assert await ids(store) == ["z", "a", "m"]
+        assert await ids(store, ("workspace", "w1")) == ["m"]
+        assert await ids(store, ("workspace", "w2")) == ["z", "a"]
+        assert await ids(store, ("workspace", "w3")) == []
+
+
+async def test_an_id_is_taken_once(stores: Stores) -> None:
+    """Creating an id that exists is a conflict that names it; after its deletion the id is free."""
+    async with stores.opened() as store:
+        await store.write([named("a", "x")])
+        with pytest.raises(Conflict) as caught:
+            await store.write([named("a", "y")])
+        assert caught.value.conflicting_id == "a"
+        await store.write([Delete("registration", ORG, "a")])
+        await store.write([named("a", "x")])
+
+
+async def test_a_unique_key_names_its_holder(stores: Stores) -> None:
+    """A second holder of a unique key is refused with the first one's id, on create and on replace; a holder may keep
+    its own key, and a deleted one frees it."""
+    async with stores.opened() as store:
+        await store.write([named("a", "x"), named("b", "y")])
+        for op in (named("c", "x"), Replace("registration", ORG, "b", b"{}", 1, (Key("name", "x", 1),))):
+            with pytest.raises(Conflict) as caught:
+                await store.write([op])
+            assert caught.value.conflicting_id == "a"
+        await store.write([Replace("registration", ORG, "a", b"{}", 1, (Key("name", "x", 1),))])
+        await store.write([Delete("registration", ORG, "a"), named("c", "x")])
+        assert await ids(store, ("name", "x")) == ["c"]
+
+
+async def test_keys_of_other_organisations_do_not_count(stores: Stores) -> None:
+    """Names are unique within an organisation only."""
+    async with stores.opened() as store:
+        await store.write([named("a", "x")])
+        await store.write([Create("registration", OTHER_ORG, "b", b"{}", (Key("name", "x", 1),))])
+
+
+async def test_a_client_id_is_unique_over_all_organisations(stores: Stores) -> None:
+    """An api key decides who is asking, so two organisations cannot hold the same one; whose it is stays unsaid."""
+    async with stores.opened() as store:
+        await store.write([Create("credential", ORG, "a", b"{}", (Key("client_id", "c", 1),))])
+        with pytest.raises(Conflict) as caught:
+            await store.write([Create("credential", OTHER_ORG, "b", b"{}", (Key("client_id", "c", 1),))])
+        assert caught.value.conflicting_id == ""
+        assert await store.list_docs("credential", OTHER_ORG) == []
+
+
+async def test_a_counted_key_holds_its_limit_under_concurrency(stores: Stores) -> None:
+    """Of many creations at once exactly as many succeed as the limit allows; the others name the key."""
+    async with stores.opened() as store:
+        writes = [store.write([named(f"r{i}", "c", at_most=5)]) for i in range(20)]
+        results = await asyncio.gather(*writes, return_exceptions=True)
+        refused = [result for result in results if isinstance(result, LimitReached)]
+        assert len(refused) == 15
+        assert {error.key_name for error in refused} == {"name"}
+        assert len(await ids(store, ("name", "c"))) == 5
+        await store.write([Delete("registration", ORG, (await ids(store))[0])])
+        await store.write([named("again", "c", at_most=5)])
+
+
+async def test_limits_count_within_one_write(stores: Stores) -> None:
+    """Two operations of the same write see each other."""
+    async with stores.opened() as store:
+        with pytest.raises(Conflict):
+            await store.write([named("a", "x"), named("b", "x")])
+        assert await ids(store) == []
+
+
+@pytest.mark.parametrize("stale", [Replace("registration", ORG, "a", b"new", 1), Delete("registration", ORG, "a", 1)])
+async def test_a_stale_version_is_refused(stores: Stores, stale: Replace | Delete) -> None:
+    """Compare-and-set: an operation on an older version changes nothing."""
+    async with stores.opened() as store:
+        await store.write([named("a", "x")])
+        current = await store.write([Replace("registration", ORG, "a", b"b", 1)])
+        with pytest.raises(StaleVersion):
+            await store.write([stale])
+        assert await store.get("registration", ORG, "a") == current[0]
+
+
+@pytest.mark.parametrize("op", [Replace("registration", ORG, "a", b"new", 1), Delete("registration", ORG, "a")])
+async def test_what_is_not_there_is_stale(stores: Stores, op: Replace | Delete) -> None:
+    """Replacing or deleting a missing document is a lost race, not a success."""
+    async with stores.opened() as store:
+        with pytest.raises(StaleVersion):
+            await store.write([op])
+
+
+async def test_one_replace_of_many_wins(stores: Stores) -> None:
+    """Replacements racing on one version: exactly one succeeds."""
+    async with stores.opened() as store:
+        await store.write([named("a", "x")])
+        writes = [store.write([Replace("registration", ORG, "a", str(i).encode(), 1)]) for i in range(10)]
+        results = await asyncio.gather(*writes, return_exceptions=True)
+        assert sum(isinstance(result, list) for result in results) == 1
+        assert sum(isinstance(result, StaleVersion) for result in results) == 9
+
+
+async def test_a_failed_write_leaves_nothing(stores: Stores) -> None:
+    """All operations of a write or none: documents, keys, lanes, changes and epochs."""
+    async with stores.opened() as store:
+        await store.write([named("a", "x")])
+        epoch = await store.epoch()
+        with pytest.raises(Conflict):
+            await store.write(
+                [named("b", "y"), OpenLane(Lane(1001), ORG, "b"), Delete("registration", ORG, "a"), named("c", "y")]
+            )
+        assert await ids(store) == ["a"]
+        assert await store.list_docs("registration", ORG, ("name", "y")) == []
+        assert await store.lane(Lane(1001)) is None
+        assert await store.epoch() == epoch
+        assert await store.changes(epoch, 10) == []
+
+
+async def test_the_change_feed_is_gap_free_and_ordered(stores: Stores) -> None:
+    """Every operation is one change; epochs count up by one across organisations, writes and restarts."""
+    async with stores.opened() as store:
+        await store.write([named("a", "x"), Create("project", OTHER_ORG, "p", b"{}")])
+    async with stores.opened() as store:
+        await store.write([Delete("registration", ORG, "a"), OpenLane(Lane(1001), ORG, "r")])
+        changes = await store.changes(0, 10)
+        assert [change.epoch for change in changes] == [1, 2, 3, 4]
+        assert [(change.org, change.kind, change.id) for change in changes] == [
+            (ORG, "registration", "a"),
+            (OTHER_ORG, "project", "p"),
+            (ORG, "registration", "a"),
+            (ORG, "registration", "r"),
+        ]
+        assert await store.epoch() == 4
+        assert [change.epoch for change in await store.changes(1, 2)] == [2, 3]
+
+
+async def test_counters_never_repeat(stores: Stores) -> None:
+    """Numbers start at 1001, each counter by itself, and go on after a restart."""
+    async with stores.opened() as store:
+        assert await asyncio.gather(*(store.allocate("lane") for _ in range(3))) == [1001, 1002, 1003]
+        assert await store.allocate("tenant") == 1001
+    async with stores.opened() as store:
+        assert await store.allocate("lane") == 1004
+
+
+async def test_the_clock_offset_survives(stores: Stores) -> None:
+    """Business time goes on where it was after a restart."""
+    async with stores.opened() as store:
+        assert await store.clock_offset_ms() == 0
+        await store.set_clock_offset_ms(86_400_000)
+    async with stores.opened() as store:
+        assert await store.clock_offset_ms() == 86_400_000
+
+
+async def test_changes_wake_listeners(stores: Stores) -> None:
+    """Appends, writes and clock moves call back in the event loop."""
+    async with stores.opened() as store:
+        calls: list[int] = []
+        store.on_change(lambda: calls.append(1))
+        await store.write([named("a", "x")])
+        assert calls
+        calls.clear()
+        await store.set_clock_offset_ms(5)
+        assert calls
