@@ -42,27 +42,34 @@ class SystemClock:
 class VirtualClock(SystemClock):
     """Business time runs at `rate` from where it was last set. It is never set back."""
 
-    def __init__(self, offset_ms: int = 0, rate: float = 1.0) -> None:
-        self._anchor_machine_ms = self.machine_ms()
-        self._anchor_business_ms = self._anchor_machine_ms + offset_ms
+    def __init__(self, rate: float = 1.0) -> None:
+        self._anchor_machine_ms = self._anchor_business_ms = self.machine_ms()
         self.rate = rate
 
     def now_ms(self) -> int:
-        elapsed = self.machine_ms() - self._anchor_machine_ms
-        return self._anchor_business_ms + int(elapsed * self.rate)
+        return self._at(self.machine_ms())
+
+    def _at(self, machine_ms: int) -> int:
+        return self._anchor_business_ms + int((machine_ms - self._anchor_machine_ms) * self.rate)
 
     @property
     def offset_ms(self) -> int:
-        return self.now_ms() - self.machine_ms()
+        """How far business time is ahead of machine time."""
+        machine_ms = self.machine_ms()
+        return self._at(machine_ms) - machine_ms
 
-    def move_to(self, business_ms: int) -> None:
-        """Jump forward; a time already passed changes nothing."""
-        now = self.now_ms()
-        self._anchor_machine_ms = self.machine_ms()
-        self._anchor_business_ms = max(now, business_ms)
+    def advance(self, step_ms: int) -> None:
+        """Jump forward by `step_ms` (not negative)."""
+        self._anchor_business_ms += step_ms
+
+    def follow(self, offset_ms: int) -> None:
+        """Take over an offset, unless that would turn the clock back."""
+        self.advance(max(0, offset_ms - self.offset_ms))
 
     def set_rate(self, rate: float) -> None:
-        self.move_to(0)
+        machine_ms = self.machine_ms()
+        self._anchor_business_ms = self._at(machine_ms)
+        self._anchor_machine_ms = machine_ms
         self.rate = rate
 
     def machine_delay_s(self, business_ms: int) -> float:

@@ -68,7 +68,7 @@ async def _serve(config: Config, on_ready: Callable[[], None]) -> None:
     await store.open()
     try:
         if config.dev:
-            clock.move_to(clock.machine_ms() + await store.clock_offset_ms())
+            clock.follow(await store.clock_offset_ms())
         front = await Front.build(config, store, clock)
         await front.serve(listener, on_ready)
     finally:

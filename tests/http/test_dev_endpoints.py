@@ -101,3 +101,13 @@ async def test_outside_dev_mode_there_is_no_such_path(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         for method, path in (("GET", "/_dev/clock"), ("POST", "/_dev/reset")):
             assert (await world.call(method, path, headers={})).status == 404
+
+
+async def test_pages_of_other_sites_are_refused(world: World) -> None:
+    """A browser on this machine that shows somebody's page can neither reset the gateway nor move its clock."""
+    headers = {"origin": "https://evil.example"}
+    reset = await world.call("POST", "/_dev/reset", headers=headers)
+    moved = await world.call("POST", "/_dev/clock", {"advance_seconds": 1}, headers=headers)
+
+    assert (reset.status, reset.json()["reason"]) == (403, "loopback_only")
+    assert (moved.status, world.dev.advanced) == (403, [])

@@ -257,9 +257,9 @@ async def test_seek(tmp_path: Path) -> None:
         reader = Reader(world, await world.add_registration())
         for name in ("old", "older than an hour"):
             await world.publish(id=name)
-        world.clock.move_to(world.clock.now_ms() + 2 * HOUR_MS)
+        world.clock.advance(2 * HOUR_MS)
         await world.publish(id="new")
-        world.clock.move_to(world.clock.now_ms() + HOUR_MS)
+        world.clock.advance(HOUR_MS)
 
         assert ids(await reader.read("seek=-PT2H")) == ["new"]
         assert ids(await reader.read("seek=-P7D&limit=2")) == ["old", "older than an hour"]
@@ -290,7 +290,7 @@ async def test_page_over_several_days(tmp_path: Path) -> None:
         reader = Reader(world, await world.add_registration())
         for number in range(3):
             await world.publish(id=str(number))
-            world.clock.move_to(world.clock.now_ms() + DAY_MS)
+            world.clock.advance(DAY_MS)
 
         answer = await reader.read()
 
@@ -313,7 +313,7 @@ async def test_legacy_fields_off(tmp_path: Path) -> None:
 
 
 async def drop_older_than_a_day(world: World) -> None:
-    world.clock.move_to(world.clock.now_ms() + 3 * DAY_MS)
+    world.clock.advance(3 * DAY_MS)
     await world.publish(id="kept")
     assert await world.store.expire(world.clock.now_ms() - DAY_MS) > 0
 

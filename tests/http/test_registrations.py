@@ -209,7 +209,7 @@ async def test_update_replaces_everything_but_ids_client_and_creation(world: Wor
     """PUT is a full replacement; the client id in it is ignored; the new body is what GET answers then."""
     topic, other = await world.topic("One"), await world.topic("Two")
     registration = await world.register(topic, delivery_type="journal")
-    world.parts.clock.move_to(world.parts.clock.now_ms() + 5000)  # type: ignore[attr-defined]
+    world.parts.clock.advance(5000)  # type: ignore[attr-defined]
     form = {
         "client_id": OTHER_CLIENT,
         "name": "Renamed",

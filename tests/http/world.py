@@ -289,7 +289,7 @@ async def _build(config: Config, store: SqliteStore, clock: VirtualClock) -> Wor
 def _dev_hooks(store: SqliteStore, clock: VirtualClock, calls: DevCalls) -> DevHooks:
     async def advance(seconds: float) -> None:
         calls.advanced.append(seconds)
-        clock.move_to(clock.now_ms() + int(seconds * 1000))
+        clock.advance(int(seconds * 1000))
 
     async def set_rate(rate: float) -> None:
         calls.rates.append(rate)

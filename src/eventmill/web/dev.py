@@ -10,7 +10,7 @@ import structlog
 from eventmill import telemetry
 from eventmill.core.envelope import format_time
 from eventmill.errors import GatewayError, Reason
-from eventmill.web.checks import invalid, read_object
+from eventmill.web.checks import invalid, read_object, show
 from eventmill.web.http import NO_CONTENT, Reply, Request, json_reply
 from eventmill.web.parts import DevHooks, Parts
 
@@ -58,6 +58,9 @@ def _hooks(parts: Parts, request: Request) -> DevHooks:
         raise GatewayError(Reason.NOT_FOUND, "/_dev is served in dev mode only")
     if not _is_loopback(request.peer):
         raise GatewayError(Reason.LOOPBACK_ONLY, "/_dev may be used from this machine only")
+    origin = request.header(b"origin")
+    if origin and origin != parts.config.url:  # a page of another site, in a browser on this machine
+        raise GatewayError(Reason.LOOPBACK_ONLY, f"/_dev may not be used by pages of {show(origin)}")
     return parts.dev
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
@@ -33,7 +32,6 @@ from eventmill.store.sqlite.tails import TailIndex
 _SQL = load_queries("log")
 _LOG_PAGE = 4096
 _LAST_SEQ = (1 << 63) - 1
-_RESCANS = 5
 
 
 class SqliteChild(LogReads, StateReads):
@@ -99,7 +97,7 @@ class SqliteChild(LogReads, StateReads):
 
     def woken(self, wake: Wake) -> None:
         if isinstance(self._clock, VirtualClock):
-            self._clock.move_to(self._clock.machine_ms() + wake.clock_offset_ms)
+            self._clock.follow(wake.clock_offset_ms)
         if wake.segments_version != self._segments_version:
             self._segments_version = wake.segments_version
             self._rescan()
@@ -129,29 +127,18 @@ class SqliteChild(LogReads, StateReads):
 
     def _rescan(self) -> None:
         """Opens every segment at once: one that is dropped later stays readable until the next call."""
-        segments = self._open_all()
+        segments = tuple(each for each in list_segments(self._paths.segments) if self._readers.find(each) is not None)
         self._readers.keep(segments)
         if segments[-1:] != self._known[-1:]:
             self._restart_tails(segments[-1:])
         self._known = segments
 
-    def _open_all(self) -> tuple[SegmentFile, ...]:
-        for _ in range(_RESCANS):
-            segments = list_segments(self._paths.segments)
-            try:
-                for segment in segments:
-                    self._readers.of(segment)
-            except sqlite3.OperationalError:
-                continue  # dropped between the listing and the opening
-            return segments
-        raise StoreUnavailable("the segments change faster than they can be opened")
-
     def _restart_tails(self, newest: Sequence[SegmentFile]) -> None:
         """All of the earlier segments is in chunks, and what the newest has flushed."""
-        for segment in newest:
-            (flushed,) = self._readers.of(segment).connection.execute(_SQL["flushed"]).fetchone()
+        for reader in self._reading(newest):
+            (flushed,) = reader.connection.execute(_SQL["flushed"]).fetchone()
             self._tails.clear()
-            self._followed = max(flushed, segment.first_seq - 1)
+            self._followed = max(flushed, reader.segment.first_seq - 1)
 
     def _follow(self, entries: Iterable[LogEntry]) -> None:
         """Keeps a lane's newest positions. As many as the front may hold back from the chunks are enough."""
@@ -168,8 +155,8 @@ class SqliteChild(LogReads, StateReads):
 
     def _newest(self) -> tuple[int, int]:
         """Position and time of the last event."""
-        for segment in reversed(self._known):
-            row = self._readers.of(segment).connection.execute(_SQL["last_event"]).fetchone()
+        for reader in self._reading(reversed(self._known)):
+            row = reader.connection.execute(_SQL["last_event"]).fetchone()
             if row is not None:
                 return row[0], row[1]
         return get_meta(self._reader, "next_seq", 1) - 1, get_meta(self._reader, "last_ts_ms", 0)

@@ -11,12 +11,15 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import structlog
+
+from eventmill import telemetry
 from eventmill.clock import Clock
 from eventmill.config import Config
 from eventmill.errors import StartupError
 from eventmill.model import Lane
 from eventmill.store.base import ControlOp, NewEvent, SlotLease, TraceRecord, Versioned, WorkCommit
-from eventmill.store.migrate import load_migrations, migrate
+from eventmill.store.migrate import load_migrations, migrate, read_format
 from eventmill.store.sqlite.connect import open_writer, transaction
 from eventmill.store.sqlite.control import ControlWrite, forget_lane
 from eventmill.store.sqlite.layout import Layout, day_of
@@ -24,9 +27,10 @@ from eventmill.store.sqlite.memory import Memory, Outcome, get_meta, load_memory
 from eventmill.store.sqlite.progress import TraceRings, WorkWrite, apply_traces
 from eventmill.store.sqlite.queries import load_queries
 from eventmill.store.sqlite.retention import Expiry
-from eventmill.store.sqlite.segments import list_segments, remove_segment, remove_unfinished
+from eventmill.store.sqlite.segments import list_segments, remove_segment, remove_unfinished, sync_directory
 from eventmill.store.sqlite.segwriter import SegmentWriter
 
+_log = structlog.get_logger()
 _SQL = load_queries("state")
 
 
@@ -56,7 +60,9 @@ class Engine:
             self._paths.segments.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self._paths.state, os.O_RDWR | os.O_CREAT, 0o600))
             self.state = open_writer(self._paths.state)
-            migrate(self.state, load_migrations(__package__, "sql/state"), str(self._paths.state))
+            self._migrate()
+            sync_directory(self._paths.data)
+            sync_directory(self._paths.data.absolute().parent)
             self._recover()
         except (OSError, sqlite3.Error) as error:
             raise StartupError(
@@ -168,6 +174,12 @@ class Engine:
             self.state.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
         if self.log.segments and self.log.segments[-1].path in paths:
             self.log.restart_wal()
+
+    def _migrate(self) -> None:
+        before = read_format(self.state)
+        now = migrate(self.state, load_migrations(__package__, "sql/state"), str(self._paths.state))
+        if 0 < before < now:
+            _log.info(telemetry.STORE_MIGRATED, before=before, now=now)
 
     def _recover(self) -> None:
         dropped_seq = get_meta(self.state, "dropped_seq", 0)

@@ -7,7 +7,7 @@ a chunk yet is the subclass's knowledge (`_segments`, `_tail`).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from eventmill.model import Lane, OrgId
 from eventmill.store.base import AttemptBlock, JournalPage, LogEntry, StoredEvent
@@ -47,8 +47,7 @@ class LogReads:
         return self._events(seqs, None)
 
     async def find_event(self, org: OrgId, event_id: bytes) -> StoredEvent | None:
-        for segment in reversed(self._segments()):
-            reader = self._readers.of(segment)
+        for reader in self._reading(reversed(self._segments())):
             row = reader.connection.execute(_SQL["event_by_id"], (event_id, org)).fetchone()
             if row is not None:
                 return _stored(reader, [row])[0]
@@ -56,13 +55,19 @@ class LogReads:
 
     async def attempts(self, lane: Lane, limit: int) -> list[AttemptBlock]:
         found: list[AttemptBlock] = []
-        for segment in reversed(self._segments()):
-            connection = self._readers.of(segment).connection
-            rows = connection.execute(_SQL["attempts"], (lane, limit - len(found))).fetchall()
+        for reader in self._reading(reversed(self._segments())):
+            rows = reader.connection.execute(_SQL["attempts"], (lane, limit - len(found))).fetchall()
             found.extend(AttemptBlock(lane, block) for (block,) in rows)
             if len(found) >= limit:
                 break
         return found
+
+    def _reading(self, segments: Iterable[SegmentFile]) -> Iterator[SegmentReader]:
+        """Readers of those segments that were not dropped meanwhile."""
+        for segment in segments:
+            reader = self._readers.find(segment)
+            if reader is not None:
+                yield reader
 
     def _page(self, lane: Lane, after: int, limit: int, bytes_max: int) -> JournalPage:
         positions = self._positions(lane, after, limit + 1)
@@ -73,9 +78,8 @@ class LogReads:
         """The tail is read before the chunks, so that a flush in between shows a position twice, never not at all."""
         tail = self._tail(lane, after)
         found: list[int] = []
-        for segment in segments_from(self._segments(), after + 1):
-            connection = self._readers.of(segment).connection
-            for _, chunk in connection.execute(_SQL["chunks"], (lane, after)):
+        for reader in self._reading(segments_from(self._segments(), after + 1)):
+            for _, chunk in reader.connection.execute(_SQL["chunks"], (lane, after)):
                 seqs = unpack_seqs(chunk)
                 found.extend(seqs if seqs[0] > after else [seq for seq in seqs if seq > after])
                 if len(found) >= limit:
@@ -87,9 +91,8 @@ class LogReads:
     def _count(self, lane: int, after: int, at_most: int) -> int:
         tail = self._tail(lane, after)
         count, last = 0, after
-        for segment in segments_from(self._segments(), after + 1):
-            connection = self._readers.of(segment).connection
-            for last_seq, chunk in connection.execute(_SQL["chunks"], (lane, after)):
+        for reader in self._reading(segments_from(self._segments(), after + 1)):
+            for last_seq, chunk in reader.connection.execute(_SQL["chunks"], (lane, after)):
                 whole = count > 0 or unpack_seqs(chunk)[0] > after
                 count += count_seqs(chunk) if whole else sum(seq > after for seq in unpack_seqs(chunk))
                 last = last_seq
@@ -101,7 +104,9 @@ class LogReads:
         """Events by ascending position, cut before their bodies exceed `bytes_max`, at least one."""
         found: list[StoredEvent] = []
         for segment, part in split_by_segment(self._segments(), seqs):
-            reader = self._readers.of(segment)
+            reader = self._readers.find(segment)
+            if reader is None:
+                continue
             for at in range(0, len(part), InList.BATCH):
                 rows, spent = _rows(reader.connection, part[at : at + InList.BATCH], bytes_max)
                 found.extend(_stored(reader, rows))
@@ -114,9 +119,8 @@ class LogReads:
     def _log(self, after: int, upto: int, limit: int) -> list[LogEntry]:
         """Every event in (after, upto], oldest first."""
         entries: list[LogEntry] = []
-        for segment in segments_from(self._segments(), after + 1):
-            connection = self._readers.of(segment).connection
-            rows = connection.execute(_SQL["log"], (after, upto, limit - len(entries))).fetchall()
+        for reader in self._reading(segments_from(self._segments(), after + 1)):
+            rows = reader.connection.execute(_SQL["log"], (after, upto, limit - len(entries))).fetchall()
             entries.extend([LogEntry(seq, unpack_lanes(lanes)) for seq, lanes in rows])
             if len(entries) >= limit:
                 break
@@ -124,12 +128,10 @@ class LogReads:
 
     def _seek(self, ts_ms: int) -> int | None:
         """The position before the first event at or after `ts_ms`; None when there is no such event."""
-        for segment in self._segments():
-            connection = self._readers.of(segment).connection
-            newest = connection.execute(_SQL["last_event"]).fetchone()
-            if newest is None or newest[1] < ts_ms:
-                continue
-            return _first_at(connection, segment.first_seq, newest[0], ts_ms) - 1
+        for reader in self._reading(self._segments()):
+            newest = reader.connection.execute(_SQL["last_event"]).fetchone()
+            if newest is not None and newest[1] >= ts_ms:
+                return _first_at(reader.connection, reader.segment.first_seq, newest[0], ts_ms) - 1
         return None
 
 

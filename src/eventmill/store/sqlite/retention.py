@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 import msgspec
+import structlog
 
+from eventmill import telemetry
 from eventmill.model import Lane
 from eventmill.store.base import Ended
 from eventmill.store.sqlite.connect import open_reader
@@ -18,6 +20,7 @@ from eventmill.store.sqlite.progress import ENDED_POSITIONS_MAX, end_units, ende
 from eventmill.store.sqlite.queries import load_queries
 from eventmill.store.sqlite.segments import SegmentFile
 
+_log = structlog.get_logger()
 _SQL = load_queries("state")
 _LOG = load_queries("log")
 
@@ -62,8 +65,12 @@ class Expiry:
     def _pass_lane(self, connection: sqlite3.Connection, state: LaneState, last_seq: int, now_ms: int) -> None:
         """Floor and mark move past `last_seq`; what was still to be pushed below it is recorded as expired."""
         if state.mark < last_seq and not state.disabled and state.tombstone is None:
+            count = 0
             for positions in self._undelivered(connection, state, last_seq):
                 insert_ended(self._state, ended_rows(state.lane, Ended(positions, "expired", 0, now_ms)))
+                count += len(positions)
+            if count:
+                _log.warning(telemetry.EVENTS_EXPIRED, registration=state.registration_id, count=count)
         mark = max(state.mark, last_seq)
         done = tuple(seq for seq in state.done if seq > mark)
         self._state.execute(_SQL["set_lane_floor"], (last_seq, state.lane))

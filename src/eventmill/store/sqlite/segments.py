@@ -114,10 +114,15 @@ class SegmentReaders:
     def __init__(self) -> None:
         self._readers: dict[Path, SegmentReader] = {}
 
-    def of(self, segment: SegmentFile) -> SegmentReader:
+    def find(self, segment: SegmentFile) -> SegmentReader | None:
+        """None when the segment was dropped before it could be opened."""
         reader = self._readers.get(segment.path)
         if reader is None:
-            reader = self._readers[segment.path] = SegmentReader(segment)
+            try:
+                reader = self._readers[segment.path] = SegmentReader(segment)
+            except sqlite3.OperationalError:
+                if segment.path.exists():
+                    raise
         return reader
 
     def keep(self, segments: Sequence[SegmentFile]) -> None:

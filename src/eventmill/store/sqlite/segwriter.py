@@ -13,7 +13,9 @@ from contextlib import closing
 from pathlib import Path
 
 import msgspec
+import structlog
 
+from eventmill import telemetry
 from eventmill.model import OrgId, Origin
 from eventmill.store.base import NewEvent
 from eventmill.store.sqlite.connect import open_reader, open_writer, transaction
@@ -30,6 +32,7 @@ from eventmill.store.sqlite.segments import (
 )
 from eventmill.store.sqlite.tails import TailIndex
 
+_log = structlog.get_logger()
 _SQL = load_queries("log")
 _INSERT_EVENTS = ManyRows(_SQL["insert_events"], 6)
 _INSERT_POSTINGS = ManyRows(_SQL["insert_postings"], 3)
@@ -117,6 +120,7 @@ class SegmentWriter:
         segment = create_segment(self._directory, day, self.head_seq + 1)
         self.segments = (*self.segments, segment)
         self.segments_version += 1
+        _log.info(telemetry.SEGMENT_OPENED, segment=segment.path.name)
         self._connection = open_writer(segment.path)
         self._origins = {}
         self._org_bytes = defaultdict(int)
@@ -130,6 +134,7 @@ class SegmentWriter:
                 for org, count in org_bytes_of(connection).items():
                     self.stored_bytes[org] -= count
             remove_segment(segment)
+            _log.info(telemetry.SEGMENT_DROPPED, segment=segment.path.name)
 
     def restart_wal(self) -> None:
         """Let the next commit begin at the start of the log. The checkpointer has copied most of it already."""
@@ -220,6 +225,8 @@ class SegmentWriter:
             self._org_bytes[org] += count
             self.stored_bytes[org] += count
         self._unflushed = max(0, self.head_seq - max(flushed, self.segments[-1].first_seq - 1))
+        if self._unflushed:
+            _log.warning(telemetry.STORE_RECOVERED, scanned_events=self._unflushed, head=self.head_seq)
 
 
 def scan_unflushed(connection: sqlite3.Connection, flushed: int, tails: TailIndex) -> dict[OrgId, int]:

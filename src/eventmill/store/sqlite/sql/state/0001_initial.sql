@@ -75,6 +75,7 @@ CREATE TABLE gap (
     settled   BLOB NOT NULL
 );
 CREATE INDEX gap_of ON gap (lane, id);
+CREATE INDEX gap_age ON gap (closed_ms);
 
 CREATE TABLE unit (
     unit_id   BLOB PRIMARY KEY,
@@ -97,6 +98,7 @@ CREATE TABLE ended (
     at_ms     INTEGER NOT NULL
 );
 CREATE INDEX ended_of ON ended (lane, id);
+CREATE INDEX ended_age ON ended (at_ms);
 
 -- A ring per lane and kind: slot is replaced round robin, n counts on.
 CREATE TABLE trace (
@@ -117,3 +119,4 @@ CREATE TABLE tally (
     failed    INTEGER NOT NULL,
     PRIMARY KEY (lane, bucket_ms)
 ) WITHOUT ROWID;
+CREATE INDEX tally_age ON tally (bucket_ms);
