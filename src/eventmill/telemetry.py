@@ -32,11 +32,9 @@ def _event(name: str, meaning: str) -> str:
 GATEWAY_STARTED: Final = _event("gateway_started", "The process runs; the store is not open yet.")
 GATEWAY_READY: Final = _event("gateway_ready", "Requests are served; `url` is the public base URL.")
 GATEWAY_DRAINING: Final = _event("gateway_draining", "Asked to stop: nothing new is accepted, what runs may finish.")
-GATEWAY_DRAIN_CUT: Final = _event("gateway_drain_cut", "The drain time was up; attempts under way were abandoned.")
 GATEWAY_STOPPED: Final = _event("gateway_stopped", "The last line of an orderly stop.")
 DELIVERY_STARTED: Final = _event("delivery_started", "A delivery process runs, with its `pid`.")
-DELIVERY_EXITED: Final = _event("delivery_exited", "A delivery process ended, with its exit `code`.")
-DELIVERY_RESTARTED: Final = _event("delivery_restarted", "An ended delivery process was replaced.")
+DELIVERY_EXITED: Final = _event("delivery_exited", "A delivery process ended; the next one starts in `restart_in_s`.")
 
 # The store
 STORE_OPENED: Final = _event("store_opened", "The data directory is locked and ready.")
@@ -55,13 +53,10 @@ BOOTSTRAP_APPLIED: Final = _event("bootstrap_applied", "The bootstrap file was r
 TENANTS_MISSING: Final = _event(
     "tenants_missing", "Nobody can call: there is no organization. `remedy` says how to make one."
 )
-SIGNING_KEYS_CREATED: Final = _event("signing_keys_created", "Delivery and token key pairs were made at first start.")
 
 # Requests and deliveries
 REQUEST_FAILED: Final = _event("request_failed", "A request ended in 500 by a fault of the gateway.")
-ATTEMPT_FAILED: Final = _event("attempt_failed", "A delivery attempt failed; `retry` says whether there is another.")
-DELIVERY_GAVE_UP: Final = _event("delivery_gave_up", "Retries ended without success; the events stay in the journal.")
-CHALLENGE_FAILED: Final = _event("challenge_failed", "A webhook did not answer its challenge; nothing is sent to it.")
+ATTEMPT_FAILED: Final = _event("attempt_failed", "A delivery attempt had no answer; its trace has the `error_id` too.")
 STAGE_FAILED: Final = _event("stage_failed", "A stage met an unforeseen error, counted it and goes on.")
 
 # Development

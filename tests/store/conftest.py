@@ -19,9 +19,9 @@ def open_sqlite(config: Config, clock: Clock) -> Store:
 
 
 def open_sqlite_small(config: Config, clock: Clock) -> Store:
-    """Chunks, flushes and batches so small that every boundary of the layout is crossed by a few events."""
+    """Chunks, snapshots and batches so small that every boundary of the layout is crossed by a few events."""
     return SqliteStore(
-        config, clock, Layout(chunk_positions=4, flush_events=16, batch_events=3, wal_checkpoint_bytes=1)
+        config, clock, Layout(chunk_positions=4, snapshot_events=16, batch_events=3, wal_checkpoint_bytes=1)
     )
 
 

@@ -21,7 +21,7 @@ ORG = OrgId("1001")
 ORIGIN = Origin(ORG, "p", "c", "n", "l", "cloud_events_v1", "client")
 LANES = 3
 PUBLISHERS = 24
-SMALL = Layout(chunk_positions=16, flush_events=300, wal_checkpoint_bytes=1 << 16, wal_bytes_max=1 << 18)
+SMALL = Layout(chunk_positions=16, snapshot_events=300, wal_checkpoint_bytes=1 << 16, wal_bytes_max=1 << 18)
 
 
 class RacingClock(SystemClock):

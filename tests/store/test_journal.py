@@ -191,7 +191,7 @@ steps = st.lists(
 
 
 @pytest.mark.parametrize("engine", list(ENGINES))
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(steps=steps)
 def test_journals_match_a_dictionary(engine: str, steps: list[tuple[str, list[tuple[int, ...]]]]) -> None:
     """Any mix of appends, restarts and days leaves every lane with exactly its events, in order."""

@@ -36,7 +36,7 @@ from tests.store.builders import (
 from tests.store.conftest import open_sqlite
 
 pytestmark = pytest.mark.anyio
-SMALL = Layout(chunk_positions=4, flush_events=16, batch_events=3)
+SMALL = Layout(chunk_positions=4, snapshot_events=16, batch_events=3)
 
 
 class Family:
@@ -314,7 +314,7 @@ async def check_pages(stores: Stores, steps: list[tuple[str, list[tuple[int, ...
                     assert await each.lane_page(Lane(lane), 0, 1000) == wanted
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(steps=batches)
 def test_lane_pages_are_whole(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, list[tuple[int, ...]]]]

@@ -1,4 +1,4 @@
-"""SQLite engine: packing, chunk boundaries, flushes, and recovery from whatever a crash left on the disk."""
+"""SQLite engine: packing, chunk boundaries, snapshots, and recovery from whatever a crash left on the disk."""
 
 from __future__ import annotations
 
@@ -114,20 +114,19 @@ async def test_chunk_boundaries(tmp_path: Path, count: int, step: int) -> None:
                 await store.close()
 
 
-async def test_a_flush_bounds_the_scan_at_open(tmp_path: Path) -> None:
-    """After so many events all tails are in chunks, as the files of a killed process show; an orderly close flushes
-    everything."""
-    stores = Stores(with_layout(Layout(flush_events=100)), tmp_path / "data")
+async def test_a_snapshot_bounds_the_scan_at_open(tmp_path: Path) -> None:
+    """After so many events all tails are saved, as the files of a killed process show; an orderly close saves them
+    too."""
+    stores = Stores(with_layout(Layout(snapshot_events=100)), tmp_path / "data")
     async with stores.opened() as store:
         lanes = [await open_lane(store) for _ in range(30)]
         for number in range(25):
             await append_batch(store, [[lanes[number % 30]]] * 10)
         image = crash_image(stores, "image")
         (path,) = segment_files(image.data)
-        flushed = query(path, "SELECT seq FROM flush")
-        assert flushed == [(200,)]
+        assert query(path, "SELECT seq FROM snapshot") == [(200,)]
     (path,) = segment_files(stores.data)
-    assert query(path, "SELECT seq FROM flush") == [(250,)]
+    assert query(path, "SELECT seq FROM snapshot") == [(250,)]
     for each in (image, stores):
         async with each.opened() as store:
             found = [await positions(store, lane) for lane in lanes]
@@ -204,7 +203,7 @@ async def test_a_dropped_segment_does_not_come_back(tmp_path: Path) -> None:
 
 
 async def test_one_segment_a_day(tmp_path: Path) -> None:
-    """Segments are named by day and first position, closed ones are flushed whole and keep no write-ahead log."""
+    """Segments are named by day and first position, finished ones have all positions in chunks."""
     stores = Stores(with_layout(Layout()), tmp_path / "data")
     async with stores.opened() as store:
         lane = await open_lane(store)
@@ -212,7 +211,9 @@ async def test_one_segment_a_day(tmp_path: Path) -> None:
             stores.clock.at_ms = START_MS + day * DAY_MS
             await append(store, [lane], 4)
     assert [path.name for path in segment_files(stores.data)] == ["20260101-1.db", "20260102-5.db", "20260103-9.db"]
-    assert [query(path, "SELECT seq FROM flush") for path in segment_files(stores.data)] == [[(4,)], [(8,)], [(12,)]]
+    sizes = [query(path, "SELECT length(tails) FROM snapshot") for path in segment_files(stores.data)]
+    assert sizes == [[(0,)], [(0,)], [(8 + 4 * 8,)]]
+    assert [query(path, "SELECT last_seq FROM posting") for path in segment_files(stores.data)] == [[(4,)], [(8,)], []]
 
 
 def sizes_of_logs(data: Path) -> Sequence[int]:

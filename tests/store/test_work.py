@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from eventmill.store.base import SLOTS, SlotLease, WorkCommit
-from tests.store.builders import START_MS, Stores, append, commit, ended, open_lane, progress, trace, unit
+from eventmill.model import Lane
+from eventmill.store.base import SLOTS, OpenLane, SlotLease, WorkCommit
+from tests.store.builders import ORG, START_MS, Stores, append, commit, ended, open_lane, progress, trace, unit
 
 pytestmark = pytest.mark.anyio
 
@@ -135,7 +136,8 @@ async def test_queued_commits_apply_in_order(stores: Stores) -> None:
 async def test_many_lanes_in_one_commit(stores: Stores) -> None:
     """A checkpoint of hundreds of lanes is one transaction."""
     async with stores.opened() as store:
-        lanes = [await open_lane(store) for _ in range(300)]
+        lanes = [Lane(number) for number in range(1001, 1301)]
+        await store.write([OpenLane(lane, ORG, f"r{lane}") for lane in lanes])
         await append(store, lanes)
         await commit(store, *[progress(lane, 1, put_units=(unit(lane, [1]),)) for lane in lanes])
         records = await store.lanes(range(SLOTS))

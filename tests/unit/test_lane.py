@@ -63,7 +63,9 @@ def test_progress_never_covers_an_unsettled_position(data: st.DataObject) -> Non
     """Whatever the order of outcomes, mark and done together name exactly the settled positions."""
     lane = open_lane()
     seqs = sorted(data.draw(st.sets(st.integers(1, 60), min_size=1, max_size=25)))
-    waiting, under_way, settled = deque(seqs), [], set()
+    waiting = deque(seqs)
+    under_way: list[Unit] = []
+    settled: set[int] = set()
     while waiting or under_way:
         if waiting and (not under_way or data.draw(st.booleans())):
             seq = waiting.popleft()

@@ -47,6 +47,8 @@ class Deliver:
         self._flushes: list[tuple[float, int]] = []
         """Heap of (machine time, lane number) at which a partly filled batch goes out."""
         self._attempts: set[asyncio.Task[None]] = set()
+        self._active = 0
+        """Lanes with an attempt under way."""
         self._stopping = False
         self._moved = True
         self._kick = asyncio.Event()
@@ -166,16 +168,27 @@ class Deliver:
         while self._ready and len(self._attempts) < self._config.in_flight_max:
             lane = self._ready.popleft()
             lane.queued = False
-            if lane.in_flight >= self._config.lane_in_flight_max or not self._lanes.holds(lane):
-                continue  # an ended attempt enqueues it again
+            if not self._lanes.holds(lane) or not self._has_place(lane):
+                continue  # an ended attempt of its own enqueues it again
             unit = await self._next_unit(lane)
             if unit is None:
                 continue
+            self._active += lane.in_flight == 0
             lane.launch(unit)
             task = owner.create_task(self._attempt(lane, unit))
             self._attempts.add(task)
             task.add_done_callback(self._attempts.discard)
             self._enqueue(lane)
+
+    def _has_place(self, lane: Lane) -> bool:
+        """A lane's window shrinks to its fair share of the cap, and the last eighth is kept for lanes with nothing under
+        way: endpoints that hang take their own places only, however many they are."""
+        cap = self._config.in_flight_max
+        if lane.in_flight == 0:
+            return True
+        share = max(1, cap // self._active)
+        window = min(self._config.lane_in_flight_max, share)
+        return lane.in_flight < window and len(self._attempts) < cap - cap // 8
 
     async def _next_unit(self, lane: Lane) -> Unit | None:
         """A due retry first; else new events, unless too much is settled ahead of one slow attempt."""
@@ -219,7 +232,9 @@ class Deliver:
         if lane.behind and len(lane.pending) < wanted:
             room = lane.room()
             page = await self._store.lane_page(lane.number, lane.taken, room)
-            lane.fill(page, room, self._clock.machine_s())
+            tail = self._lanes.tail(lane.shard)
+            # Beyond the tail the registration may have changed since; those positions come with the log.
+            lane.fill([seq for seq in page if seq <= tail], room, self._clock.machine_s())
         ahead = max(wanted, self._config.lane_in_flight_max - lane.in_flight) - len(lane.fetched)
         seqs = [lane.pending.popleft() for _ in range(min(ahead, len(lane.pending)))]
         if seqs:
@@ -247,6 +262,7 @@ class Deliver:
             await self._attempter.attempt(lane, unit)
         finally:
             lane.in_flight -= 1
+            self._active -= lane.in_flight == 0
             if self._lanes.holds(lane):
                 self._checkpoints.note(lane)
                 self._enqueue(lane)

@@ -125,7 +125,7 @@ class Lane:
         self.behind = True
         if record.mark > self.mark:
             self.mark = record.mark
-            self.outstanding.clear()
+            self.outstanding = {seq: None for seq in self.outstanding if seq > record.mark}
             self.done = [seq for seq in self.done if seq > record.mark]
         self.pending.clear()
         self.fetched.clear()

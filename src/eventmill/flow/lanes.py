@@ -44,6 +44,10 @@ class Lanes:
     def all(self) -> Iterable[Lane]:
         return self._lanes.values()
 
+    def tail(self, shard: int) -> int:
+        """The log was read up to here, and the lanes are as the catalogue was then or later."""
+        return self._tails[shard]
+
     def has_read(self, goal: dict[int, int]) -> bool:
         """Whether the log was read up to these heads."""
         return all(tail >= goal.get(shard, 0) for shard, tail in self._tails.items())

@@ -134,11 +134,12 @@ class SqliteChild(LogReads, StateReads):
         self._known = segments
 
     def _restart_tails(self, newest: Sequence[SegmentFile]) -> None:
-        """All of the earlier segments is in chunks, and what the newest has flushed."""
+        """All of the earlier segments is in chunks; the newest has saved its tails now and then."""
         for reader in self._reading(newest):
-            (flushed,) = reader.connection.execute(_SQL["flushed"]).fetchone()
+            saved, tails = reader.connection.execute(_SQL["snapshot"]).fetchone()
             self._tails.clear()
-            self._followed = max(flushed, reader.segment.first_seq - 1)
+            self._tails.load(tails)
+            self._followed = max(saved, reader.segment.first_seq - 1)
 
     def _follow(self, entries: Iterable[LogEntry]) -> None:
         """Keeps a lane's newest positions. As many as the front may hold back from the chunks are enough."""

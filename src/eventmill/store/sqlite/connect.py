@@ -7,7 +7,7 @@ Readers cannot write. Connections are used by one thread at a time, which the ca
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -17,31 +17,28 @@ _WRITER_BUSY_S = 0.1
 """Nothing contends with the writer but a reader at a restart of the log, which can wait for the next round."""
 _STATEMENTS = 512
 """Cached statements per connection: each bulk query comes in several sizes."""
+_WRITER_PRAGMAS = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "wal_autocheckpoint = 0",
+    "secure_delete = OFF",
+    "temp_store = MEMORY",
+)
 
 
 def open_writer(path: Path) -> sqlite3.Connection:
     """A connection that makes the file when missing. A commit returns once it is synced."""
-    connection = sqlite3.connect(
-        path, timeout=_WRITER_BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS
-    )
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA wal_autocheckpoint = 0")
-    connection.execute("PRAGMA secure_delete = OFF")
-    connection.execute("PRAGMA temp_store = MEMORY")
-    return connection
+    return _prepare(_connect(str(path), _WRITER_BUSY_S), _WRITER_PRAGMAS)
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
     """A connection that cannot write. Fails when the file is missing."""
-    connection = _open_uri(path, "ro")
-    connection.execute("PRAGMA query_only = ON")
-    return connection
+    return _prepare(_connect(f"file:{quote(str(path))}?mode=ro", _BUSY_S), ("query_only = ON",))
 
 
 def open_existing(path: Path) -> sqlite3.Connection:
     """A connection for checkpoints. Fails when the file is missing: a dropped segment must not come back."""
-    return _open_uri(path, "rw")
+    return _connect(f"file:{quote(str(path))}?mode=rw", _BUSY_S)
 
 
 @contextmanager
@@ -57,12 +54,22 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _open_uri(path: Path, mode: str) -> sqlite3.Connection:
+def _connect(name: str, busy_s: float) -> sqlite3.Connection:
     return sqlite3.connect(
-        f"file:{quote(str(path))}?mode={mode}",
-        uri=True,
-        timeout=_BUSY_S,
+        name,
+        uri=name.startswith("file:"),
+        timeout=busy_s,
         isolation_level=None,
         check_same_thread=False,
         cached_statements=_STATEMENTS,
     )
+
+
+def _prepare(connection: sqlite3.Connection, pragmas: Sequence[str]) -> sqlite3.Connection:
+    try:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection

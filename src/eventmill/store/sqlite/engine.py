@@ -60,10 +60,14 @@ class Engine:
             self._paths.segments.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self._paths.state, os.O_RDWR | os.O_CREAT, 0o600))
             self.state = open_writer(self._paths.state)
-            self._migrate()
-            sync_directory(self._paths.data)
-            sync_directory(self._paths.data.absolute().parent)
-            self._recover()
+            try:
+                self._migrate()
+                sync_directory(self._paths.data)
+                sync_directory(self._paths.data.absolute().parent)
+                self._recover()
+            except BaseException:
+                self.abandon()
+                raise
         except (OSError, sqlite3.Error) as error:
             raise StartupError(
                 f"data directory {self._paths.data} cannot be opened: {error}; "

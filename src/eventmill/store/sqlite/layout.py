@@ -14,8 +14,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
 
     chunk_positions: int = 128
     """A lane's unwritten tail is always shorter; reaching it writes a chunk."""
-    flush_events: int = 65_536
-    """Events after which all tails are written; bounds the scan at open."""
+    snapshot_events: int = 65_536
+    """Events after which all tails are saved; bounds the scan at open."""
     batch_events: int = 1024
     batch_bytes: int = 8 * MIB
     queue_calls: int = 16_384

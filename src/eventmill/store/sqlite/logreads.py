@@ -75,7 +75,7 @@ class LogReads:
         return JournalPage(events, bool(events) and positions[-1] > events[-1].seq)
 
     def _positions(self, lane: int, after: int, limit: int) -> list[int]:
-        """The tail is read before the chunks, so that a flush in between shows a position twice, never not at all."""
+        """The tail is read before the chunks: a chunk written in between shows a position twice, never not at all."""
         tail = self._tail(lane, after)
         found: list[int] = []
         for reader in self._reading(segments_from(self._segments(), after + 1)):
@@ -180,8 +180,11 @@ def _rows(
 
 
 def _stored(reader: SegmentReader, rows: Sequence[tuple[int, int, bytes, int, bytes]]) -> list[StoredEvent]:
-    day, origin = reader.segment.day, reader.origin
-    return [StoredEvent(row[0], day, row[1], row[2], origin(row[3]), row[4]) for row in rows]
+    day = reader.segment.day
+    origins = {number: reader.origin(number) for number in {row[3] for row in rows}}
+    return [
+        StoredEvent(seq, day, ts_ms, event_id, origins[number], body) for seq, ts_ms, event_id, number, body in rows
+    ]
 
 
 def _first_at(connection: sqlite3.Connection, low: int, high: int, ts_ms: int) -> int:

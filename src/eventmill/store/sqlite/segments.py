@@ -97,7 +97,9 @@ class SegmentReader:
     def __init__(self, segment: SegmentFile) -> None:
         self.segment = segment
         self.connection = open_reader(segment.path)
-        self.connection.execute(_SQL["flushed"]).fetchone()  # opens the write-ahead log too, so that both stay readable
+        self.connection.execute(
+            _SQL["last_event"]
+        ).fetchone()  # opens the write-ahead log too, so that both stay readable
         self._origins: dict[int, Origin] = {}
 
     def origin(self, number: int) -> Origin:
@@ -136,7 +138,7 @@ class SegmentReaders:
 
 
 def org_bytes_of(connection: sqlite3.Connection) -> dict[OrgId, int]:
-    """Bytes per organisation up to the last flush."""
+    """Bytes per organisation up to the last snapshot."""
     return {OrgId(org): count for org, count in connection.execute(_SQL["org_bytes"])}
 
 

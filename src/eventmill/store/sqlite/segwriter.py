@@ -50,7 +50,7 @@ class SegmentWriter:
         self._origins: dict[tuple[OrgId, Origin], int] = {}
         self._org_bytes: dict[OrgId, int] = defaultdict(int)
         """Of the current segment."""
-        self._unflushed = 0
+        self._unsaved = 0
         self.tails = TailIndex()
         self.segments: tuple[SegmentFile, ...] = ()
         self.segments_version = 0
@@ -97,25 +97,34 @@ class SegmentWriter:
         self.written_bytes += sum(added.values()) + 128 * len(rows) + 256 * len(attempts)
         return first_seq
 
-    def flush(self) -> None:
-        """Write all tails and the bytes per organisation, so that nothing before is scanned at the next open."""
+    def save_snapshot(self) -> None:
+        """Save tails and bytes per organisation, so that nothing before is scanned at the next open."""
         if self._connection is None:
             return
-        tails = self.tails.items()
         with transaction(self._connection):
-            _INSERT_POSTINGS.run(self._connection, [(lane, tail[-1], pack_ascending(tail)) for lane, tail in tails])
-            _PUT_ORG_BYTES.run(self._connection, list(self._org_bytes.items()))
-            self._connection.execute(_SQL["set_flushed"], (self.head_seq,))
-        for lane, _ in tails:
-            self.tails.drop(lane)
-        self._unflushed = 0
+            self._put_snapshot(self._connection, self.tails.pack())
+        self._unsaved = 0
+
+    def _put_snapshot(self, connection: sqlite3.Connection, tails: bytes) -> None:
+        _PUT_ORG_BYTES.run(connection, list(self._org_bytes.items()))
+        connection.execute(_SQL["set_snapshot"], (self.head_seq, tails))
+
+    def _finish(self, connection: sqlite3.Connection) -> None:
+        """The segment gets no more events: all its positions go into chunks."""
+        tails = self.tails.items()
+        with transaction(connection):
+            _INSERT_POSTINGS.run(connection, [(lane, tail[-1], pack_ascending(tail)) for lane, tail in tails])
+            self._put_snapshot(connection, b"")
+        self.tails.clear()
+        self._unsaved = 0
 
     def roll(self, day: int) -> None:
         """Finish the current segment and begin the next one; an empty one of that day goes on."""
         current = self.segments[-1] if self.segments else None
         if current is not None and current.day == day and current.first_seq == self.head_seq + 1:
             return
-        self.flush()
+        if self._connection is not None:
+            self._finish(self._connection)
         self.abandon()
         segment = create_segment(self._directory, day, self.head_seq + 1)
         self.segments = (*self.segments, segment)
@@ -143,7 +152,7 @@ class SegmentWriter:
 
     def close(self) -> None:
         if self._connection is not None:
-            self.flush()
+            self.save_snapshot()
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self.abandon()
 
@@ -157,8 +166,8 @@ class SegmentWriter:
         """The connection for a commit of that day."""
         if self._connection is None or self.segments[-1].day != day:
             self.roll(day)
-        elif self._unflushed >= self._layout.flush_events:
-            self.flush()
+        elif self._unsaved >= self._layout.snapshot_events:
+            self.save_snapshot()
         assert self._connection is not None
         return self._connection
 
@@ -202,7 +211,7 @@ class SegmentWriter:
         for org, count in added.items():
             self._org_bytes[org] += count
             self.stored_bytes[org] += count
-        self._unflushed += head_seq - self.head_seq
+        self._unsaved += head_seq - self.head_seq
         self.last_ts_ms = ts_ms
         self.head_seq = head_seq
 
@@ -216,33 +225,37 @@ class SegmentWriter:
             self.last_ts_ms = max(self.last_ts_ms, newest[1])
 
     def _rebuild(self, connection: sqlite3.Connection) -> None:
-        """What the last flush of the newest segment does not cover."""
+        """What is only in the newest segment: its dictionary, its bytes, and the tails."""
         self._org_bytes = defaultdict(int, org_bytes_of(connection))
         for number, org, raw in connection.execute(_SQL["origins"]):
             self._origins[OrgId(org), msgspec.json.decode(raw, type=Origin)] = number
-        (flushed,) = connection.execute(_SQL["flushed"]).fetchone()
-        for org, count in scan_unflushed(connection, flushed, self.tails).items():
+        saved, tails = connection.execute(_SQL["snapshot"]).fetchone()
+        self.tails.load(tails)
+        for org, count in self._scan_after(connection, saved).items():
             self._org_bytes[org] += count
             self.stored_bytes[org] += count
-        self._unflushed = max(0, self.head_seq - max(flushed, self.segments[-1].first_seq - 1))
-        if self._unflushed:
-            _log.warning(telemetry.STORE_RECOVERED, scanned_events=self._unflushed, head=self.head_seq)
+        self._unsaved = max(0, self.head_seq - max(saved, self.segments[-1].first_seq - 1))
+        if self._unsaved:
+            _log.warning(telemetry.STORE_RECOVERED, scanned_events=self._unsaved, head=self.head_seq)
 
-
-def scan_unflushed(connection: sqlite3.Connection, flushed: int, tails: TailIndex) -> dict[OrgId, int]:
-    """Fill the tails from the events above `flushed`; returns their bytes per organisation."""
-    fresh: dict[int, list[int]] = defaultdict(list)
-    counted: dict[OrgId, int] = defaultdict(int)
-    for seq, lanes, org, size in connection.execute(_SQL["scan_unflushed"], (flushed,)):
-        counted[org] += size
-        for lane in unpack_lanes(lanes):
-            fresh[lane].append(seq)
-    for lane, seqs in fresh.items():
-        written = connection.execute(_SQL["last_posting"], (lane,)).fetchone()[0] or 0
-        unwritten = [seq for seq in seqs if seq > written]
-        if unwritten:
-            tails.extend(lane, unwritten)
-    return counted
+    def _scan_after(self, connection: sqlite3.Connection, saved: int) -> dict[OrgId, int]:
+        """Complete the tails from the events after the snapshot and drop from them what was written to chunks since;
+        returns the events' bytes per organisation."""
+        counted: dict[OrgId, int] = defaultdict(int)
+        fresh: dict[int, list[int]] = defaultdict(list)
+        for seq, lanes, org, size in connection.execute(_SQL["scan_after"], (saved,)):
+            counted[org] += size
+            for lane in unpack_lanes(lanes):
+                fresh[lane].append(seq)
+        for lane, seqs in fresh.items():
+            self.tails.extend(lane, seqs)
+            written = connection.execute(_SQL["last_posting"], (lane,)).fetchone()[0] or 0
+            unwritten = self.tails.after(lane, written)
+            if unwritten:
+                self.tails.replace(lane, unwritten)
+            else:
+                self.tails.drop(lane)
+        return counted
 
 
 def _among(number: int, origins: Sequence[tuple[object, ...]]) -> bool:

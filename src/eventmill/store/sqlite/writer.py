@@ -114,7 +114,7 @@ class Writer:
                 self._control(follower)
             elif follower is not None:
                 return
-            self._checkpointer.pace(self._engine)
+            self._guarded("write-ahead log", lambda: self._checkpointer.pace(self._engine))
 
     def _gather(self) -> tuple[list[FlowCall], ControlCall | StopCall | None]:
         """Wait for a call; take flow calls up to the first other call, the bounds of a batch or the queue's end."""

@@ -20,11 +20,11 @@ SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL;
 INSERT OR REPLACE INTO org_bytes (org, bytes)
 SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL;
 
--- name: set_flushed
-UPDATE flush SET seq = ?;
+-- name: set_snapshot
+UPDATE snapshot SET seq = ?, tails = ?;
 
--- name: flushed
-SELECT seq FROM flush;
+-- name: snapshot
+SELECT seq, tails FROM snapshot;
 
 -- name: org_bytes
 SELECT org, bytes FROM org_bytes;
@@ -38,7 +38,7 @@ SELECT id, org, origin FROM origin;
 -- name: last_event
 SELECT seq, ts_ms FROM event ORDER BY seq DESC LIMIT 1;
 
--- name: scan_unflushed
+-- name: scan_after
 SELECT event.seq, event.lanes, origin.org, length(event.body)
 FROM event JOIN origin ON origin.id = event.origin
 WHERE event.seq > ? ORDER BY event.seq;

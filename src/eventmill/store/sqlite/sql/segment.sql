@@ -32,14 +32,16 @@ CREATE TABLE attempt (
 );
 CREATE INDEX attempt_of ON attempt (lane);
 
--- Body bytes per organisation, of the events up to flush.seq.
+-- Body bytes per organisation, of the events up to snapshot.seq.
 CREATE TABLE org_bytes (
     org   TEXT PRIMARY KEY,
     bytes INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- One row. Every position up to seq is in a chunk and its bytes are in org_bytes.
-CREATE TABLE flush (
-    seq INTEGER NOT NULL
+-- One row. Every position up to seq is in a posting chunk or in tails. Read when a process starts, so that it scans only
+-- the events after it. Replaced now and then; empty once the segment is finished.
+CREATE TABLE snapshot (
+    seq   INTEGER NOT NULL,
+    tails BLOB NOT NULL
 );
-INSERT INTO flush (seq) VALUES (0);
+INSERT INTO snapshot (seq, tails) VALUES (0, x'');
