@@ -25,7 +25,7 @@ run: .make/python ## Run the gateway in dev mode on port 8080 (PORT=... for anot
 
 test: check .make/node ## Everything that must pass: checks, unit, store, http, short end-to-end (under 6 minutes)
 	$(PYTEST) -q -n $(WORKERS) tests/unit tests/store tests/http
-	$(PYTEST) -q tests/e2e
+	$(PYTEST) -q -n $(WORKERS) tests/e2e
 
 check: .make/python ## Lint, formatting, types, import directions, generated documents
 	$(BIN)/ruff check $(CHECKED)

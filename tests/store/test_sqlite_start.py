@@ -18,7 +18,7 @@ from eventmill.store.seal import Sealer
 from eventmill.store.sqlite.layout import Layout
 from eventmill.store.sqlite.snapshot import read_documents
 from eventmill.store.sqlite.store import SqliteStore
-from tests.store.builders import ORG, Stores, append, commit, event, open_lane, positions, progress
+from tests.store.builders import ORG, Stores, append, commit, event, journal, open_lane, positions, progress
 from tests.store.conftest import open_sqlite
 
 pytestmark = pytest.mark.anyio
@@ -226,3 +226,26 @@ async def test_a_writer_that_falls_behind_refuses(tmp_path: Path) -> None:
         if call not in refused:
             await call
     await store.close()
+
+
+async def test_an_impossible_event_fails_alone_in_time(only: Stores) -> None:
+    """An event that cannot be stored fails its batch and nothing else: the writer goes on, and what the batch would
+    have introduced (here the event's origin) is introduced by the next one."""
+    async with only.opened() as store:
+        lane = await open_lane(store)
+        with pytest.raises(StoreUnavailable):
+            await append(store, [1 << 40])
+        assert store.refusal() is None
+        assert await append(store, [lane]) == [1]
+        assert len(await journal(store, lane)) == 1
+
+
+async def test_commits_are_synced(only: Stores) -> None:
+    """Both files are written with a sync per commit, into a write-ahead log."""
+    async with only.opened() as store:
+        assert isinstance(store, SqliteStore)
+        await append(store, [])
+        for connection in (store._engine.state, store._engine.log._connection):
+            assert connection is not None
+            assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)

@@ -6,6 +6,10 @@ Schedules nothing and commits nothing; it tells the lane.
 
 from __future__ import annotations
 
+import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 from eventmill.clock import Clock
 from eventmill.config import Config
 from eventmill.core.delivery_headers import delivery_headers
@@ -31,6 +35,9 @@ class Attempter:
         self._clock = clock
         self._config = config
         self._ids = IdSource()
+        # Signing is most of what a delivery costs, and OpenSSL lets other threads run meanwhile: a thread per core uses
+        # the cores that have no delivery process, and the event loop never waits for a signature.
+        self._signers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="signer")
         self._suffixes: dict[str, bytes] = {}
 
     def unseal_secret(self, target: Target) -> bytes:
@@ -59,12 +66,12 @@ class Attempter:
             lane.settle(unit, ended=Ended(unit.retry.positions, "expired", unit.retry.cause, started_ms))
             return
         delivery_id = self._ids.uuid()
-        request = self._request(target, lane.secret, unit, delivery_id)
+        request = await self._request(target, lane.secret, unit, delivery_id)
         response = await self._sender.send(request)
         self._settle(lane, unit, started_ms, response.status)
         lane.note_attempt(unit, self._trace(target, unit, started_ms, delivery_id, request, response))
 
-    def _request(self, target: Target, secret: bytes, unit: Unit, delivery_id: str) -> Request:
+    async def _request(self, target: Target, secret: bytes, unit: Unit, delivery_id: str) -> Request:
         body = webhook_body([event.body for event in unit.events], self._suffix(target), batch=unit.batch)
         headers = delivery_headers(
             [(uuid_text(event.event_id), event.origin) for event in unit.events],
@@ -73,7 +80,8 @@ class Attempter:
             delivery_id=delivery_id,
             request_id=self._ids.request_id(),
         )
-        headers += self._signer.headers(body, secret)
+        loop = asyncio.get_running_loop()
+        headers += await loop.run_in_executor(self._signers, self._signer.headers, body, secret)
         return Request("POST", target.url, tuple(headers), body, self._config.webhook_timeout_s)
 
     def _settle(self, lane: Lane, unit: Unit, started_ms: int, status: int) -> None:

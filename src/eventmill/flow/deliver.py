@@ -90,15 +90,16 @@ class Deliver:
         goal = {shard: (await self._store.head(shard)).seq for shard in await self._store.shards()}
         self.wake()
         while not self._stopping:
-            waiter = asyncio.get_running_loop().create_future()
-            self._quiet_waiters.append(waiter)
-            await waiter
             await self._checkpoints.commit()
             if not self._unsettled(goal):
                 return
+            if self._checkpoints.clean:  # only a turn can bring news; else an attempt ended during the commit
+                waiter = asyncio.get_running_loop().create_future()
+                self._quiet_waiters.append(waiter)
+                await waiter
 
     def _unsettled(self, goal: dict[int, int]) -> bool:
-        if self._moved or not self._lanes.has_read(goal):
+        if self._moved or not self._checkpoints.clean or not self._lanes.has_read(goal):
             return True
         now_ms = self._clock.now_ms()
         return any(lane.unsettled(goal.get(lane.shard, 0), now_ms) for lane in self._lanes.all())

@@ -91,7 +91,7 @@ def load_token_key(keys: Iterable[SigningKey], sealer: Sealer) -> TokenKey:
         raise LookupError("the store holds no token signing key")
     newest = max(candidates, key=lambda key: key.created_ms)
     pem = sealer.unseal(newest.sealed_private_pem, f"signing_key:{newest.id}")
-    private = load_pem_private_key(pem, password=None)
+    private = load_pem_private_key(pem, password=None, unsafe_skip_rsa_key_validation=True)  # as in `core.signing`
     if not isinstance(private, RSAPrivateKey):
         raise LookupError(f"token signing key {newest.id} is not an RSA key")
     return TokenKey(newest.id, private)

@@ -108,7 +108,8 @@ class Engine:
 
     def allocate(self, counter: str) -> int:
         with transaction(self.state):
-            return int(self.state.execute(_SQL["next_number"], (counter,)).fetchone()[0])
+            self.state.execute(_SQL["next_number"], (counter,))
+            return int(self.state.execute(_SQL["last_number"], (counter,)).fetchone()[0])
 
     def set_clock_offset_ms(self, offset_ms: int) -> None:
         with transaction(self.state):

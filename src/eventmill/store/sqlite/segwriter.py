@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -78,23 +78,19 @@ class SegmentWriter:
         """All of it in one durable commit; returns the first position given to the events."""
         ts_ms = max(self.last_ts_ms, now_ms)
         connection = self._current(day_of(ts_ms)) if events or self._connection is None else self._connection
+        batch = _Batch(self.head_seq, ts_ms, self._origins)
+        for event in events:
+            batch.add(event)
+        full = [lane for lane, seqs in batch.positions.items() if self._is_full(lane, seqs)]
+        with transaction(connection):
+            _INSERT_ORIGINS.run(connection, batch.origin_rows())
+            _INSERT_EVENTS.run(connection, batch.rows)
+            _INSERT_POSTINGS.run(connection, [self._chunk(lane, batch.positions[lane]) for lane in full])
+            _INSERT_ATTEMPTS.run(connection, attempts)
         first_seq = self.head_seq + 1
-        fresh: dict[int, list[int]] = defaultdict(list)
-        added: dict[OrgId, int] = defaultdict(int)
-        rows, origins = self._event_rows(events, ts_ms, fresh, added)
-        full = [lane for lane, seqs in fresh.items() if self._is_full(lane, seqs)]
-        try:
-            with transaction(connection):
-                _INSERT_ORIGINS.run(connection, origins)
-                _INSERT_EVENTS.run(connection, rows)
-                _INSERT_POSTINGS.run(connection, [self._chunk(lane, fresh[lane]) for lane in full])
-                _INSERT_ATTEMPTS.run(connection, attempts)
-        except BaseException:
-            self._origins = {key: number for key, number in self._origins.items() if not _among(number, origins)}
-            raise
         if events:
-            self._publish(fresh, full, added, first_seq + len(events) - 1, ts_ms)
-        self.written_bytes += sum(added.values()) + 128 * len(rows) + 256 * len(attempts)
+            self._publish(batch, full)
+        self.written_bytes += sum(batch.org_bytes.values()) + 128 * len(events) + 256 * len(attempts)
         return first_seq
 
     def save_snapshot(self) -> None:
@@ -171,49 +167,25 @@ class SegmentWriter:
         assert self._connection is not None
         return self._connection
 
-    def _event_rows(
-        self,
-        events: Sequence[NewEvent],
-        ts_ms: int,
-        fresh: dict[int, list[int]],
-        added: dict[OrgId, int],
-    ) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
-        rows: list[tuple[object, ...]] = []
-        origins: list[tuple[object, ...]] = []
-        seq = self.head_seq
-        for event in events:
-            seq += 1
-            key = (event.org, event.origin)
-            number = self._origins.get(key)
-            if number is None:
-                number = self._origins[key] = len(self._origins) + 1
-                origins.append((number, event.org, _encode(event.origin)))
-            rows.append((seq, ts_ms, event.event_id, number, pack_lanes(event.lanes), event.body))
-            added[event.org] += len(event.body)
-            for lane in event.lanes:
-                fresh[lane].append(seq)
-        return rows, origins
-
     def _is_full(self, lane: int, seqs: Sequence[int]) -> bool:
         return self.tails.size(lane) + len(seqs) >= self._layout.chunk_positions
 
     def _chunk(self, lane: int, seqs: Sequence[int]) -> tuple[object, ...]:
         return lane, seqs[-1], pack_ascending([*self.tails.after(lane, 0), *seqs])
 
-    def _publish(
-        self, fresh: dict[int, list[int]], full: Sequence[int], added: dict[OrgId, int], head_seq: int, ts_ms: int
-    ) -> None:
+    def _publish(self, batch: _Batch, full: Sequence[int]) -> None:
         for lane in full:
             self.tails.drop(lane)
-            del fresh[lane]
-        for lane, seqs in fresh.items():
+            del batch.positions[lane]
+        for lane, seqs in batch.positions.items():
             self.tails.extend(lane, seqs)
-        for org, count in added.items():
+        for org, count in batch.org_bytes.items():
             self._org_bytes[org] += count
             self.stored_bytes[org] += count
-        self._unsaved += head_seq - self.head_seq
-        self.last_ts_ms = ts_ms
-        self.head_seq = head_seq
+        self._origins.update(batch.new_origins)
+        self._unsaved += batch.last_seq - self.head_seq
+        self.last_ts_ms = batch.ts_ms
+        self.head_seq = batch.last_seq
 
     def _take_over(self, connection: sqlite3.Connection, segment: SegmentFile) -> None:
         check_format(connection, segment)
@@ -258,5 +230,29 @@ class SegmentWriter:
         return counted
 
 
-def _among(number: int, origins: Sequence[tuple[object, ...]]) -> bool:
-    return any(row[0] == number for row in origins)
+class _Batch:
+    """Events on their way into one commit."""
+
+    def __init__(self, head_seq: int, ts_ms: int, origins: Mapping[tuple[OrgId, Origin], int]) -> None:
+        self.last_seq = head_seq
+        self.ts_ms = ts_ms
+        self.rows: list[tuple[object, ...]] = []
+        self.positions: dict[int, list[int]] = defaultdict(list)
+        self.org_bytes: dict[OrgId, int] = defaultdict(int)
+        self.new_origins: dict[tuple[OrgId, Origin], int] = {}
+        self._origins = origins
+
+    def add(self, event: NewEvent) -> None:
+        self.last_seq += 1
+        seq, body = self.last_seq, event.body
+        key = (event.org, event.origin)
+        number = self._origins.get(key) or self.new_origins.get(key)
+        if number is None:
+            number = self.new_origins[key] = len(self._origins) + len(self.new_origins) + 1
+        self.rows.append((seq, self.ts_ms, event.event_id, number, pack_lanes(event.lanes), body))
+        self.org_bytes[event.org] += len(body)
+        for lane in event.lanes:
+            self.positions[lane].append(seq)
+
+    def origin_rows(self) -> list[tuple[object, ...]]:
+        return [(number, org, _encode(origin)) for (org, origin), number in self.new_origins.items()]

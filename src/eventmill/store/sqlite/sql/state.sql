@@ -7,8 +7,10 @@ SELECT value FROM meta WHERE name = ?;
 INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
 -- name: next_number
-INSERT INTO counter (name, value) VALUES (?, 1001) ON CONFLICT (name) DO UPDATE SET value = value + 1
-RETURNING value;
+INSERT INTO counter (name, value) VALUES (?, 1001) ON CONFLICT (name) DO UPDATE SET value = value + 1;
+
+-- name: last_number
+SELECT value FROM counter WHERE name = ?;
 
 -- name: get_doc
 SELECT version, doc FROM doc WHERE kind = ? AND org = ? AND id = ?;
