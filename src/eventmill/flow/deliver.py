@@ -182,8 +182,8 @@ class Deliver:
             self._enqueue(lane)
 
     def _has_place(self, lane: Lane) -> bool:
-        """A lane's window shrinks to its fair share of the cap, and the last eighth is kept for lanes with nothing under
-        way: endpoints that hang take their own places only, however many they are."""
+        """A lane's window shrinks to its fair share of the cap, and the last eighth is kept for lanes with nothing
+        under way: endpoints that hang take their own places only, however many they are."""
         cap = self._config.in_flight_max
         if lane.in_flight == 0:
             return True

@@ -72,7 +72,7 @@ class Replace(msgspec.Struct, frozen=True, tag=True):
 
 
 class Delete(msgspec.Struct, frozen=True, tag=True):
-    """Raises `StaleVersion` when `if_version` is given and differs; deleting what is not there is `StaleVersion` too."""
+    """Raises `StaleVersion` when `if_version` is given and differs, and when there is nothing to delete."""
 
     kind: Kind
     org: OrgId
@@ -117,7 +117,7 @@ ControlOp = Create | Replace | Delete | OpenLane | DisableLane | EnableLane | Cl
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One touched document, in commit order. `epoch` is gap-free per store; an organisation's routing epoch is the epoch
+    """One touched document, in commit order. `epoch` is gap-free per store; an organisation's routing epoch is that
     of its last change."""
 
     epoch: int
