@@ -145,6 +145,7 @@ REASON_MEANINGS = {
     errors.Reason.INVALID_CLIENT: "Client id and secret do not belong together.",
     errors.Reason.MISSING_API_KEY: "No `x-api-key` header.",
     errors.Reason.UNKNOWN_API_KEY: "No credential has this api key.",
+    errors.Reason.WRONG_API_KEY: "A journal is read with its registration's own api key; lenient mode takes any.",
     errors.Reason.WRONG_ORGANIZATION: "Token, api key, organisation header and path do not name one organisation.",
     errors.Reason.MISSING_SCOPE: "The token lacks the scope `adobeio_api`.",
     errors.Reason.NOT_PERMITTED: "The caller may read this, but not do that.",

@@ -27,6 +27,7 @@ class Reason(Enum):
     INVALID_CLIENT = ("invalid_client", 401)
     MISSING_API_KEY = ("missing_api_key", 403)
     UNKNOWN_API_KEY = ("unknown_api_key", 403)
+    WRONG_API_KEY = ("wrong_api_key", 403)
     WRONG_ORGANIZATION = ("wrong_organization", 403)
     MISSING_SCOPE = ("missing_scope", 403)
     NOT_PERMITTED = ("not_permitted", 403)

@@ -86,18 +86,20 @@ async def test_all_processes_killed(
         await tenant.register(topic, url=f"{hook.url}/hook")
         publishers = Publishers(tenant, topic)
         publishing = owner.create_task(publishers.run())
-        for number in range(KILLS):
-            if number % 2 == 0:
-                await ledger.more_delivered(chance.randrange(50, 250))
-            else:
-                await publishers.more_acknowledged(chance.randrange(1, 200))
+
+        def kill() -> None:
             publishers.gateway_down()
             gateway.kill()
             killed_s.append(loop.time())
+
+        for number in range(KILLS):
+            if number % 2 == 0:
+                await ledger.strike_after(chance.randrange(50, 250), kill)
+            else:
+                await publishers.strike_after(chance.randrange(1, 200), kill)
             await asyncio.to_thread(gateway.start)
             publishers.gateway_up()
-        await publishers.more_acknowledged(100)
-        publishers.stop()
+        await publishers.strike_after(100, publishers.stop)
         await publishing
         await assert_all_there(tenant, journal, publishers.acknowledged, ledger)
 
@@ -121,10 +123,13 @@ async def test_delivery_process_killed(
         await tenant.register(topic, url=f"{hook.url}/hook")
         publishers = Publishers(tenant, topic)
         publishing = owner.create_task(publishers.run())
-        for number in range(1, CHILD_KILLS + 1):
-            await ledger.more_delivered(chance.randrange(50, 250))
+
+        def kill() -> None:
             os.kill(delivery_pids(gateway)[-1], signal.SIGKILL)
             killed_s.append(loop.time())
+
+        for number in range(1, CHILD_KILLS + 1):
+            await ledger.strike_after(chance.randrange(50, 250), kill)
             await until_started(gateway, number + 1)
         publishers.stop()
         await publishing

@@ -30,7 +30,7 @@ RETRYABLE = {429, 503}
 
 
 async def journal_of(world: World, lane: Lane) -> list[StoredEvent]:
-    return (await world.store.journal_page(lane, 0, 100, 1 << 30)).events
+    return await world.store.fetch(0, (await world.store.journal_page(lane, 0, 100, 1 << 30)).seqs)
 
 
 def check_refusal(answer: Answer | None, status: int, reason: str, message: str) -> None:

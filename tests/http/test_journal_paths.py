@@ -159,7 +159,7 @@ async def test_unknown_triples(filled: tuple[World, str], path: str, message: st
 
 
 async def test_who_may_read(filled: tuple[World, str]) -> None:
-    """Any api key of the organisation, an organisation header that matches, nobody else."""
+    """The registration's own api key and no other of its organisation, an organisation header that matches."""
     world, tail = filled
     auth = world.auth()
     seen: list[tuple[Any, ...]] = []
@@ -176,7 +176,7 @@ async def test_who_may_read(filled: tuple[World, str]) -> None:
 
     assert seen == [
         (200, None),
-        (200, None),
+        (403, "wrong_api_key"),
         (403, "wrong_organization"),
         (403, "missing_api_key"),
         (403, "wrong_organization"),

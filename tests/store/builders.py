@@ -114,7 +114,7 @@ async def journal(store: Store, lane: int, page: int = 100) -> list[StoredEvent]
     more = True
     while more:
         read = await store.journal_page(Lane(lane), found[-1].seq if found else 0, page, 1 << 40)
-        found.extend(read.events)
+        found.extend(await store.fetch(0, read.seqs))
         more = read.more
     return found
 

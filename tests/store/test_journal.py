@@ -40,7 +40,7 @@ async def test_a_page_is_exact(stores: Stores) -> None:
             for limit in (1, 2, 5, 100):
                 page = await store.journal_page(lane, after, limit, NO_LIMIT)
                 rest = [seq for seq in mine if seq > after]
-                assert [stored.seq for stored in page.events] == rest[:limit]
+                assert page.seqs == rest[:limit]
                 assert page.more == (len(rest) > limit)
 
 
@@ -60,7 +60,7 @@ async def test_a_page_is_cut_by_bytes(stores: Stores) -> None:
             (4, 9, [5]),
         ):
             page = await store.journal_page(lane, after, 100, bytes_max)
-            assert [stored.seq for stored in page.events] == wanted
+            assert page.seqs == wanted
             assert page.more == (wanted[-1] < 5)
 
 
@@ -71,7 +71,7 @@ async def test_large_pages_are_cut_by_bytes_too(stores: Stores) -> None:
         for _ in range(20):
             await append_batch(store, [[lane], []] * 30)
         page = await store.journal_page(lane, 0, 1000, 6 * 555)
-        assert [stored.seq for stored in page.events] == list(range(1, 1110, 2))
+        assert page.seqs == list(range(1, 1110, 2))
         assert page.more
 
 
@@ -82,7 +82,7 @@ async def test_an_empty_journal_has_no_page(stores: Stores) -> None:
         lane = await open_lane(store)
         assert await store.journal_page(lane, 0, 10, NO_LIMIT) == await store.journal_page(lane, 99, 10, NO_LIMIT)
         assert not (await store.journal_page(lane, 0, 10, NO_LIMIT)).more
-        assert (await store.journal_page(Lane(9999), 0, 10, NO_LIMIT)).events == []
+        assert (await store.journal_page(Lane(9999), 0, 10, NO_LIMIT)).stretches == []
 
 
 async def test_a_journal_begins_at_the_head(stores: Stores) -> None:
@@ -141,9 +141,9 @@ async def test_pages_while_appends_run(stores: Stores) -> None:
         seen: list[int] = []
         while not publishing.done():
             page = await store.journal_page(lane, seen[-1] if seen else 0, 7, NO_LIMIT)
-            seen.extend(stored.seq for stored in page.events)
+            seen.extend(page.seqs)
             await asyncio.sleep(0)
-        seen.extend(stored.seq for stored in (await store.journal_page(lane, seen[-1], 1000, NO_LIMIT)).events)
+        seen.extend((await store.journal_page(lane, seen[-1], 1000, NO_LIMIT)).seqs)
         assert seen == await positions(store, lane)
         assert len(seen) == 450
 

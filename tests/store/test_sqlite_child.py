@@ -124,6 +124,18 @@ async def test_a_child_reads_what_the_front_wrote(stores: Stores) -> None:
             assert await child.lane_page(each, 0, 100) == await positions(front, each)
 
 
+async def test_reading_the_log_from_its_head_leaves_no_hole(stores: Stores) -> None:
+    """Delivery tails the log from where it took over and reads what came before from the journals: there it finds also
+    what is neither in a chunk nor in the part of the log that it read."""
+    async with family(stores, Layout()) as those, those.child() as child:
+        lane = await open_lane(those.front)
+        await append(those.front, [lane], 9)
+        await until(child, lambda: child._newest()[0] == 9)
+        page = await child.read_log(0, 6, 100)
+        assert [entry.seq for entry in page.entries] == [7, 8, 9]
+        assert await child.lane_page(lane, 0, 100) == list(range(1, 10))
+
+
 async def test_a_child_commits_through_the_front(stores: Stores) -> None:
     """Progress, units, give-ups, attempts and traces of a child are durable when it is answered, and both read them."""
     async with family(stores) as those, those.child() as child:

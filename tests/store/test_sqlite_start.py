@@ -18,7 +18,19 @@ from eventmill.store.seal import Sealer
 from eventmill.store.sqlite.layout import Layout
 from eventmill.store.sqlite.snapshot import read_documents
 from eventmill.store.sqlite.store import SqliteStore
-from tests.store.builders import ORG, Stores, append, commit, event, journal, open_lane, positions, progress
+from tests.store.builders import (
+    ORG,
+    START_MS,
+    Stores,
+    append,
+    commit,
+    event,
+    journal,
+    open_lane,
+    positions,
+    progress,
+    trace,
+)
 from tests.store.conftest import open_sqlite
 
 pytestmark = pytest.mark.anyio
@@ -166,29 +178,29 @@ async def test_a_full_disk_refuses_until_there_is_space(only: Stores) -> None:
         assert await positions(store, lane) == [1, 2, 3, 4]
 
 
-async def test_a_full_state_file_is_waited_for(only: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_state_file_refuses_progress_only(only: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the state commit finds the disk full, the appends of its batch stay acknowledged, and the progress is
-    refused, not lost track of: committed again it is there."""
+    refused whole: committed again it is there, once, and the trace ring turns on as if nothing had been."""
     monkeypatch.setattr("eventmill.store.sqlite.writer._STATE_RETRY_S", 0)
-    async with only.opened() as store:
+    async with only.opened(traces_kept=5) as store:
         assert isinstance(store, SqliteStore)
         lane = await open_lane(store)
+        await commit(store, progress(lane, traces=tuple(trace(True, number) for number in range(5))))
         state = store._engine.state
         (pages,) = state.execute("PRAGMA page_count").fetchone()
         state.execute(f"PRAGMA max_page_count = {pages}")
         appended = store.append_durable([event([lane], await store.epoch())])
-        work = progress(lane, 1, traces=tuple(_large_trace(number) for number in range(50)))
+        large = TraceRecord(False, START_MS, (1,), b"x" * 20_000)
+        work = progress(lane, 1, traces=(trace(True, 5), trace(True, 6), large), ok_count=2, failed_count=1)
         with pytest.raises(StoreUnavailable) as caught:
             await commit(store, work)
         assert caught.value.reason is Reason.DISK_RESERVE_REACHED
         assert (await appended).first_seq == 1
         state.execute("PRAGMA max_page_count = 1000000")
         assert await commit(store, work) == frozenset()
-        assert len(await store.traces(lane)) == 50
-
-
-def _large_trace(number: int) -> TraceRecord:
-    return TraceRecord(True, number, (1,), b"x" * 3000)
+        kept = [each for each in await store.traces(lane) if each.ok]
+        assert kept == [trace(True, number) for number in (6, 5, 4, 3, 2)]
+        assert await store.counts(lane, 0) == (2, 1)
 
 
 async def test_space_is_watched(only: Stores, monkeypatch: pytest.MonkeyPatch) -> None:

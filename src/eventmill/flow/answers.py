@@ -21,6 +21,7 @@ ERROR_CODES = MappingProxyType(
         Reason.MISSING_API_KEY: "403000",
         Reason.UNKNOWN_API_KEY: "403003",
         Reason.WRONG_ORGANIZATION: "403004",
+        Reason.WRONG_API_KEY: "403005",
         Reason.MISSING_SCOPE: "403010",
         Reason.NOT_PERMITTED: "403020",
         Reason.LOOPBACK_ONLY: "403021",

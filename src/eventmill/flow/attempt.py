@@ -18,7 +18,7 @@ from eventmill.core.retry import Verdict, judge, next_due_ms
 from eventmill.core.signing import DeliverySigner
 from eventmill.flow.lane import Lane, Unit
 from eventmill.flow.targets import Target
-from eventmill.flow.traces import TraceDetail
+from eventmill.flow.traces import TraceDetail, shown_url
 from eventmill.ids import IdSource, uuid_text
 from eventmill.send.webhook import Request, Response, WebhookSender
 from eventmill.store.base import Ended, RetryUnit, StoredEvent
@@ -117,7 +117,7 @@ class Attempter:
             delivery_id=delivery_id,
             event_code=unit.events[0].origin.event_code,
             client_id=target.client_id,
-            url=request.url,
+            url=shown_url(request.url),
             method=request.method,
             request_headers=request.headers,
             request_body=None,

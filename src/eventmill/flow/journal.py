@@ -6,7 +6,6 @@ Pages are joined from stored bytes. Authorises nobody and finds no registration:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from urllib.parse import urlsplit
 
 import msgspec
@@ -25,7 +24,7 @@ from eventmill.core.position import (
 )
 from eventmill.errors import GatewayError, Reason
 from eventmill.model import Registration
-from eventmill.store.base import EventLog, Head, StoredEvent
+from eventmill.store.base import EventLog, Head, JournalStretch
 
 Header = tuple[bytes, bytes]
 
@@ -87,9 +86,9 @@ class Journal:
             if error.reason is not Reason.POSITION_EXPIRED:
                 raise
             return self._expired(request, error)
-        events = [] if query.latest else await self._read_events(request, query, place)
-        if events:
-            body, last = self._page(request, place, events)
+        stretches = [] if query.latest else await self._read_stretches(request, query, place)
+        if stretches:
+            body, last = self._page(request, place, stretches)
             caching = _NOT_KEPT if query.since is None else _KEPT
             return JournalAnswer(200, (_EVENTS_TYPE, caching, *self._links(request, last, query.limit)), body)
         retry_after = (b"retry-after", b"%d" % self._config.journal_retry_after_s)
@@ -108,8 +107,8 @@ class Journal:
             place = await self._find_place(request, query)
         except GatewayError as error:
             raise GatewayError(Reason.INVALID_POSITION, error.message) from None
-        events = await self._read_events(request, query, place)
-        body, last = self._page(request, place, events) if events else (empty_page(query.since), query.since)
+        stretches = await self._read_stretches(request, query, place)
+        body, last = self._page(request, place, stretches) if stretches else (empty_page(query.since), query.since)
         return JournalAnswer(200, (_EVENTS_TYPE, _NOT_KEPT, *self._links(request, last, query.limit)), body)
 
     async def count(self, request: JournalRequest) -> JournalAnswer:
@@ -141,26 +140,28 @@ class Journal:
             return _Place(shard, head, await self._store.seek(shard, max(0, self._clock.now_ms() - query.seek_ms)))
         return _Place(shard, head, 0)
 
-    async def _read_events(self, request: JournalRequest, query: JournalQuery, place: _Place) -> list[StoredEvent]:
+    async def _read_stretches(
+        self, request: JournalRequest, query: JournalQuery, place: _Place
+    ) -> list[JournalStretch]:
         limit = query.limit or self._config.journal_page_events
         bytes_max = self._config.journal_page_bytes_max + limit * _ENVELOPE_BYTES_MAX
         page = await self._store.journal_page(request.registration.id, place.after, limit, bytes_max)
         # Appends go on meanwhile. No position beyond the head that was read is given out: the next request might be
         # checked against the same head.
-        if not page.events or page.events[-1].seq <= place.head.seq:
-            return page.events
-        return [event for event in page.events if event.seq <= place.head.seq]
+        if not page.stretches or page.stretches[-1].seqs[-1] <= place.head.seq:
+            return page.stretches
+        return _first(page.stretches, sum(seq <= place.head.seq for seq in page.seqs))
 
-    def _page(self, request: JournalRequest, place: _Place, events: list[StoredEvent]) -> tuple[bytes, str]:
+    def _page(self, request: JournalRequest, place: _Place, stretches: list[JournalStretch]) -> tuple[bytes, str]:
         """The body with as many of the events as fit, at least one, and the position of the last one in it."""
         suffix = recipient_suffix(request.registration.client_id, self._config.legacy_fields)
-        runs = _runs(events, place, suffix)
+        runs = _runs(stretches, place, suffix)
         body = journal_page(runs)
-        if len(body) > self._config.journal_page_bytes_max and len(events) > 1:
-            events = events[: fit_page(runs, self._config.journal_page_bytes_max)]
-            body = journal_page(_runs(events, place, suffix))
-        last = events[-1]
-        return body, format_position(Position(place.head.generation, place.shard, last.day, last.seq))
+        if len(body) > self._config.journal_page_bytes_max:
+            stretches = _first(stretches, fit_page(runs, self._config.journal_page_bytes_max))
+            body = journal_page(_runs(stretches, place, suffix))
+        last = stretches[-1]
+        return body, format_position(Position(place.head.generation, place.shard, last.day, last.seqs[-1]))
 
     def _resting_place(self, query: JournalQuery, place: _Place) -> str:
         """Where to go on from when there is nothing: the given position, else the end."""
@@ -197,22 +198,26 @@ class Journal:
         return self._origin + self._root if request.links_absolute else self._root
 
 
-def _runs(events: Sequence[StoredEvent], place: _Place, suffix: bytes) -> list[JournalRun]:
-    """Neighbours that share day and format; a page is nearly always one run."""
-    first, last = events[0], events[-1]
-    if first.day == last.day and len({event.origin.delivery_format for event in events}) == 1:
-        groups = [(first.origin.delivery_format, first.day, list(events))]
-    else:
-        keyed = groupby(events, key=lambda event: (event.origin.delivery_format, event.day))
-        groups = [(*key, list(group)) for key, group in keyed]
+def _first(stretches: Sequence[JournalStretch], count: int) -> list[JournalStretch]:
+    """The first `count` events."""
+    kept = []
+    for stretch in stretches:
+        if count <= 0:
+            break
+        kept.append(msgspec.structs.replace(stretch, seqs=stretch.seqs[:count], bodies=stretch.bodies[:count]))
+        count -= len(stretch.seqs)
+    return kept
+
+
+def _runs(stretches: Sequence[JournalStretch], place: _Place, suffix: bytes) -> list[JournalRun]:
     return [
         JournalRun(
-            format_prefix(place.head.generation, place.shard, day),
-            [event.seq for event in group],
-            [bare_data(event.body) for event in group] if form == "adobe_io" else [event.body for event in group],
-            b"" if form == "adobe_io" else suffix,
+            format_prefix(place.head.generation, place.shard, stretch.day),
+            stretch.seqs,
+            [bare_data(body) for body in stretch.bodies] if stretch.delivery_format == "adobe_io" else stretch.bodies,
+            b"" if stretch.delivery_format == "adobe_io" else suffix,
         )
-        for form, day, group in groups
+        for stretch in stretches
     ]
 
 

@@ -7,7 +7,7 @@ import msgspec
 from eventmill.clock import Clock
 from eventmill.config import Config
 from eventmill.flow.catalogue import Catalogue
-from eventmill.flow.traces import TraceDetail
+from eventmill.flow.traces import TraceDetail, shown_url
 from eventmill.ids import IdSource
 from eventmill.send.challenge import Challenger
 from eventmill.send.webhook import WebhookSender
@@ -48,7 +48,7 @@ class Prober:
             delivery_id=self._ids.uuid(),
             event_code="challenge",
             client_id=client_id,
-            url=result.request.url,
+            url=shown_url(result.request.url),
             method=result.request.method,
             request_headers=result.request.headers,
             request_body="",

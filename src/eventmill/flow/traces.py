@@ -5,6 +5,7 @@ Shape and limits: "Debug Tracing" guide and the TracingRequestResponse model of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from eventmill.ids import uuid_text
 from eventmill.model import Registration
 from eventmill.store.base import Store, StoredEvent, TraceRecord
 
+_USER_INFORMATION = re.compile(r"^([^:/?#]+://)[^/?#]*@")
+
 
 class TraceDetail(msgspec.Struct, frozen=True, kw_only=True):
     """What cannot be rebuilt. Times in milliseconds, `started_ms` business time."""
@@ -23,6 +26,7 @@ class TraceDetail(msgspec.Struct, frozen=True, kw_only=True):
     event_code: str
     client_id: str
     url: str
+    """As `shown_url` gives it: traces show no passwords."""
     method: str
     request_headers: tuple[tuple[str, str], ...]
     request_body: str | None
@@ -38,6 +42,11 @@ class TraceDetail(msgspec.Struct, frozen=True, kw_only=True):
 
     def encode(self) -> bytes:
         return msgspec.msgpack.encode(self)
+
+
+def shown_url(url: str) -> str:
+    """The URL with its user information, if any, masked (RFC 3986 section 3.2.1)."""
+    return _USER_INFORMATION.sub(r"\1***@", url) if "@" in url else url
 
 
 _decode_detail = msgspec.msgpack.Decoder(TraceDetail).decode

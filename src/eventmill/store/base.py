@@ -20,7 +20,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from eventmill.model import Lane, OrgId, Origin
+from eventmill.model import DeliveryFormat, Lane, OrgId, Origin
 
 SLOTS = 1024
 """Number of slots; a lane belongs to slot `lane % SLOTS`."""
@@ -205,10 +205,23 @@ class LogPage(msgspec.Struct, frozen=True):
     """Change epoch read after the entries: a catalogue at this epoch knows every lane in them."""
 
 
+class JournalStretch(msgspec.Struct, frozen=True):
+    """Neighbouring events of a page that share day and format, as columns: a page is joined from them, not walked."""
+
+    day: int
+    delivery_format: DeliveryFormat
+    seqs: Sequence[int]
+    bodies: Sequence[bytes]
+
+
 class JournalPage(msgspec.Struct, frozen=True):
-    events: list[StoredEvent]
+    stretches: list[JournalStretch]
     more: bool
     """Whether the lane holds events after the last one here."""
+
+    @property
+    def seqs(self) -> list[int]:
+        return [seq for stretch in self.stretches for seq in stretch.seqs]
 
 
 class EventLog(Protocol):

@@ -13,6 +13,7 @@ from email.message import Message
 from email.parser import BytesParser
 
 from eventmill.errors import GatewayError, Reason
+from eventmill.flow.answers import ERROR_CODES
 from eventmill.model import Credential
 from eventmill.web.checks import show
 from eventmill.web.http import Reply, Request, json_reply, parse_urlencoded
@@ -59,7 +60,10 @@ def _token(parts: Parts, credential: Credential, scope: str) -> dict[str, object
 
 def _refuse(status: int, error: str, message: str) -> Reply:
     reason = Reason.INVALID_CLIENT if status == 401 else Reason.INVALID_PARAMETER
-    body = {"reason": reason.code, "message": message, "error": error, "error_description": message}
+    body = {"reason": reason.code, "message": message}
+    if reason in ERROR_CODES:
+        body["error_code"] = ERROR_CODES[reason]
+    body |= {"error": error, "error_description": message}
     return json_reply(status, body, headers=_NOT_STORED)
 
 

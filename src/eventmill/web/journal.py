@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from eventmill.errors import GatewayError, Reason
 from eventmill.flow.journal import JournalAnswer, JournalRequest
-from eventmill.model import Caller
+from eventmill.model import Caller, Registration
+from eventmill.web.checks import show
 from eventmill.web.http import Reply, Request
 from eventmill.web.parts import Parts
 from eventmill.web.paths import path_registration
@@ -41,9 +43,11 @@ async def count_events(parts: Parts, request: Request, caller: Caller) -> Reply:
 async def _answer(
     ask: Callable[[JournalRequest], Awaitable[JournalAnswer]], parts: Parts, request: Request, caller: Caller
 ) -> Reply:
+    registration = path_registration(parts, request, caller)
+    _check_api_key(parts, registration, caller)
     answer = await ask(
         JournalRequest(
-            registration=path_registration(parts, request, caller),
+            registration=registration,
             credential_id=request.params["credential"],
             query=request.query(),
             links_absolute=request.header(b"x-adobe-io-events-url-links").strip().lower() == "true",
@@ -51,3 +55,10 @@ async def _answer(
         )
     )
     return Reply(answer.status, answer.body or b"", headers=answer.headers)
+
+
+def _check_api_key(parts: Parts, registration: Registration, caller: Caller) -> None:
+    """A journal belongs to its registration's client; lenient mode takes any api key."""
+    if not parts.config.lenient and caller.client_id != registration.client_id:
+        message = f"the api key {show(caller.client_id)} is not that of registration {registration.registration_id}"
+        raise GatewayError(Reason.WRONG_API_KEY, message)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.e2e.harness.hook import Hook, Received, Reply
@@ -16,19 +18,22 @@ _DATA = b'{"sku":"A1","note":"' + b"x" * 500 + b'"}'
 
 
 class Goal:
-    """A count that somebody waits for."""
+    """A count at which something is done, within the very call that counts."""
 
     def __init__(self) -> None:
-        self._count = 0
+        self._count: float = math.inf
+        self._strike: Callable[[], None] = lambda: None
         self._reached = asyncio.Event()
 
-    async def reach(self, count: int) -> None:
-        self._count = count
+    async def reach(self, count: int, strike: Callable[[], None]) -> None:
+        self._count, self._strike = count, strike
         self._reached.clear()
         await self._reached.wait()
 
     def counted(self, count: int) -> None:
         if count >= self._count:
+            self._count = math.inf
+            self._strike()
             self._reached.set()
 
 
@@ -61,9 +66,9 @@ class Publishers:
     def gateway_up(self) -> None:
         self._up.set()
 
-    async def more_acknowledged(self, count: int) -> None:
-        """Wait for so many further acknowledgements."""
-        await self._goal.reach(len(self.acknowledged) + count)
+    async def strike_after(self, count: int, strike: Callable[[], None]) -> None:
+        """After so many further acknowledgements, strike before anything else is done."""
+        await self._goal.reach(len(self.acknowledged) + count, strike)
 
     async def _publish(self) -> None:
         while not self._stopping:
@@ -105,9 +110,9 @@ class Ledger:
         self._goal.counted(len(self.deliveries))
         return Reply(200)
 
-    async def more_delivered(self, count: int) -> None:
-        """Wait for so many further deliveries."""
-        await self._goal.reach(len(self.deliveries) + count)
+    async def strike_after(self, count: int, strike: Callable[[], None]) -> None:
+        """On receiving the last of so many further deliveries, strike before it is answered."""
+        await self._goal.reach(len(self.deliveries) + count, strike)
 
     def kills(self, times_s: list[float], window_s: float) -> list[Kill]:
         """Attribute every repetition to the first kill after the delivery that it repeats; all must have one."""

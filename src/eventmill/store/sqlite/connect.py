@@ -18,6 +18,8 @@ _WRITER_BUSY_S = 0.1
 _STATEMENTS = 512
 """Cached statements per connection: each bulk query comes in several sizes."""
 _WRITER_PRAGMAS = (
+    # Of a new file only. Reading a journal costs by the page; a commit of one event writes three of them.
+    "page_size = 8192",
     "journal_mode = WAL",
     "synchronous = FULL",
     "wal_autocheckpoint = 0",

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 from eventmill.model import Lane, OrgId
-from eventmill.store.base import AttemptBlock, JournalPage, LogEntry, StoredEvent
+from eventmill.store.base import AttemptBlock, JournalPage, JournalStretch, LogEntry, StoredEvent
 from eventmill.store.sqlite.layout import SHARD
 from eventmill.store.sqlite.packing import count_seqs, unpack_lanes, unpack_seqs
 from eventmill.store.sqlite.queries import InList, load_queries
 from eventmill.store.sqlite.segments import SegmentFile, SegmentReader, SegmentReaders
 
 _SQL = load_queries("log")
-_EVENTS_IN = InList(_SQL["events_in"])
+_EVENTS_BETWEEN, _EVENTS_IN = _SQL["events_between"], InList(_SQL["events_in"])
+_BODIES_BETWEEN, _BODIES_IN = _SQL["bodies_between"], InList(_SQL["bodies_in"])
+_ROWS_AT_ONCE = 64
+"""How far a page may read beyond its bytes: rows of up to the largest event each."""
+
+_PageRow = tuple[int, int, bytes]
 
 
 class LogReads:
@@ -44,7 +50,7 @@ class LogReads:
         return self._positions(lane, after, limit)
 
     async def fetch(self, shard: int, seqs: Sequence[int]) -> list[StoredEvent]:
-        return self._events(seqs, None)
+        return self._events(seqs)
 
     async def find_event(self, org: OrgId, event_id: bytes) -> StoredEvent | None:
         for reader in self._reading(reversed(self._segments())):
@@ -70,9 +76,22 @@ class LogReads:
                 yield reader
 
     def _page(self, lane: Lane, after: int, limit: int, bytes_max: int) -> JournalPage:
+        """Cut before the bodies exceed `bytes_max`, but at least one."""
         positions = self._positions(lane, after, limit + 1)
-        events = self._events(positions[:limit], bytes_max)
-        return JournalPage(events, bool(events) and positions[-1] > events[-1].seq)
+        stretches: list[JournalStretch] = []
+        last, left = after, bytes_max
+        for segment, part in split_by_segment(self._segments(), positions[:limit]):
+            reader = self._readers.find(segment)
+            if reader is None:
+                continue
+            for at in range(0, len(part), InList.BATCH):
+                rows, left = _page_rows(reader.connection, part[at : at + InList.BATCH], left, first=last == after)
+                if rows:
+                    stretches.extend(_stretches(reader, rows))
+                    last = rows[-1][0]
+                if left < 0:
+                    return JournalPage(stretches, positions[-1] > last)
+        return JournalPage(stretches, bool(stretches) and positions[-1] > last)
 
     def _positions(self, lane: int, after: int, limit: int) -> list[int]:
         """The tail is read before the chunks: a chunk written in between shows a position twice, never not at all."""
@@ -100,20 +119,16 @@ class LogReads:
                     return at_most
         return min(at_most, count + sum(seq > last for seq in tail))
 
-    def _events(self, seqs: Sequence[int], bytes_max: int | None) -> list[StoredEvent]:
-        """Events by ascending position, cut before their bodies exceed `bytes_max`, at least one."""
+    def _events(self, seqs: Sequence[int]) -> list[StoredEvent]:
+        """Events by ascending position; those that expired are missing."""
         found: list[StoredEvent] = []
         for segment, part in split_by_segment(self._segments(), seqs):
             reader = self._readers.find(segment)
             if reader is None:
                 continue
             for at in range(0, len(part), InList.BATCH):
-                rows, spent = _rows(reader.connection, part[at : at + InList.BATCH], bytes_max)
-                found.extend(_stored(reader, rows))
-                if bytes_max is not None:
-                    bytes_max -= spent
-                    if bytes_max < 0:
-                        return found[: max(1, len(found) - 1)]
+                rows = _select(reader.connection, _EVENTS_BETWEEN, _EVENTS_IN, part[at : at + InList.BATCH])
+                found.extend(_stored(reader, rows.fetchall()))
         return found
 
     def _log(self, after: int, upto: int, limit: int) -> list[LogEntry]:
@@ -160,23 +175,41 @@ def split_by_segment(segments: Sequence[SegmentFile], seqs: Sequence[int]) -> li
     return [(segment, part) for segment, part in parts if part]
 
 
-def _rows(
-    connection: sqlite3.Connection, seqs: Sequence[int], bytes_max: int | None
-) -> tuple[list[tuple[int, int, bytes, int, bytes]], int]:
-    """Rows up to the one that exceeds `bytes_max`, which is the last; and the bytes of their bodies."""
+def _select(connection: sqlite3.Connection, between: str, within: InList, seqs: Sequence[int]) -> sqlite3.Cursor:
+    """Rows of ascending positions: one range when they are neighbours."""
     if seqs[-1] - seqs[0] == len(seqs) - 1:
-        cursor = connection.execute(_SQL["events_between"], (seqs[0], seqs[-1]))
-    else:
-        cursor = _EVENTS_IN.run(connection, seqs)
-    if bytes_max is None:
-        return cursor.fetchall(), 0
-    rows, spent = [], 0
-    for row in cursor:
-        rows.append(row)
-        spent += len(row[4])
-        if spent > bytes_max:
-            break
-    return rows, spent
+        return connection.execute(between, (seqs[0], seqs[-1]))
+    return within.run(connection, seqs)
+
+
+def _page_rows(
+    connection: sqlite3.Connection, seqs: Sequence[int], bytes_left: int, *, first: bool
+) -> tuple[list[_PageRow], int]:
+    """Rows that fit into what is left, and what is left then: negative when one did not fit. The first always fits."""
+    cursor = _select(connection, _BODIES_BETWEEN, _BODIES_IN, seqs)
+    rows: list[_PageRow] = []
+    while some := cursor.fetchmany(_ROWS_AT_ONCE):
+        size = sum([len(row[2]) for row in some])
+        if size > bytes_left:
+            for row in some:
+                bytes_left -= len(row[2])
+                if bytes_left < 0 and (rows or not first):
+                    return rows, bytes_left
+                rows.append(row)
+            return rows, bytes_left
+        bytes_left -= size
+        rows += some
+    return rows, bytes_left
+
+
+def _stretches(reader: SegmentReader, rows: Sequence[_PageRow]) -> list[JournalStretch]:
+    day = reader.segment.day
+    seqs, origins, bodies = zip(*rows, strict=True)
+    formats = {origin: reader.origin(origin).delivery_format for origin in set(origins)}
+    if len(set(formats.values())) == 1:
+        return [JournalStretch(day, formats[origins[0]], seqs, bodies)]
+    groups = [(form, list(group)) for form, group in groupby(rows, key=lambda row: formats[row[1]])]
+    return [JournalStretch(day, form, [row[0] for row in group], [row[2] for row in group]) for form, group in groups]
 
 
 def _stored(reader: SegmentReader, rows: Sequence[tuple[int, int, bytes, int, bytes]]) -> list[StoredEvent]:

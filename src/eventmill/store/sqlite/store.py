@@ -188,6 +188,7 @@ class SqliteStore(LogReads, StateReads):
         return self._leases
 
     async def read_log(self, shard: int, after: int, limit: int) -> LogPage:
+        # Not beyond the head, which moves last: what the log shows, the lane pages must hold too.
         entries = self._log(after, self._engine.log.head_seq, limit)
         return LogPage(entries, self._engine.memory.epoch)
 

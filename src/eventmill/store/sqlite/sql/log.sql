@@ -61,6 +61,12 @@ SELECT seq, ts_ms, event_id, origin, body FROM event WHERE seq BETWEEN ? AND ? O
 -- name: events_in
 SELECT seq, ts_ms, event_id, origin, body FROM event WHERE seq IN ({values}) ORDER BY seq;
 
+-- name: bodies_between
+SELECT seq, origin, body FROM event WHERE seq BETWEEN ? AND ? ORDER BY seq;
+
+-- name: bodies_in
+SELECT seq, origin, body FROM event WHERE seq IN ({values}) ORDER BY seq;
+
 -- name: event_by_id
 SELECT event.seq, event.ts_ms, event.event_id, event.origin, event.body
 FROM event JOIN origin ON origin.id = event.origin
