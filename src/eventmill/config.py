@@ -157,7 +157,14 @@ def _check_ranges(config: Config) -> None:
         value = getattr(config, field.name)
         if isinstance(value, int | float) and value < 0:
             raise StartupError(f"{ENV_PREFIX}{field.name.upper()} must not be negative, but is {value}")
-    positive = ("lane_in_flight_max", "in_flight_max", "checkpoint_interval_ms", "webhook_batch_events_max")
+    positive = (
+        "lane_in_flight_max",
+        "lane_pending_max",
+        "lane_reorder_max",
+        "in_flight_max",
+        "checkpoint_interval_ms",
+        "webhook_batch_events_max",
+    )
     for name in positive:
         if getattr(config, name) < 1:
             raise StartupError(f"{ENV_PREFIX}{name.upper()} must be at least 1")

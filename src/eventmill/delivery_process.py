@@ -1,7 +1,8 @@
 """A delivery child: the stages of `flow.deliver` in a process of their own, beside the front that started it.
 
 Reads the data directory directly; commits, leases and wake-ups go over the socket pair inherited from the front. Ends
-when the front closes that socket, or after draining when it is told to.
+when the front closes that socket, after draining when it or a SIGTERM asks for that, or, with exit code 1, when delivery
+met something unforeseen; the front then starts another.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import socket
 import sys
 
 import msgspec
+import structlog
 import uvloop
 
+from eventmill import telemetry
 from eventmill.clock import SystemClock
 from eventmill.config import Config
 from eventmill.core.signing import DeliverySigner
@@ -26,11 +29,15 @@ from eventmill.store.seal import Sealer, load_seal_key
 from eventmill.store.sqlite.child import SqliteChild
 from eventmill.telemetry import setup_logging
 
+log = structlog.get_logger()
 
-async def deliver_until_lost(config: Config, sock: socket.socket) -> None:
-    """Deliver until the front goes away (at once) or asks to drain (attempts under way may end)."""
+
+async def deliver_until_lost(config: Config, sock: socket.socket) -> bool:
+    """Deliver until the front goes away (at once) or asks to drain (attempts under way may end). False: it broke off."""
     clock = SystemClock()
     store = SqliteChild(config, clock, sock)
+    # A service manager may signal all processes at once; what is under way is worth finishing then, too.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, store.drain_asked.set)
     await store.open()
     sealer = Sealer(load_seal_key(config))
     catalogue = Catalogue(store)
@@ -48,9 +55,13 @@ async def deliver_until_lost(config: Config, sock: socket.socket) -> None:
         await asyncio.wait((delivering, lost), return_when=asyncio.FIRST_COMPLETED)
     for task in (delivering, lost, draining):
         task.cancel()
-    await asyncio.gather(delivering, lost, draining, return_exceptions=True)
+    failure, _, _ = await asyncio.gather(delivering, lost, draining, return_exceptions=True)
     await sender.close()
     await store.close()
+    if isinstance(failure, Exception):
+        log.critical(telemetry.STAGE_FAILED, stage="delivery", exc_info=failure)
+        return False
+    return True
 
 
 def main() -> None:
@@ -58,7 +69,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front decides when a terminal's Ctrl-C ends us
     config = msgspec.json.decode(sys.stdin.buffer.read(), type=Config)
     setup_logging(config)
-    uvloop.run(deliver_until_lost(config, socket.socket(fileno=int(sys.argv[1]))))
+    if not uvloop.run(deliver_until_lost(config, socket.socket(fileno=int(sys.argv[1])))):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

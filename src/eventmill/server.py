@@ -21,7 +21,7 @@ import uvloop
 from eventmill import __version__, telemetry
 from eventmill.clock import VirtualClock
 from eventmill.config import Config
-from eventmill.errors import StartupError
+from eventmill.errors import StartupError, StoreUnavailable
 from eventmill.flow.attempt import Attempter
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.deliver import Deliver
@@ -225,7 +225,8 @@ class Front:
         while True:
             await asyncio.sleep(_CLOCK_SAVE_S)
             if self._clock.rate != 1:
-                await self._travel.save()
+                with contextlib.suppress(StoreUnavailable):  # then at the next turn
+                    await self._travel.save()
 
     async def _end(self, http: uvicorn.Server) -> None:
         log.info(telemetry.GATEWAY_DRAINING)
@@ -236,7 +237,8 @@ class Front:
         self._ingest.stop()
         http.should_exit = True
         if self._deliver is not None:
-            await self._travel.save()
             self._deliver.stop()
+            with contextlib.suppress(StoreUnavailable):  # a crash would lose as much
+                await self._travel.save()
         if self._children is not None:
             await self._children.stop()

@@ -52,25 +52,34 @@ class DeliveryChildren:
         loop = asyncio.get_running_loop()
         while not self._stopping:
             started_s = loop.time()
-            code = await self._run_child(index)
+            code, cause = None, ""
+            try:
+                code = await self._run_child(index)
+            except OSError as error:  # no memory, process or file to be had now; publishing goes on meanwhile
+                cause = str(error)
             if self._stopping:
                 return
-            log.error(telemetry.DELIVERY_EXITED, process=index, code=code, restart_in_s=delay_s)
+            if loop.time() - started_s > _HEALTHY_AFTER_S:
+                delay_s = _RESTART_DELAY_S
+            log.error(telemetry.DELIVERY_EXITED, process=index, code=code, cause=cause, restart_in_s=delay_s)
             await asyncio.sleep(delay_s)
-            healthy = loop.time() - started_s > _HEALTHY_AFTER_S
-            delay_s = _RESTART_DELAY_S if healthy else min(delay_s * 2, _RESTART_DELAY_MAX_S)
+            delay_s = min(delay_s * 2, _RESTART_DELAY_MAX_S)
 
     async def _run_child(self, index: int) -> int:
         ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "eventmill.delivery_process",
-                str(theirs.fileno()),
-                stdin=asyncio.subprocess.PIPE,
-                pass_fds=(theirs.fileno(),),
-            )
+        try:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "eventmill.delivery_process",
+                    str(theirs.fileno()),
+                    stdin=asyncio.subprocess.PIPE,
+                    pass_fds=(theirs.fileno(),),
+                )
+        except BaseException:
+            ours.close()
+            raise
         self._processes[index] = process
         log.info(telemetry.DELIVERY_STARTED, process=index, pid=process.pid)
         self._store.attach_child(ours, index, self._config.delivery_children)

@@ -130,6 +130,8 @@ class Catalogue:
                 self._registration_by_lane.pop(doc.id, None)
                 for interest in doc.events_of_interest:
                     self._subscribers[interest].discard(doc.id)
+                    if not self._subscribers[interest]:
+                        del self._subscribers[interest]
                     self._routes.pop((interest.provider_id, interest.event_code), None)
             case EventMetadata():
                 self._routes.pop((doc.provider_id, doc.event_code), None)

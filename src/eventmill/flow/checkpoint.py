@@ -1,12 +1,14 @@
 """Makes the progress of lanes durable: one commit per interval for all lanes that moved.
 
 A commit that fails is repeated until it succeeds; meanwhile nothing new is launched, so that trouble with our own
-bookkeeping delays deliveries but never repeats them.
+bookkeeping delays deliveries but never repeats them. No commit overtakes an earlier one: its marks would cover outcomes
+that are stored nowhere.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import structlog
@@ -34,8 +36,9 @@ class Checkpoints:
         self._lock = asyncio.Lock()
         self._dirty: dict[int, Lane] = {}
         self._traced: dict[int, Lane] = {}
-        self.patient = True
-        """Whether a refused commit is repeated. Not while shutting down: the attempts are then made again."""
+        self._owed: tuple[list[Lane], WorkCommit] | None = None
+        """Taken from its lanes, not yet known to be durable; left by a call that was cancelled or gave up."""
+        self._stopping = asyncio.Event()
         self.stalled = False
         """A commit is failing: launch nothing."""
 
@@ -49,43 +52,73 @@ class Checkpoints:
 
     @property
     def clean(self) -> bool:
-        return not self._dirty and not self._lock.locked()
+        return not self._dirty and self._owed is None and not self._lock.locked()
 
     async def run(self, interval_s: float) -> None:
-        while True:
-            await asyncio.sleep(interval_s)
+        """Until `stop`, after which comes a last commit."""
+        while not self._stopping.is_set():
+            await self._pause(interval_s)
             await self.commit()
+        await self.commit()
+
+    def stop(self) -> None:
+        """A commit that is refused from now on is given up: the attempts in it are made again after the restart."""
+        self._stopping.set()
 
     async def commit(self) -> None:
-        """Commit everything noted so far, in one transaction."""
+        """Commit everything noted so far, in one transaction, after what an earlier call left."""
         async with self._lock:
-            now_s = self._clock.machine_s()
-            late = {number: lane for number, lane in self._traced.items() if lane.has_late_traces(now_s)}
-            lanes = [lane for lane in (self._dirty | late).values() if self._lanes.holds(lane)]
-            self._dirty = {}
-            if not lanes:
+            if self._owed is not None and not await self._commit_owed():
                 return
-            progress = [lane.progress(now_s) for lane in lanes]
-            self._traced.update((lane.number, lane) for lane in lanes if lane.holds_traces())
-            for lane in lanes:
-                if not lane.holds_traces():
-                    self._traced.pop(lane.number, None)
-            leases = {lane.number % SLOTS: self._lanes.leases[lane.number % SLOTS] for lane in lanes}
-            lost = await self._commit_durable(WorkCommit(tuple(leases.values()), tuple(progress)))
-            for lane, piece in zip(lanes, progress, strict=True):
-                if lane.number % SLOTS not in lost:
-                    self._on_committed(lane, piece)
+            self._owed = self._collect()
+            if self._owed is not None:
+                await self._commit_owed()
 
-    async def _commit_durable(self, work: WorkCommit) -> frozenset[int]:
+    def _collect(self) -> tuple[list[Lane], WorkCommit] | None:
+        now_s = self._clock.machine_s()
+        late = {number: lane for number, lane in self._traced.items() if lane.has_late_traces(now_s)}
+        lanes = [lane for lane in (self._dirty | late).values() if self._lanes.holds(lane)]
+        self._dirty = {}
+        if not lanes:
+            return None
+        progress = [lane.progress(now_s) for lane in lanes]
+        for lane in lanes:
+            if lane.holds_traces():
+                self._traced[lane.number] = lane
+            else:
+                self._traced.pop(lane.number, None)
+        leases = {lane.number % SLOTS: self._lanes.leases[lane.number % SLOTS] for lane in lanes}
+        return lanes, WorkCommit(tuple(leases.values()), tuple(progress))
+
+    async def _commit_owed(self) -> bool:
+        """False when it was given up."""
+        assert self._owed is not None
+        lanes, work = self._owed
+        lost = await self._commit_durable(work)
+        if lost is None:
+            return False
+        self._owed = None
+        for lane, piece in zip(lanes, work.lanes, strict=True):
+            if lane.number % SLOTS not in lost:
+                self._on_committed(lane, piece)
+        return True
+
+    async def _commit_durable(self, work: WorkCommit) -> frozenset[int] | None:
+        """The slots that were lost; None when the commit was refused and is given up."""
         while True:
             try:
                 lost = await self._store.commit(work)
             except StoreUnavailable as error:
                 log.warning(telemetry.STORE_COMMIT_FAILED, cause=error.message, lanes=len(work.lanes))
-                if not self.patient:
-                    return frozenset(lease.slot for lease in work.leases)
+                if self._stopping.is_set():
+                    return None
                 self.stalled = True
-                await asyncio.sleep(_RETRY_S)
+                await self._pause(_RETRY_S)
             else:
                 self.stalled = False
                 return lost
+
+    async def _pause(self, delay_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._stopping.wait()

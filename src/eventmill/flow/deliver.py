@@ -13,8 +13,9 @@ import heapq
 from collections import deque
 
 from eventmill.clock import Clock
-from eventmill.config import Config
+from eventmill.config import KIB, Config
 from eventmill.core.envelope import fit_batch
+from eventmill.errors import Reason, StoreUnavailable
 from eventmill.flow.attempt import Attempter
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.checkpoint import Checkpoints
@@ -25,6 +26,10 @@ from eventmill.store.base import LaneProgress, WorkStore
 
 _FAR_FUTURE_MS = 1 << 62
 _IDLE_S = 3600.0
+_LANES_PER_TURN = 64
+"""Ready lanes looked at before others get the event loop: ten thousand at once would hold it for a second."""
+_READ_AHEAD_BYTES = 256 * KIB
+"""Bodies a lane reads before their turn, judged by the last ones it read; small ones spare a query each."""
 
 
 class Deliver:
@@ -47,6 +52,7 @@ class Deliver:
         self._flushes: list[tuple[float, int]] = []
         """Heap of (machine time, lane number) at which a partly filled batch goes out."""
         self._attempts: set[asyncio.Task[None]] = set()
+        self._in_flight = 0
         self._active = 0
         """Lanes with an attempt under way."""
         self._stopping = False
@@ -60,16 +66,14 @@ class Deliver:
         """Until `stop`; attempts under way may then end, or are cut off after the drain time-out and repeated later."""
         self._store.on_change(self.wake)
         async with asyncio.TaskGroup() as owner:
-            checkpoints = owner.create_task(self._checkpoints.run(self._config.checkpoint_interval_ms / 1000))
+            owner.create_task(self._checkpoints.run(self._config.checkpoint_interval_ms / 1000))
             while not self._stopping:
                 self._kick.clear()
                 await self._turn(owner)
                 self._answer_waiters()
                 await self._sleep()
             await self._drain()
-            checkpoints.cancel()
-        self._checkpoints.patient = False
-        await self._checkpoints.commit()
+            self._checkpoints.stop()
         self._answer_waiters()
 
     def stop(self) -> None:
@@ -86,7 +90,9 @@ class Deliver:
         return min((lane.next_due_ms for lane in self._lanes.all() if lane.next_due_ms is not None), default=None)
 
     async def quiesce(self) -> None:
-        """Until everything now in the log, and every retry due now, has had its attempt and the outcome is durable."""
+        """Until everything now in the log, and every retry due now, has had its attempt and the outcome is durable.
+
+        Raises `StoreUnavailable` when delivery stops before that."""
         goal = {shard: (await self._store.head(shard)).seq for shard in await self._store.shards()}
         self.wake()
         while not self._stopping:
@@ -97,6 +103,7 @@ class Deliver:
                 waiter = asyncio.get_running_loop().create_future()
                 self._quiet_waiters.append(waiter)
                 await waiter
+        raise StoreUnavailable("the gateway is shutting down", Reason.SHUTTING_DOWN)
 
     def _unsettled(self, goal: dict[int, int]) -> bool:
         if self._moved or not self._checkpoints.clean or not self._lanes.has_read(goal):
@@ -153,8 +160,11 @@ class Deliver:
         while self._due and self._due[0][0] <= now_ms:
             due_ms, number = heapq.heappop(self._due)
             lane = self._lanes.get(number)
-            if lane is not None and lane.next_due_ms == due_ms:
+            if lane is None:
+                continue
+            if lane.planned_due_ms == due_ms:
                 lane.planned_due_ms = None
+            if lane.next_due_ms == due_ms:
                 self._enqueue(lane)
 
     def _collect_flushes(self) -> None:
@@ -166,7 +176,9 @@ class Deliver:
 
     async def _launch_ready(self, owner: asyncio.TaskGroup) -> None:
         """Round robin: each ready lane launches one unit a turn while it has a free place and the cap allows."""
-        while self._ready and len(self._attempts) < self._config.in_flight_max:
+        for _ in range(_LANES_PER_TURN):
+            if not self._ready or self._in_flight >= self._config.in_flight_max:
+                return
             lane = self._ready.popleft()
             lane.queued = False
             if not self._lanes.holds(lane) or not self._has_place(lane):
@@ -174,12 +186,15 @@ class Deliver:
             unit = await self._next_unit(lane)
             if unit is None:
                 continue
+            self._in_flight += 1
             self._active += lane.in_flight == 0
             lane.launch(unit)
             task = owner.create_task(self._attempt(lane, unit))
             self._attempts.add(task)
             task.add_done_callback(self._attempts.discard)
             self._enqueue(lane)
+        self._kick.set()  # there may be more
+        await asyncio.sleep(0)
 
     def _has_place(self, lane: Lane) -> bool:
         """A lane's window shrinks to its fair share of the cap, and the last eighth is kept for lanes with nothing
@@ -189,7 +204,7 @@ class Deliver:
             return True
         share = max(1, cap // self._active)
         window = min(self._config.lane_in_flight_max, share)
-        return lane.in_flight < window and len(self._attempts) < cap - cap // 8
+        return lane.in_flight < window and self._in_flight < cap - cap // 8
 
     async def _next_unit(self, lane: Lane) -> Unit | None:
         """A due retry first; else new events, unless too much is settled ahead of one slow attempt."""
@@ -226,20 +241,22 @@ class Deliver:
         return Unit(tuple(events), first.batch, first)
 
     async def _fetch(self, lane: Lane, target: Target) -> None:
-        """Have enough bodies at hand for the lane's next unit; read ahead no further than its free places."""
+        """Have enough bodies at hand for the lane's next unit; read ahead no further than its free places.
+
+        Goes on until there is something: a whole page may be settled already, and pending events may have expired."""
         wanted = self._config.webhook_batch_events_max if target.batch else 1
-        if len(lane.fetched) >= wanted:
-            return
-        if lane.behind and len(lane.pending) < wanted:
-            room = lane.room()
-            page = await self._store.lane_page(lane.number, lane.taken, room)
-            tail = self._lanes.tail(lane.shard)
-            # Beyond the tail the registration may have changed since; those positions come with the log.
-            lane.fill([seq for seq in page if seq <= tail], room, self._clock.machine_s())
-        ahead = max(wanted, self._config.lane_in_flight_max - lane.in_flight) - len(lane.fetched)
-        seqs = [lane.pending.popleft() for _ in range(min(ahead, len(lane.pending)))]
-        if seqs:
-            lane.fetched.extend(await self._store.fetch(lane.shard, seqs))
+        bytes_max = self._config.webhook_batch_bytes_max if target.batch else 1
+        while len(lane.fetched) < wanted and lane.fetched_bytes() < bytes_max and (lane.pending or lane.behind):
+            if lane.behind and len(lane.pending) < wanted:
+                room = lane.room()
+                page = await self._store.lane_page(lane.number, lane.taken, room)
+                tail = self._lanes.tail(lane.shard)
+                # Beyond the tail the registration may have changed since; those positions come with the log.
+                lane.fill([seq for seq in page if seq <= tail], room, self._clock.machine_s())
+            ahead = max(wanted, self._config.lane_in_flight_max - lane.in_flight) - len(lane.fetched)
+            seqs = lane.first_pending(min(ahead, max(1, _READ_AHEAD_BYTES // lane.body_bytes)))
+            if seqs:
+                lane.fetch(seqs, await self._store.fetch(lane.shard, seqs))
 
     def _cut_batch(self, lane: Lane, target: Target) -> Unit | None:
         """A batch when it is full by count or bytes, or its first event has waited long enough; else plan the flush."""
@@ -263,6 +280,7 @@ class Deliver:
             await self._attempter.attempt(lane, unit)
         finally:
             lane.in_flight -= 1
+            self._in_flight -= 1
             self._active -= lane.in_flight == 0
             if self._lanes.holds(lane):
                 self._checkpoints.note(lane)
@@ -275,5 +293,8 @@ class Deliver:
         if lane.next_due_ms != due_before:
             self._push_due(lane)
             self._kick.set()
-        if progress.finished and lane.next_due_ms is None and not lane.busy_units and self._lanes.holds(lane):
+        if self._ready:
+            self._kick.set()  # lanes that a failing commit held up
+        ended = progress.finished and lane.closed and lane.next_due_ms is None and not lane.busy_units
+        if ended and self._lanes.holds(lane):
             self._lanes.forget(lane)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import deque
+from itertools import islice
 
 import msgspec
 
@@ -17,6 +18,8 @@ from eventmill.flow.traces import TraceDetail
 from eventmill.store.base import Ended, LaneProgress, LaneRecord, RetryUnit, StoredEvent, TraceRecord
 
 BUCKET_MS = 300_000
+UNKNOWN_BODY_BYTES = 1 << 20
+"""Until a lane has read its first body, it is taken for a large one."""
 _TRACES_AT_ONCE = 20
 """A lane with at most this many new traces writes them with every checkpoint, a busier one once a second."""
 
@@ -56,6 +59,8 @@ class Lane:
         self.flush_s = 0.0
         """Machine time at which the oldest waiting position came, and of the flush already planned for it."""
         self.fetched: deque[StoredEvent] = deque()
+        self.body_bytes = UNKNOWN_BODY_BYTES
+        """Size of the largest body among those read last."""
         self.behind = True
         self.outstanding: dict[int, None] = {}
         """Positions whose first attempt is under way, in order."""
@@ -107,9 +112,21 @@ class Lane:
             self.pending_since_s = now_s
         self.pending.append(seq)
 
-    @property
-    def waiting(self) -> int:
-        return len(self.fetched) + len(self.pending)
+    def first_pending(self, count: int) -> list[int]:
+        return list(islice(self.pending, count))
+
+    def fetch(self, seqs: list[int], events: list[StoredEvent]) -> None:
+        """The bodies of the first pending positions; those of expired ones are missing. Until now they counted as
+        pending, so that no outcome meanwhile could let the mark pass them. Nothing when they were given up meanwhile."""
+        if self.first_pending(len(seqs)) != seqs:
+            return
+        for _ in seqs:
+            self.pending.popleft()
+        self.fetched.extend(events)
+        self.body_bytes = max((len(event.body) for event in events), default=1) or 1
+
+    def fetched_bytes(self) -> int:
+        return sum(len(event.body) for event in self.fetched)
 
     def shut(self) -> None:
         """No new events from now on; what is under way settles as it would."""

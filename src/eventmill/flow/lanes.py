@@ -17,6 +17,7 @@ from eventmill.flow.targets import Target, delivers
 from eventmill.store.base import SLOTS, LaneRecord, SlotLease, WorkStore
 
 _LOG_PAGE = 2000
+_ADOPTED_AT_ONCE = 256
 
 
 class Lanes:
@@ -77,9 +78,11 @@ class Lanes:
         for shard in await self._store.shards():
             if shard not in self._tails:  # what lanes missed before the head they read from their journals
                 self._tails[shard] = (await self._store.head(shard)).seq
-        await self._catalogue.refresh()
-        for record in await self._store.lanes(gained):
+        await self._follow_catalogue()
+        for count, record in enumerate(await self._store.lanes(gained), 1):
             self._adopt(record)
+            if count % _ADOPTED_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     async def _follow_catalogue(self) -> None:
         for number in await self._catalogue.refresh():

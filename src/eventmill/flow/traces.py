@@ -5,6 +5,7 @@ Shape and limits: "Debug Tracing" guide and the TracingRequestResponse model of 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -61,14 +62,14 @@ async def render_traces(
     body_bytes_max: int,
 ) -> bytes:
     """The JSON array of TracingRequestResponse for `records`, in their order. Bodies are cut at `body_bytes_max`."""
-    positions = sorted({seq for record in records for seq in record.positions})
     shard = await store.shard(registration.org)
-    events = {event.seq: event for event in await store.fetch(shard, positions)}
     suffix = recipient_suffix(registration.client_id, legacy_fields)
     entries = []
     for record in records:
-        present = [events[seq] for seq in record.positions if seq in events]
-        entries.append(_entry(_decode_detail(record.detail), registration, present, suffix, body_bytes_max))
+        # One delivery at a time: the bodies of two hundred may be hundreds of megabytes.
+        events = await store.fetch(shard, sorted(record.positions)) if record.positions else []
+        entries.append(_entry(_decode_detail(record.detail), registration, events, suffix, body_bytes_max))
+        await asyncio.sleep(0)
     return msgspec.json.encode(entries)
 
 

@@ -24,6 +24,8 @@ class Received:
     body: bytes
     at_s: float
     """Time of the event loop, to relate arrivals to each other."""
+    connected_s: float
+    """When its connection was accepted; tells connections apart."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +143,9 @@ class Hook:
         self._serving.discard(task)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected_s = asyncio.get_running_loop().time()
         while True:
-            request = await _read_request(reader)
+            request = await _read_request(reader, connected_s)
             reply = await self._reply(request)
             lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}", f"content-length: {len(reply.body)}"]
             lines += [f"{name}: {value}" for name, value in reply.headers]
@@ -166,10 +169,10 @@ async def _give_back(request: Received) -> Reply:
     return Reply(200, (("content-type", "text/plain"),), parse_qs(request.query)["challenge"][0].encode())
 
 
-async def _read_request(reader: asyncio.StreamReader) -> Received:
+async def _read_request(reader: asyncio.StreamReader, connected_s: float) -> Received:
     lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     method, target, _ = lines[0].split(" ")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:-2])}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     parts = urlsplit(target)
-    return Received(method, parts.path, parts.query, headers, body, asyncio.get_running_loop().time())
+    return Received(method, parts.path, parts.query, headers, body, asyncio.get_running_loop().time(), connected_s)

@@ -13,12 +13,11 @@ from pathlib import Path
 import structlog
 
 from eventmill import telemetry
-from eventmill.store.sqlite.connect import open_existing
+from eventmill.store.sqlite.connect import PAGE_BYTES, open_existing
 from eventmill.store.sqlite.engine import Engine
 from eventmill.store.sqlite.layout import Layout
 
 _log = structlog.get_logger()
-_PAGE_BYTES = 4096
 _STATE_COMMIT_BYTES = 16 * 1024
 """A guess at what a state commit writes; it only paces the checkpoints."""
 
@@ -79,7 +78,7 @@ class Checkpointer:
                 # The commits are safe in the log; the next round tries again, and a sick disk stops the writer itself.
                 _log.warning(telemetry.STAGE_FAILED, stage="checkpoint", file=str(path), error=str(error))
                 continue
-            if frames * _PAGE_BYTES > self._layout.wal_bytes_max:
+            if frames * PAGE_BYTES > self._layout.wal_bytes_max:
                 self._too_long.add(path)
 
     def _finish(self, path: Path) -> None:

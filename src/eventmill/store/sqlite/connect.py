@@ -17,9 +17,10 @@ _WRITER_BUSY_S = 0.1
 """Nothing contends with the writer but a reader at a restart of the log, which can wait for the next round."""
 _STATEMENTS = 512
 """Cached statements per connection: each bulk query comes in several sizes."""
+PAGE_BYTES = 8192
+"""Of new files. Reading a journal costs by the page; a commit of one event writes three of them."""
 _WRITER_PRAGMAS = (
-    # Of a new file only. Reading a journal costs by the page; a commit of one event writes three of them.
-    "page_size = 8192",
+    f"page_size = {PAGE_BYTES}",
     "journal_mode = WAL",
     "synchronous = FULL",
     "wal_autocheckpoint = 0",
