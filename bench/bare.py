@@ -63,6 +63,7 @@ def main() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=75,
     )
     uvloop.run(uvicorn.Server(config).serve())

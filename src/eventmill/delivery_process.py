@@ -1,8 +1,8 @@
 """A delivery child: the stages of `flow.deliver` in a process of their own, beside the front that started it.
 
 Reads the data directory directly; commits, leases and wake-ups go over the socket pair inherited from the front. Ends
-when the front closes that socket, after draining when it or a SIGTERM asks for that, or, with exit code 1, when delivery
-met something unforeseen; the front then starts another.
+when the front closes that socket, after draining when the front or a SIGTERM asks for it, or with exit code 1 when
+delivery met something unforeseen; the front then starts another.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 
 async def deliver_until_lost(config: Config, sock: socket.socket) -> bool:
-    """Deliver until the front goes away (at once) or asks to drain (attempts under way may end). False: it broke off."""
+    """Deliver until the front goes away (at once) or asks to drain (attempts under way may end). False: it failed."""
     clock = SystemClock()
     store = SqliteChild(config, clock, sock)
     # A service manager may signal all processes at once; what is under way is worth finishing then, too.

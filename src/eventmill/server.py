@@ -188,6 +188,7 @@ class Front:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=_REQUESTS_FINISH_S,
             )

@@ -31,15 +31,15 @@ ENV_KEYS = [
 
 GONE_WITHIN_S = 15
 FULL = os.environ.get("EVENTMILL_E2E") == "full"
-DRAIN = {} if FULL else {"EVENTMILL_DRAIN_TIMEOUT_S": "1"}
-"""In full the default drain, which takes most of that time when something hangs."""
+HANGING = {"EVENTMILL_WEBHOOK_TIMEOUT_S": "60", **({} if FULL else {"EVENTMILL_DRAIN_TIMEOUT_S": "1"})}
+"""Attempts outlast the drain; in full that is the default one, which takes most of the time allowed."""
 
 
 @pytest.fixture(params=["dev", "production"])
 async def gateway(request: pytest.FixtureRequest, start_gateway: StartGateway, tmp_path: Path) -> Gateway:
     """In one process, and with delivery apart."""
     flags = ["--dev"] if request.param == "dev" else ["--bootstrap", str(write_bootstrap(tmp_path))]
-    return await asyncio.to_thread(start_gateway, *flags, variables={**OPEN_LOOPBACK, **DRAIN})
+    return await asyncio.to_thread(start_gateway, *flags, variables={**OPEN_LOOPBACK, **HANGING})
 
 
 async def test_sigterm_lets_attempts_finish(start_gateway: StartGateway, tmp_path: Path) -> None:

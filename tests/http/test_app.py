@@ -234,7 +234,8 @@ async def test_readiness_follows_the_store(world: World) -> None:
     unready = await call(refusing, "GET", "/readyz", headers={})
 
     assert (ready.status, ready.json()) == (200, {"status": "ready"})
-    assert (unready.status, unready.json()) == (503, {"status": "not ready", "message": "disk is full"})
+    refusal = {"status": "not ready", "reason": "store_unavailable", "message": "disk is full"}
+    assert (unready.status, unready.json()) == (503, refusal)
 
 
 async def test_public_keys(world: World) -> None:

@@ -2,88 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from eventmill.core.signing import DeliverySigner
-from eventmill.flow.attempt import Attempter
-from eventmill.flow.catalogue import Catalogue
-from eventmill.flow.deliver import Deliver
 from eventmill.model import Lane
-from eventmill.send.webhook import WebhookSender
-from tests.http.receivers import Connection, receiving, response
-from tests.http.world import DELIVERY_KEY, SEALER, WORKSPACE, World, key_pair, running
+from tests.http.delivery import FAILED, REGISTRATIONS, delivering
 
 pytestmark = pytest.mark.anyio
-
-FAILED = "503 Service Unavailable"
-REGISTRATIONS = f"{WORKSPACE}/registrations"
-
-
-class Hook:
-    """Holds requests to `/hang…` until `released`, answers `/fail…` with 503 and everything else with `status`."""
-
-    def __init__(self) -> None:
-        self.status = "200 OK"
-        self.bodies: dict[str, list[bytes]] = {}
-        self.released = asyncio.Event()
-        self.arrived = asyncio.Condition()
-        self.url = ""
-
-    async def behave(self, connection: Connection) -> None:
-        while (request := await connection.read_request()) is not None:
-            async with self.arrived:
-                self.bodies.setdefault(request.path, []).append(request.body)
-                self.arrived.notify_all()
-            if request.path.startswith("/hang"):
-                await self.released.wait()
-            await connection.send(response(status=FAILED if request.path.startswith("/fail") else self.status))
-
-    async def until(self, path: str, count: int) -> list[bytes]:
-        """The bodies at a path once there are `count`."""
-        async with asyncio.timeout(20), self.arrived:
-            await self.arrived.wait_for(lambda: len(self.bodies.get(path, ())) >= count)
-        return self.bodies[path]
-
-
-class Delivery:
-    def __init__(self, world: World, hook: Hook, deliver: Deliver) -> None:
-        self.world = world
-        self.hook = hook
-        self.deliver = deliver
-
-    async def register(self, topic: Any, path: str, **members: Any) -> dict[str, Any]:
-        return await self.world.register(topic, name=path, webhook_url=self.hook.url + path, **members)
-
-
-@asynccontextmanager
-async def delivering(tmp_path: Path, **settings: Any) -> AsyncIterator[Delivery]:
-    hook = Hook()
-    async with running(tmp_path, dev=True, **settings) as world, receiving(hook.behave) as receiver:
-        hook.url = receiver.url.removesuffix("/hook")
-        parts = world.parts
-        sender = WebhookSender(parts.config)
-        await sender.start()
-        private_pem, _ = key_pair()
-        signer = DeliverySigner(((DELIVERY_KEY, private_pem), (DELIVERY_KEY, private_pem)))
-        known = Catalogue(parts.store)
-        await known.load()
-        attempter = Attempter(sender, signer, SEALER, parts.clock, parts.config)
-        deliver = Deliver(parts.store, known, attempter, parts.clock, parts.config)
-        running_stage = asyncio.create_task(deliver.run())
-        try:
-            yield Delivery(world, hook, deliver)
-        finally:
-            hook.released.set()
-            deliver.stop()
-            await running_stage
-            await sender.close()
 
 
 async def test_hanging_endpoints_leave_a_place_for_others(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import TCPConnector
 from structlog.testing import capture_logs
 
 from eventmill.config import Config
@@ -492,6 +493,21 @@ async def test_unusable_url_is_601(url: str) -> None:
     """A URL that cannot be dialled fails like any other attempt instead of raising."""
     async with sending() as sender:
         assert (await sender.send(post(url))).status == 601
+
+
+async def test_unforeseen_error_is_601(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault in a library costs the one attempt, and the log names it."""
+
+    def connect(*_: object) -> object:
+        raise KeyError("surprise")
+
+    monkeypatch.setattr(TCPConnector, "connect", connect)
+    with capture_logs() as logs:
+        answer = await outcome(answering(response()))
+
+    assert answer.status == 601
+    assert b"surprise" in answer.body
+    assert [entry["event"] for entry in logs] == ["stage_failed", "attempt_failed"]
 
 
 async def test_failure_text_has_the_layout_of_traces_and_its_id_is_logged() -> None:

@@ -26,6 +26,8 @@ from eventmill.store.base import LaneProgress, WorkStore
 
 _FAR_FUTURE_MS = 1 << 62
 _IDLE_S = 3600.0
+_FOLLOW_INTERVAL_S = 0.005
+"""The store moves with every commit; looking that often would cost more than the events are worth."""
 _LANES_PER_TURN = 64
 """Ready lanes looked at before others get the event loop: ten thousand at once would hold it for a second."""
 _READ_AHEAD_BYTES = 256 * KIB
@@ -57,6 +59,7 @@ class Deliver:
         """Lanes with an attempt under way."""
         self._stopping = False
         self._moved = True
+        self._next_follow_s = 0.0
         self._kick = asyncio.Event()
         self._quiet_waiters: list[asyncio.Future[None]] = []
 
@@ -118,9 +121,10 @@ class Deliver:
                 waiter.set_result(None)
 
     async def _turn(self, owner: asyncio.TaskGroup) -> None:
-        if self._moved:
+        if self._moved and self._clock.machine_s() >= self._next_follow_s:
             self._moved = False
             await self._lanes.follow()
+            self._next_follow_s = self._clock.machine_s() + _FOLLOW_INTERVAL_S
         self._collect_due()
         self._collect_flushes()
         if not self._checkpoints.stalled:
@@ -133,6 +137,8 @@ class Deliver:
             delay_s = min(delay_s, self._clock.machine_delay_s(self._due[0][0]))
         if self._flushes:
             delay_s = min(delay_s, self._flushes[0][0] - self._clock.machine_s())
+        if self._moved:
+            delay_s = min(delay_s, self._next_follow_s - self._clock.machine_s())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, delay_s)):
                 await self._kick.wait()

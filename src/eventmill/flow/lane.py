@@ -116,8 +116,8 @@ class Lane:
         return list(islice(self.pending, count))
 
     def fetch(self, seqs: list[int], events: list[StoredEvent]) -> None:
-        """The bodies of the first pending positions; those of expired ones are missing. Until now they counted as
-        pending, so that no outcome meanwhile could let the mark pass them. Nothing when they were given up meanwhile."""
+        """The bodies of the first pending positions, but for expired ones. They were pending until now, so that no
+        outcome could let the mark pass them meanwhile; without effect when the lane was shut meanwhile."""
         if self.first_pending(len(seqs)) != seqs:
             return
         for _ in seqs:

@@ -116,7 +116,7 @@ class WebhookSender:
                 answer = await self._exchange(request)
         except (ClientError, HttpProcessingError, EofStream, OSError, RuntimeError, ValueError) as error:
             answer = self._failed(request, error, deadline.expired())
-        except Exception as error:  # noqa: BLE001 - one endpoint's surprise must not end everybody's delivery
+        except Exception as error:  # one endpoint's surprise must not end the delivery to all others
             log.exception(telemetry.STAGE_FAILED, stage="send")
             answer = self._failed(request, error, deadline.expired())
         return Response(*answer, duration_ms=round((loop.time() - started_s) * 1000))

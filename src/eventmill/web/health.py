@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eventmill import __version__
+from eventmill.errors import Reason
 from eventmill.web.http import Reply, Request, json_reply
 from eventmill.web.parts import Parts
 
@@ -15,7 +16,8 @@ async def get_readiness(parts: Parts, _request: Request) -> Reply:
     why_not = parts.unready()
     if why_not is None:
         return json_reply(200, {"status": "ready"})
-    return json_reply(503, {"status": "not ready", "message": why_not})
+    refusal = {"reason": Reason.STORE_UNAVAILABLE.code, "message": why_not}
+    return json_reply(503, {"status": "not ready", **refusal})
 
 
 async def get_index(parts: Parts, _request: Request) -> Reply:

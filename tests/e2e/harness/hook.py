@@ -121,9 +121,8 @@ class Hook:
         try:
             await asyncio.wait_for(arrived, within_s)
         except TimeoutError:
-            raise AssertionError(
-                f"not within {within_s} s; {len(self.posts)} POSTs came, the last: {self.posts[-1:]}"
-            ) from None
+            last = [post.path for post in self.posts[-3:]]
+            raise AssertionError(f"not within {within_s} s; {len(self.posts)} POSTs came, the last to {last}") from None
 
     async def until_posts(self, count: int) -> list[Received]:
         """Wait for that many POSTs in all; returns those there are."""

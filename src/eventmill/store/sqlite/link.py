@@ -18,6 +18,8 @@ from eventmill.store.base import SLOTS, SlotLease, TraceRecord, WorkCommit
 from eventmill.store.sqlite.frames import AddTraces, Commit, Drain, FramedLink, FromChild, Granted, Result, Wake
 
 _log = structlog.get_logger()
+_WAKE_INTERVAL_S = 0.005
+"""A wake-up per commit would cost the front a system call, and the child a look around, for a few events each."""
 
 
 class LinkedStore(Protocol):
@@ -41,15 +43,24 @@ class ChildLink(FramedLink[FromChild]):
         super().__init__(msgspec.msgpack.Decoder(FromChild))
         self._store = store
         self._owes_wake = False
+        self._resting = False
         self._answers: set[asyncio.Task[None]] = set()
         self.gone = asyncio.Event()
 
     def wake(self) -> None:
-        """Coalesced while the child is behind: the newest state is all it needs."""
-        if self.paused:
+        """Coalesced while the child is behind, and to one every few milliseconds: the newest state is all it needs."""
+        if self.paused or self._resting:
             self._owes_wake = True
-        else:
-            self.send(self._store.wake_frame())
+            return
+        self._owes_wake = False
+        self._resting = True
+        self.send(self._store.wake_frame())
+        asyncio.get_running_loop().call_later(_WAKE_INTERVAL_S, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
+        if self._owes_wake:
+            self.wake()
 
     def received(self, frame: FromChild) -> None:
         match frame:
@@ -60,7 +71,6 @@ class ChildLink(FramedLink[FromChild]):
 
     def resumed(self) -> None:
         if self._owes_wake:
-            self._owes_wake = False
             self.wake()
 
     def ended(self) -> None:

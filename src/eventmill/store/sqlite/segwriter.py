@@ -133,13 +133,13 @@ class SegmentWriter:
     def drop(self, dropped: Sequence[SegmentFile]) -> None:
         """Remove files that nothing refers to any more; never the current one."""
         self.segments = tuple(segment for segment in self.segments if segment not in dropped)
-        self.segments_version += 1
         for segment in dropped:
             with closing(open_reader(segment.path)) as connection:
                 for org, count in org_bytes_of(connection).items():
                     self.stored_bytes[org] -= count
             remove_segment(segment)
             _log.info(telemetry.SEGMENT_DROPPED, segment=segment.path.name)
+        self.segments_version += 1  # last: a child that looks earlier would still see the files, and not look again
 
     def restart_wal(self) -> None:
         """Let the next commit begin at the start of the log. The checkpointer has copied most of it already."""
