@@ -403,8 +403,8 @@ class WorkStore(Protocol):
         """One durable transaction; returns the slots whose lease was lost (nothing of theirs was written)."""
 
     def on_change(self, callback: Callable[[], None]) -> None:
-        """Call back in the event loop when the head, the change epoch, the leases or the clock may have moved.
-        A hint: coalesced, possibly spurious."""
+        """Call back in the event loop when the log of a lane that pushes, the change epoch, the leases or the clock may
+        have moved. A hint: coalesced, possibly spurious."""
 
 
 # --- Looking back ----------------------------------------------------------------------------------------------------

@@ -61,8 +61,5 @@ def frozen(pid: int) -> Iterator[None]:
 
 def is_running(pid: int) -> bool:
     """Whether the process exists and is not merely waiting to be collected by its parent."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout
+    return bool(state) and not state.startswith("Z")

@@ -177,8 +177,14 @@ class Writer:
             else:
                 results.append((call.future, seq))
         if results:
-            self._done(results, bool(events))
+            self._done(results, self._concerns_delivery(events))
         return isinstance(seq, int)
+
+    def _concerns_delivery(self, events: Sequence[NewEvent]) -> bool:
+        """False only when every matched lane is known not to push: journals alone wake nobody."""
+        lanes = self._engine.memory.lanes
+        matched = set[Lane]().union(*(event.lanes for event in events))
+        return bool(events) and not (matched and all(lane in lanes and lanes[lane].disabled for lane in matched))
 
     def _commit_state(self, works: Sequence[tuple[WorkCall, frozenset[int]]], traces: Sequence[TraceCall]) -> None:
         """Tried again for a while when it fails: what waits here was done already and would be done again."""
