@@ -87,6 +87,14 @@ async def test_sigterm_is_not_held_up(gateway: Gateway) -> None:
         assert [json.loads(post.body)["id"] for post in hook.posts] == [event_id, event_id]
 
 
+def test_stop_while_still_starting(start_gateway: StartGateway, tmp_path: Path) -> None:
+    """A delivery process that is only just coming up hears of the stop too; nobody waits for the end of the drain."""
+    longer_than_allowed = {"EVENTMILL_DRAIN_TIMEOUT_S": "60"}
+    gateway = start_gateway("--bootstrap", str(write_bootstrap(tmp_path)), variables=longer_than_allowed)
+
+    assert gateway.stop() == 0, "it was ended by force"
+
+
 async def test_children_end_with_the_front(start_gateway: StartGateway, tmp_path: Path) -> None:
     """A front that is killed alone takes its delivery process with it, so that a restart finds nothing in its way."""
     gateway = await asyncio.to_thread(start_gateway, "--bootstrap", str(write_bootstrap(tmp_path)))

@@ -97,6 +97,7 @@ class ChildLinks:
         self._store = store
         self._links: list[ChildLink] = []
         self._serving: set[asyncio.Task[None]] = set()
+        self._draining = False
 
     def attach(self, sock: socket.socket, index: int, count: int) -> None:
         task = asyncio.ensure_future(self._serve(sock, range(index, SLOTS, count)))
@@ -108,6 +109,7 @@ class ChildLinks:
             link.wake()
 
     def drain(self) -> None:
+        self._draining = True
         for link in self._links:
             link.send(Drain())
 
@@ -121,6 +123,8 @@ class ChildLinks:
         sock.setblocking(False)
         await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=sock)
         self._links.append(link)
+        if self._draining:
+            link.send(Drain())
         try:
             leases = await self._store.grant(slots)
             link.send(Granted(leases))
