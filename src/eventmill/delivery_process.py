@@ -58,6 +58,7 @@ async def deliver_until_lost(config: Config, sock: socket.socket) -> bool:
     failure, _, _ = await asyncio.gather(delivering, lost, draining, return_exceptions=True)
     await sender.close()
     await store.close()
+    asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
     if isinstance(failure, Exception):
         log.critical(telemetry.STAGE_FAILED, stage="delivery", exc_info=failure)
         return False

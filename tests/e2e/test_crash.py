@@ -136,3 +136,22 @@ async def test_delivery_process_killed(
         await assert_all_there(tenant, journal, publishers.acknowledged, ledger)
 
     check_repetitions(ledger, killed_s, record_property)
+
+
+async def test_answered_changes_survive(start_gateway: StartGateway) -> None:
+    """What a management call answered is there after a kill at the moment of its answer: created, changed, deleted."""
+    gateway = await asyncio.to_thread(start_gateway, "--dev")
+    env = await asyncio.to_thread(gateway.env)
+    async with Client(gateway.port) as client:
+        tenant = Tenant(client, env)
+        topic = await tenant.topic()
+        kept, changed, deleted = [await tenant.register(topic) for _ in range(3)]
+        await tenant.delete(deleted)
+        changed = await tenant.update(changed, description="another", enabled=False)
+        gateway.kill()
+        await asyncio.to_thread(gateway.start)
+
+        listed = await tenant.call("GET", f"{tenant.workspace}/registrations")
+        assert listed.json()["_embedded"]["registrations"] == [kept.body, changed.body]
+        event_id = await tenant.publish(topic)
+        assert await tenant.journal_ids(kept) == [event_id]

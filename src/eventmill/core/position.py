@@ -55,13 +55,14 @@ def check_position(position: Position, *, generation: int, shard: int, head_seq:
 
     Raises `GatewayError`: POSITION_EXPIRED for an older generation, INVALID_POSITION for what this journal never gave.
     """
+    if position.generation == generation and position.shard == shard and position.seq <= head_seq:
+        return
     text = format_position(position)
     if position.shard != shard or position.generation > generation:
         raise GatewayError(Reason.INVALID_POSITION, f"{text} is not a position of this journal")
     if position.generation < generation:
         raise GatewayError(Reason.POSITION_EXPIRED, f"Events at position {text} have expired.")
-    if position.seq > head_seq:
-        raise GatewayError(Reason.INVALID_POSITION, f"{text} lies beyond the end of this journal")
+    raise GatewayError(Reason.INVALID_POSITION, f"{text} lies beyond the end of this journal")
 
 
 class JournalQuery(msgspec.Struct, frozen=True):

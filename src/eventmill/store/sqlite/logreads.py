@@ -7,8 +7,9 @@ a chunk yet is the subclass's knowledge (`_segments`, `_tail`).
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import accumulate, groupby
 
 from eventmill.model import Lane, OrgId
 from eventmill.store.base import AttemptBlock, JournalPage, JournalStretch, LogEntry, StoredEvent
@@ -20,8 +21,7 @@ from eventmill.store.sqlite.segments import SegmentFile, SegmentReader, SegmentR
 _SQL = load_queries("log")
 _EVENTS_BETWEEN, _EVENTS_IN = _SQL["events_between"], InList(_SQL["events_in"])
 _BODIES_BETWEEN, _BODIES_IN = _SQL["bodies_between"], InList(_SQL["bodies_in"])
-_ROWS_AT_ONCE = 64
-"""How far a page may read beyond its bytes: rows of up to the largest event each."""
+_ROWS_AT_FIRST = 4
 
 _PageRow = tuple[int, int, bytes]
 
@@ -79,19 +79,24 @@ class LogReads:
         """Cut before the bodies exceed `bytes_max`, but at least one."""
         positions = self._positions(lane, after, limit + 1)
         stretches: list[JournalStretch] = []
-        last, left = after, bytes_max
+        left = bytes_max
         for segment, part in split_by_segment(self._segments(), positions[:limit]):
             reader = self._readers.find(segment)
             if reader is None:
                 continue
             for at in range(0, len(part), InList.BATCH):
-                rows, left = _page_rows(reader.connection, part[at : at + InList.BATCH], left, first=last == after)
-                if rows:
-                    stretches.extend(_stretches(reader, rows))
-                    last = rows[-1][0]
+                wanted = part[at : at + InList.BATCH]
+                rows = _rows_within(_select(reader.connection, _BODIES_BETWEEN, _BODIES_IN, wanted), left, len(wanted))
+                if not rows:
+                    continue
+                seqs, origins, bodies = zip(*rows, strict=True)
+                left -= sum(map(len, bodies))
                 if left < 0:
-                    return JournalPage(stretches, positions[-1] > last)
-        return JournalPage(stretches, bool(stretches) and positions[-1] > last)
+                    kept = _fitting(bodies, left + sum(map(len, bodies))) or (0 if stretches else 1)
+                    stretches += _stretches(reader, seqs[:kept], origins[:kept], bodies[:kept])
+                    return JournalPage(stretches, positions[-1] > stretches[-1].seqs[-1])
+                stretches += _stretches(reader, seqs, origins, bodies)
+        return JournalPage(stretches, bool(stretches) and positions[-1] > stretches[-1].seqs[-1])
 
     def _positions(self, lane: int, after: int, limit: int) -> list[int]:
         """The tail is read before the chunks: a chunk written in between shows a position twice, never not at all."""
@@ -182,34 +187,40 @@ def _select(connection: sqlite3.Connection, between: str, within: InList, seqs: 
     return within.run(connection, seqs)
 
 
-def _page_rows(
-    connection: sqlite3.Connection, seqs: Sequence[int], bytes_left: int, *, first: bool
-) -> tuple[list[_PageRow], int]:
-    """Rows that fit into what is left, and what is left then: negative when one did not fit. The first always fits."""
-    cursor = _select(connection, _BODIES_BETWEEN, _BODIES_IN, seqs)
-    rows: list[_PageRow] = []
-    while some := cursor.fetchmany(_ROWS_AT_ONCE):
-        size = sum([len(row[2]) for row in some])
-        if size > bytes_left:
-            for row in some:
-                bytes_left -= len(row[2])
-                if bytes_left < 0 and (rows or not first):
-                    return rows, bytes_left
-                rows.append(row)
-            return rows, bytes_left
-        bytes_left -= size
-        rows += some
-    return rows, bytes_left
+def _rows_within(cursor: sqlite3.Cursor, bytes_left: int, count: int) -> list[_PageRow]:
+    """Rows until their bodies exceed what is left, which they may do by as much as the first few let expect: so that
+    neither a row costs a call, nor a page of the largest events all its memory."""
+    rows: list[_PageRow] = cursor.fetchmany(_ROWS_AT_FIRST)
+    size = sum([len(row[2]) for row in rows])
+    while len(rows) < count and size <= bytes_left:
+        expected = size // len(rows) + 1 if rows else 1
+        more = cursor.fetchmany(min(count - len(rows), (bytes_left - size) // expected + 1))
+        if not more:
+            break
+        rows += more
+        size += sum([len(row[2]) for row in more])
+    return rows
 
 
-def _stretches(reader: SegmentReader, rows: Sequence[_PageRow]) -> list[JournalStretch]:
+def _fitting(bodies: Sequence[bytes], bytes_left: int) -> int:
+    """How many of the first bodies fit."""
+    return bisect_right(list(accumulate(map(len, bodies))), bytes_left)
+
+
+def _stretches(
+    reader: SegmentReader, seqs: Sequence[int], origins: Sequence[int], bodies: Sequence[bytes]
+) -> list[JournalStretch]:
+    """Nearly always one: a new one begins where the format changes."""
     day = reader.segment.day
-    seqs, origins, bodies = zip(*rows, strict=True)
     formats = {origin: reader.origin(origin).delivery_format for origin in set(origins)}
     if len(set(formats.values())) == 1:
         return [JournalStretch(day, formats[origins[0]], seqs, bodies)]
-    groups = [(form, list(group)) for form, group in groupby(rows, key=lambda row: formats[row[1]])]
-    return [JournalStretch(day, form, [row[0] for row in group], [row[2] for row in group]) for form, group in groups]
+    found, start = [], 0
+    for form, group in groupby(origins, key=formats.__getitem__):
+        end = start + len(list(group))
+        found.append(JournalStretch(day, form, seqs[start:end], bodies[start:end]))
+        start = end
+    return found
 
 
 def _stored(reader: SegmentReader, rows: Sequence[tuple[int, int, bytes, int, bytes]]) -> list[StoredEvent]:
