@@ -8,6 +8,7 @@ delivery met something unforeseen; the front then starts another.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -46,6 +47,7 @@ async def deliver_until_lost(config: Config, sock: socket.socket) -> bool:
     sender = WebhookSender(config)
     await sender.start()
     deliver = Deliver(store, catalogue, Attempter(sender, signer, sealer, clock, config), clock, config)
+    gc.freeze()  # modules and the catalogue are not garbage
     delivering = asyncio.create_task(deliver.run())
     lost = asyncio.create_task(store.lost.wait())
     draining = asyncio.create_task(store.drain_asked.wait())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -218,6 +219,7 @@ class Front:
     async def _announce(self, http: uvicorn.Server, on_ready: Callable[[], None]) -> None:
         while not http.started:
             await asyncio.sleep(0.005)
+        gc.freeze()  # modules and the catalogue are not garbage: each full collection would walk them again
         log.info(telemetry.GATEWAY_READY, url=self._config.url)
         on_ready()
 

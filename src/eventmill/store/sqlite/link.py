@@ -98,6 +98,7 @@ class ChildLinks:
         self._links: list[ChildLink] = []
         self._serving: set[asyncio.Task[None]] = set()
         self._draining = False
+        self._draining = False
 
     def attach(self, sock: socket.socket, index: int, count: int) -> None:
         task = asyncio.ensure_future(self._serve(sock, range(index, SLOTS, count)))
@@ -110,19 +111,22 @@ class ChildLinks:
 
     def drain(self) -> None:
         self._draining = True
+        self._draining = True
         for link in self._links:
             link.send(Drain())
 
     async def close(self) -> None:
         for link in self._links:
             link.close()
-        await asyncio.gather(*self._serving)
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _serve(self, sock: socket.socket, slots: Sequence[int]) -> None:
         link = ChildLink(self._store)
         sock.setblocking(False)
         await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=sock)
         self._links.append(link)
+        if self._draining:  # it was starting when the others were told
+            link.send(Drain())
         if self._draining:
             link.send(Drain())
         try:

@@ -17,7 +17,7 @@ from eventmill.store.sqlite.queries import InList, ManyRows, load_queries
 
 _SQL = load_queries("state")
 _PUT_PROGRESS = ManyRows(_SQL["put_progress"], 3)
-_PUT_UNITS = ManyRows(_SQL["put_units"], 8)
+_PUT_UNITS = ManyRows(_SQL["put_units"], 9)
 _END_UNITS = InList(_SQL["end_units"])
 _INSERT_ENDED = ManyRows(_SQL["insert_ended"], 5)
 _PUT_TRACES = ManyRows(_SQL["put_traces"], 7)
@@ -58,6 +58,10 @@ class TraceRings:
             n += 1
         self._next[lane] = (n, slots[False], slots[True])
         return rows
+
+    def drop(self, lane: Lane) -> None:
+        """The lane is gone."""
+        self._next.pop(lane, None)
 
     def forget(self) -> None:
         """After a failed or emptying transaction: read the rings again."""
@@ -129,6 +133,7 @@ class WorkWrite:
         for lane in self._closing:
             if not connection.execute(_SQL["has_units"], (lane,)).fetchone()[0]:
                 forget_lane(connection, self.outcome, lane)
+                self._rings.drop(lane)
 
     def _note_in_gaps(self, lane: Lane, settled: Sequence[int]) -> None:
         for row in self._connection.execute(_SQL["gaps"], (lane,)).fetchall():
@@ -160,6 +165,7 @@ def _unit_row(unit: RetryUnit) -> tuple[object, ...]:
         unit.unit_id,
         unit.lane,
         pack_seqs(unit.positions),
+        unit.positions[0],
         unit.batch,
         unit.first_ms,
         unit.retries,

@@ -95,10 +95,8 @@ class Expiry:
         """A unit ends when any of its events is gone: its membership never changes."""
         ends: list[bytes] = []
         rows: list[tuple[object, ...]] = []
-        for unit_id, lane, positions, cause in self._state.execute(_SQL["all_units"]):
-            seqs = tuple(unpack_seqs(positions))
-            if seqs and min(seqs) <= end_seq:
-                ends.append(unit_id)
-                rows.extend(ended_rows(Lane(lane), Ended(seqs, "expired", cause, now_ms)))
+        for unit_id, lane, positions, cause in self._state.execute(_SQL["units_from"], (end_seq,)):
+            ends.append(unit_id)
+            rows.extend(ended_rows(Lane(lane), Ended(tuple(unpack_seqs(positions)), "expired", cause, now_ms)))
         insert_ended(self._state, rows)
         end_units(self._state, ends)

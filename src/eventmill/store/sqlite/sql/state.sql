@@ -122,7 +122,7 @@ SELECT DISTINCT lane FROM gap;
 DELETE FROM gap WHERE closed_ms < ? AND to_seq <= ?;
 
 -- name: put_units
-INSERT INTO unit (unit_id, lane, positions, batch, first_ms, retries, due_ms, cause)
+INSERT INTO unit (unit_id, lane, positions, first_seq, batch, first_ms, retries, due_ms, cause)
 SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL
 ON CONFLICT (unit_id) DO UPDATE SET retries = excluded.retries, due_ms = excluded.due_ms, cause = excluded.cause;
 
@@ -139,8 +139,8 @@ FROM unit WHERE lane = ? AND due_ms <= ? ORDER BY due_ms, first_ms LIMIT ?;
 -- name: next_due
 SELECT min(due_ms) FROM unit WHERE lane = ?;
 
--- name: all_units
-SELECT unit_id, lane, positions, cause FROM unit;
+-- name: units_from
+SELECT unit_id, lane, positions, cause FROM unit WHERE first_seq <= ?;
 
 -- name: insert_ended
 INSERT INTO ended (lane, positions, outcome, cause, at_ms)

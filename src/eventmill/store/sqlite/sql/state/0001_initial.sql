@@ -81,6 +81,7 @@ CREATE TABLE unit (
     unit_id   BLOB PRIMARY KEY,
     lane      INTEGER NOT NULL,
     positions BLOB NOT NULL,
+    first_seq INTEGER NOT NULL,
     batch     INTEGER NOT NULL,
     first_ms  INTEGER NOT NULL,
     retries   INTEGER NOT NULL,
@@ -88,6 +89,8 @@ CREATE TABLE unit (
     cause     INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX unit_due ON unit (lane, due_ms);
+-- Retention asks for the units of the positions it drops.
+CREATE INDEX unit_first ON unit (first_seq);
 
 CREATE TABLE ended (
     id        INTEGER PRIMARY KEY,
