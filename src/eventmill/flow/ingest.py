@@ -36,6 +36,8 @@ _NO_BODY = {"type": "http.response.body", "body": b""}
 
 _MATCHES_MAX = 10
 """An event is matched again this often when registrations changed under it."""
+_ORIGINS_MAX = 4096
+"""Origins kept at hand."""
 _STORAGE_RETRY_AFTER_S = 60
 _RESTART_RETRY_AFTER_S = 5
 
@@ -61,6 +63,9 @@ class Ingest:
         requests = config.publish_requests_per_5s
         self._throttle = Throttle(requests) if requests else None
         self._stopped = False
+        self._origins: dict[tuple[str, str, str], Origin] = {}
+        self._origins_epoch = 0
+        """Change epoch of the catalogue that the kept origins were made from."""
 
     def stop(self) -> None:
         """Refuse new publishes from now on; those under way are finished."""
@@ -203,6 +208,16 @@ class Ingest:
         return cut_cloud_event(published, event_id, now_ms, phidata=phidata, legacy_fields=legacy_fields)
 
     def _origin(self, published: Published, provider: Provider, caller: Caller) -> Origin:
+        if self._origins_epoch != self._catalogue.epoch or len(self._origins) >= _ORIGINS_MAX:
+            self._origins = {}
+            self._origins_epoch = self._catalogue.epoch
+        key = (provider.id, published.event_code, caller.client_id)
+        known = self._origins.get(key)
+        if known is None:
+            known = self._origins[key] = self._make_origin(published, provider, caller)
+        return known
+
+    def _make_origin(self, published: Published, provider: Provider, caller: Caller) -> Origin:
         organization = self._catalogue.organization(provider.org)
         return Origin(
             provider.org,

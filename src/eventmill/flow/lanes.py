@@ -30,6 +30,8 @@ class Lanes:
         self._clock = clock
         self._config = config
         self._tails: dict[int, int] = {}
+        self._heads: dict[int, int] = {}
+        """What the head was when the log was last read to its end. A reset leaves it above every entry."""
         self._lanes: dict[int, Lane] = {}
         self.leases: dict[int, SlotLease] = {}
         self.on_ready: Callable[[Lane], None] = lambda lane: None
@@ -51,7 +53,7 @@ class Lanes:
 
     def has_read(self, goal: dict[int, int]) -> bool:
         """Whether the log was read up to these heads."""
-        return all(tail >= goal.get(shard, 0) for shard, tail in self._tails.items())
+        return all(self._heads.get(shard, 0) >= goal.get(shard, 0) for shard in self._tails)
 
     async def follow(self) -> None:
         """Catch up with everything that moved."""
@@ -126,6 +128,7 @@ class Lanes:
     async def _tail_log(self) -> None:
         for shard in self._tails:
             while True:
+                head = (await self._store.head(shard)).seq
                 page = await self._store.read_log(shard, self._tails[shard], _LOG_PAGE)
                 if page.epoch != self._catalogue.epoch:
                     await self._follow_catalogue()
@@ -138,5 +141,6 @@ class Lanes:
                 if page.entries:
                     self._tails[shard] = page.entries[-1].seq
                 if len(page.entries) < _LOG_PAGE:
+                    self._heads[shard] = head
                     break
                 await asyncio.sleep(0)  # attempts under way go on during a long catch-up

@@ -105,7 +105,7 @@ class LogReads:
         for reader in self._reading(segments_from(self._segments(), after + 1)):
             for _, chunk in reader.connection.execute(_SQL["chunks"], (lane, after)):
                 seqs = unpack_seqs(chunk)
-                found.extend(seqs if seqs[0] > after else [seq for seq in seqs if seq > after])
+                found.extend(seqs[bisect_right(seqs, after) :])
                 if len(found) >= limit:
                     return found[:limit]
         last = found[-1] if found else after
@@ -117,8 +117,11 @@ class LogReads:
         count, last = 0, after
         for reader in self._reading(segments_from(self._segments(), after + 1)):
             for last_seq, chunk in reader.connection.execute(_SQL["chunks"], (lane, after)):
-                whole = count > 0 or unpack_seqs(chunk)[0] > after
-                count += count_seqs(chunk) if whole else sum(seq > after for seq in unpack_seqs(chunk))
+                if count:
+                    count += count_seqs(chunk)
+                else:
+                    seqs = unpack_seqs(chunk)
+                    count = len(seqs) - bisect_right(seqs, after)
                 last = last_seq
                 if count >= at_most:
                     return at_most

@@ -66,6 +66,9 @@ class SqliteStore(LogReads, StateReads):
         self._callbacks: list[Callable[[], None]] = []
         self._leases: tuple[SlotLease, ...] = ()
         self._links = ChildLinks(self)
+        self._fresh: list[AppendCall] = []
+        """Appends of this turn of the loop. The writer gets them together: woken by the first, it would do no more than
+        fight for the interpreter lock while the loop goes through the others."""
         self._closing = False
         self._low_disk = False
         self._next_space_check_s = 0.0
@@ -90,6 +93,7 @@ class SqliteStore(LogReads, StateReads):
         if self._closing:
             return
         self._closing = True
+        self._hand_over()
         await self._links.close()
         await asyncio.to_thread(self._stop)
         self._reader.close()
@@ -130,7 +134,9 @@ class SqliteStore(LogReads, StateReads):
         elif not events:
             future.set_exception(ValueError("an append needs an event"))
         else:
-            self._writer.put(AppendCall(events, future))
+            if not self._fresh:
+                self._loop.call_soon(self._hand_over)
+            self._fresh.append(AppendCall(events, future))
         return future
 
     def refusal(self) -> StoreUnavailable | None:
@@ -144,7 +150,7 @@ class SqliteStore(LogReads, StateReads):
             self._check_space()
         if self._low_disk or self._writer.disk_full:
             return StoreUnavailable("the disk has reached its reserve", Reason.DISK_RESERVE_REACHED)
-        if self._writer.waiting() >= self._layout.queue_calls:
+        if self._writer.waiting() + len(self._fresh) >= self._layout.queue_calls:
             return StoreUnavailable("too many publishes wait for the disk")
         return None
 
@@ -242,10 +248,16 @@ class SqliteStore(LogReads, StateReads):
         self._put(ControlCall(run, future), future)
         return await future
 
+    def _hand_over(self) -> None:
+        for call in self._fresh:
+            self._writer.put(call)
+        self._fresh.clear()
+
     def _put(self, call: ControlCall | FlowCall, future: asyncio.Future[Any]) -> None:
         if self._closing:
             future.set_exception(StoreUnavailable("the gateway is shutting down", Reason.SHUTTING_DOWN))
         else:
+            self._hand_over()
             self._writer.put(call)
 
     def _done(self, results: Results, changed: bool) -> None:
