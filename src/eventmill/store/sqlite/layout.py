@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -27,11 +28,17 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     time of lengthening one, so this is not larger than it must be."""
 
 
+_DAY_MS = 86_400_000
 SHARD = 0
 """The one shard of this engine."""
 
 
 def day_of(ts_ms: int) -> int:
     """UTC day as yyyymmdd."""
-    date = datetime.fromtimestamp(ts_ms / 1000, UTC)
+    return _day(ts_ms // _DAY_MS)
+
+
+@lru_cache(maxsize=16)
+def _day(number: int) -> int:
+    date = datetime.fromtimestamp(number * _DAY_MS / 1000, UTC)
     return date.year * 10_000 + date.month * 100 + date.day

@@ -98,7 +98,6 @@ class ChildLinks:
         self._links: list[ChildLink] = []
         self._serving: set[asyncio.Task[None]] = set()
         self._draining = False
-        self._draining = False
 
     def attach(self, sock: socket.socket, index: int, count: int) -> None:
         task = asyncio.ensure_future(self._serve(sock, range(index, SLOTS, count)))
@@ -110,7 +109,6 @@ class ChildLinks:
             link.wake()
 
     def drain(self) -> None:
-        self._draining = True
         self._draining = True
         for link in self._links:
             link.send(Drain())
@@ -126,8 +124,6 @@ class ChildLinks:
         await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=sock)
         self._links.append(link)
         if self._draining:  # it was starting when the others were told
-            link.send(Drain())
-        if self._draining:
             link.send(Drain())
         try:
             leases = await self._store.grant(slots)
