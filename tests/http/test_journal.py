@@ -174,6 +174,23 @@ async def test_pages_follow_each_other(tmp_path: Path) -> None:
         assert links(pages[-1])["next"] == links(pages[-2])["next"]
 
 
+async def test_page_made_ahead(tmp_path: Path) -> None:
+    """The page after a full one, made while the first is read, is what a read at that moment would give."""
+    async with tenant(tmp_path) as world:
+        registration = await world.add_registration()
+        reader, other = Reader(world, registration), Reader(world, registration)
+        for number in range(5):
+            await world.publish(id=str(number))
+
+        first = await reader.read("limit=2")
+        second = await reader.follow(first)  # made ahead; and the third, of one event so far
+        await world.publish(id="5")
+        third = await reader.follow(second)
+
+        assert [ids(answer) for answer in (first, second, third)] == [["0", "1"], ["2", "3"], ["4", "5"]]
+        assert (await other.follow(first), await other.follow(second)) == (second, third)
+
+
 async def test_number_of_events_without_and_beyond_limits(tmp_path: Path) -> None:
     """A default page size, and a largest one that is applied without a word."""
     async with tenant(tmp_path, journal_page_events=3, journal_page_events_max=5) as world:

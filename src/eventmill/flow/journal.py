@@ -23,6 +23,7 @@ from eventmill.core.position import (
     read_query,
 )
 from eventmill.errors import GatewayError, Reason
+from eventmill.flow.readahead import Page, PageKey, ReadAhead
 from eventmill.model import Registration
 from eventmill.store.base import EventLog, Head, JournalStretch
 
@@ -70,6 +71,7 @@ class Journal:
         self._store = store
         self._clock = clock
         self._config = config
+        self._ahead = ReadAhead()
         url = urlsplit(config.url)
         self._root = url.path.rstrip("/")
         self._origin = f"{url.scheme}://{url.netloc}"
@@ -86,11 +88,10 @@ class Journal:
             if error.reason is not Reason.POSITION_EXPIRED:
                 raise
             return self._expired(request, error)
-        stretches = [] if query.latest else await self._read_stretches(request, query, place)
-        if stretches:
-            body, last = self._page(request, place, stretches)
+        page = None if query.latest else await self._next_page(request, query, place)
+        if page is not None:
             caching = _NOT_KEPT if query.since is None else _KEPT
-            return JournalAnswer(200, (_EVENTS_TYPE, caching, *self._links(request, last, query.limit)), body)
+            return JournalAnswer(200, (_EVENTS_TYPE, caching, *self._links(request, page.last, query.limit)), page.body)
         retry_after = (b"retry-after", b"%d" % self._config.journal_retry_after_s)
         links = self._links(request, self._resting_place(query, place), query.limit)
         return JournalAnswer(204, (_NOT_KEPT, retry_after, *links), None)
@@ -107,8 +108,8 @@ class Journal:
             place = await self._find_place(request, query)
         except GatewayError as error:
             raise GatewayError(Reason.INVALID_POSITION, error.message) from None
-        stretches = await self._read_stretches(request, query, place)
-        body, last = self._page(request, place, stretches) if stretches else (empty_page(query.since), query.since)
+        page = await self._make_page(request, query, place)
+        body, last = (empty_page(query.since), query.since) if page is None else (page.body, page.last)
         return JournalAnswer(200, (_EVENTS_TYPE, _NOT_KEPT, *self._links(request, last, query.limit)), body)
 
     async def count(self, request: JournalRequest) -> JournalAnswer:
@@ -140,28 +141,56 @@ class Journal:
             return _Place(shard, head, await self._store.seek(shard, max(0, self._clock.now_ms() - query.seek_ms)))
         return _Place(shard, head, 0)
 
-    async def _read_stretches(
-        self, request: JournalRequest, query: JournalQuery, place: _Place
-    ) -> list[JournalStretch]:
-        limit = query.limit or self._config.journal_page_events
+    async def _next_page(self, request: JournalRequest, query: JournalQuery, place: _Place) -> Page | None:
+        """The page, made now or before; if it is full, the one after it is made next."""
+        page = await self._ahead.take(self._key(request, query, place))
+        if page is None:
+            page = await self._make_page(request, query, place)
+        if page is not None and page.is_full:
+            following = msgspec.structs.replace(place, after=page.last_seq)
+            self._ahead.start(
+                self._key(request, query, following),
+                lambda: self._make_page(request, query, following),
+                self._clock.machine_s(),
+            )
+        return page
+
+    def _key(self, request: JournalRequest, query: JournalQuery, place: _Place) -> PageKey:
+        registration = request.registration
+        return PageKey(registration.id, registration.client_id, place.head.generation, place.after, self._limit(query))
+
+    def _limit(self, query: JournalQuery) -> int:
+        return query.limit or self._config.journal_page_events
+
+    async def _make_page(self, request: JournalRequest, query: JournalQuery, place: _Place) -> Page | None:
+        """None when there are no events."""
+        limit = self._limit(query)
+        stretches = await self._read_stretches(request.registration, limit, place)
+        if not stretches:
+            return None
+        return self._page(request.registration, place, stretches, limit)
+
+    async def _read_stretches(self, registration: Registration, limit: int, place: _Place) -> list[JournalStretch]:
         bytes_max = self._config.journal_page_bytes_max + limit * _ENVELOPE_BYTES_MAX
-        page = await self._store.journal_page(request.registration.id, place.after, limit, bytes_max)
+        page = await self._store.journal_page(registration.id, place.after, limit, bytes_max)
         # Appends go on meanwhile. No position beyond the head that was read is given out: the next request might be
         # checked against the same head.
         if not page.stretches or page.stretches[-1].seqs[-1] <= place.head.seq:
             return page.stretches
         return _first(page.stretches, sum(seq <= place.head.seq for seq in page.seqs))
 
-    def _page(self, request: JournalRequest, place: _Place, stretches: list[JournalStretch]) -> tuple[bytes, str]:
-        """The body with as many of the events as fit, at least one, and the position of the last one in it."""
-        suffix = recipient_suffix(request.registration.client_id, self._config.legacy_fields)
+    def _page(self, registration: Registration, place: _Place, stretches: list[JournalStretch], limit: int) -> Page:
+        """As many of the events as fit, at least one."""
+        suffix = recipient_suffix(registration.client_id, self._config.legacy_fields)
         runs = _runs(stretches, place, suffix)
         body = journal_page(runs)
         if len(body) > self._config.journal_page_bytes_max:
             stretches = _first(stretches, fit_page(runs, self._config.journal_page_bytes_max))
             body = journal_page(_runs(stretches, place, suffix))
         last = stretches[-1]
-        return body, format_position(Position(place.head.generation, place.shard, last.day, last.seqs[-1]))
+        position = Position(place.head.generation, place.shard, last.day, last.seqs[-1])
+        is_full = sum(len(stretch.seqs) for stretch in stretches) == limit
+        return Page(body, format_position(position), position.seq, is_full)
 
     def _resting_place(self, query: JournalQuery, place: _Place) -> str:
         """Where to go on from when there is nothing: the given position, else the end."""
