@@ -16,10 +16,14 @@ OrgId = NewType("OrgId", str)
 Lane = NewType("Lane", int)
 """One registration's way out. Equals the registration's numeric `id`; never reused."""
 
-DeliveryType = Literal["webhook", "webhook_batch", "journal"]
+DeliveryType = Literal["webhook", "webhook_batch", "journal", "aws_eventbridge"]
 DeliveryFormat = Literal["cloud_events_v1", "adobe_io"]
 WebhookStatus = Literal["accepted", "verified", "unstable", "hook_unreachable", "verification_failed"]
 Region = Literal["VA6", "IRL1"]
+
+BUILTIN_ORG = OrgId("")
+"""Owns the built-in providers. No caller acts for it; every organisation may subscribe to what it publishes."""
+BUILTIN_PUBLISHER = "Adobe"
 
 CUSTOM_EVENTS = "3rd_party_custom_events"
 """The provider metadata (family) under which organisations register their own providers."""
@@ -39,6 +43,8 @@ class Project(Doc, frozen=True, kw_only=True):
     id: str
     org: OrgId
     name: str
+    title: str = ""
+    description: str = ""
 
 
 class Workspace(Doc, frozen=True, kw_only=True):
@@ -46,10 +52,15 @@ class Workspace(Doc, frozen=True, kw_only=True):
     org: OrgId
     project_id: str
     name: str
+    title: str = ""
+    description: str = ""
+
+
+CredentialKind = Literal["oauth_server_to_server", "jwt"]
 
 
 class Credential(Doc, frozen=True, kw_only=True):
-    """An OAuth server-to-server credential; `client_id` is the api key. The secret is sealed (`store.seal`)."""
+    """What a program signs in with; `client_id` is the api key. Secrets are sealed (`store.seal`)."""
 
     id: str
     org: OrgId
@@ -58,6 +69,14 @@ class Credential(Doc, frozen=True, kw_only=True):
     name: str
     client_id: str
     sealed_secret: str
+    """The current one: signs deliveries (`x-adobe-signature`)."""
+    earlier_secrets: tuple[str, ...] = ()
+    """Sealed; still good for tokens until they are removed. Newest first."""
+    kind: CredentialKind = "oauth_server_to_server"
+    public_keys: tuple[str, ...] = ()
+    """PEM; those that a `jwt` credential's assertions may be signed with."""
+    revoked_before_ms: int = 0
+    """Tokens issued to this client earlier than this machine time are void."""
 
 
 class Provider(Doc, frozen=True, kw_only=True):
@@ -88,6 +107,13 @@ class EventOfInterest(msgspec.Struct, frozen=True, order=True):
     event_code: str
 
 
+class EventBridgeDestination(msgspec.Struct, frozen=True):
+    """`destination_metadata` of an `aws_eventbridge` registration."""
+
+    aws_region: str
+    aws_account_id: str
+
+
 class Registration(Doc, frozen=True, kw_only=True):
     id: Lane
     registration_id: str
@@ -100,6 +126,9 @@ class Registration(Doc, frozen=True, kw_only=True):
     events_of_interest: tuple[EventOfInterest, ...]
     delivery_type: DeliveryType
     webhook_url: str | None
+    runtime_action: str | None = None
+    """`<package>/<action>`; then `webhook_url` is None."""
+    destination_metadata: EventBridgeDestination | None = None
     enabled: bool
     webhook_status: WebhookStatus
     created_ms: int
@@ -131,7 +160,9 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 def provider_technical_name(provider: Provider, ims_org_id: str) -> str:
-    """`x-adobe-provider` of a provider, e.g. `3rd_party_custom_events_ORG@AdobeOrg_IDP01`."""
+    """`x-adobe-provider` of a provider, e.g. `3rd_party_custom_events_ORG@AdobeOrg_IDP01`; a built-in one's family."""
+    if provider.org == BUILTIN_ORG:
+        return provider.provider_metadata
     return f"{provider.provider_metadata}_{ims_org_id}_{provider.instance_id}"
 
 
@@ -142,3 +173,6 @@ class Caller(msgspec.Struct, frozen=True):
     """None only in lenient mode, when neither header nor api key names an organisation."""
     client_id: str
     """The `x-api-key` given."""
+    is_admin: bool = False
+    """Acts for the operator: every organisation (`org` is then the one the headers name, or None), tenants, and
+    publishing for the built-in providers."""

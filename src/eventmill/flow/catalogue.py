@@ -12,7 +12,9 @@ from typing import Any
 
 import msgspec
 
+from eventmill.core.builtin import NOTHING_BUILT_IN, Builtin
 from eventmill.model import (
+    BUILTIN_ORG,
     Credential,
     EventMetadata,
     EventOfInterest,
@@ -43,8 +45,9 @@ _DECODERS: dict[Kind, msgspec.json.Decoder[Any]] = {
 class Catalogue:
     """One per process; used from its event loop only."""
 
-    def __init__(self, store: ControlReads) -> None:
+    def __init__(self, store: ControlReads, builtin: Builtin = NOTHING_BUILT_IN) -> None:
         self._store = store
+        self.builtin = builtin
         self._refreshing = asyncio.Lock()
         self._clear()
 
@@ -56,7 +59,11 @@ class Catalogue:
         self._provider_by_id: dict[str, Provider] = {}
         self._registration_by_lane: dict[Lane, Registration] = {}
         self._subscribers: defaultdict[EventOfInterest, set[Lane]] = defaultdict(set)
-        self._routes: dict[tuple[str, str], tuple[Lane, ...]] = {}
+        self._routes: dict[tuple[OrgId, str, str], tuple[Lane, ...]] = {}
+        for each in self.builtin.providers:
+            self._provider_by_id[each.provider.id] = each.provider
+            for metadata in each.event_metadata():
+                self._docs["event_metadata"][BUILTIN_ORG, f"{metadata.provider_id}/{metadata.event_code}"] = metadata
 
     async def load(self) -> None:
         """Read everything. Changes made meanwhile are caught by the next `refresh`: the epoch is read first."""
@@ -113,9 +120,9 @@ class Catalogue:
                 self._registration_by_lane[doc.id] = doc
                 for interest in doc.events_of_interest:
                     self._subscribers[interest].add(doc.id)
-                    self._routes.pop((interest.provider_id, interest.event_code), None)
+                    self._routes.pop((doc.org, interest.provider_id, interest.event_code), None)
             case EventMetadata():
-                self._routes.pop((doc.provider_id, doc.event_code), None)
+                self._routes.pop((doc.org, doc.provider_id, doc.event_code), None)
 
     def _drop(self, kind: Kind, org: OrgId, doc_id: str, doc: Any) -> None:
         del self._docs[kind][org, doc_id]
@@ -132,9 +139,9 @@ class Catalogue:
                     self._subscribers[interest].discard(doc.id)
                     if not self._subscribers[interest]:
                         del self._subscribers[interest]
-                    self._routes.pop((interest.provider_id, interest.event_code), None)
+                    self._routes.pop((doc.org, interest.provider_id, interest.event_code), None)
             case EventMetadata():
-                self._routes.pop((doc.provider_id, doc.event_code), None)
+                self._routes.pop((doc.org, doc.provider_id, doc.event_code), None)
 
     # --- Look-ups ---
 
@@ -191,19 +198,24 @@ class Catalogue:
         """What an append of the organisation matched with this picture carries."""
         return self.epoch
 
-    def route(self, provider_id: str, event_code: str) -> tuple[Lane, ...]:
-        """Lanes whose registrations want this event, ascending; none when the code is not registered."""
-        key = (provider_id, event_code)
+    def route(self, org: OrgId, provider_id: str, event_code: str) -> tuple[Lane, ...]:
+        """Lanes of the organisation whose registrations want this event, ascending; none when the code is unknown.
+
+        A built-in provider's events belong to the organisation they are published for, as one organisation's events of
+        a product are no other's."""
+        key = (org, provider_id, event_code)
         lanes = self._routes.get(key)
         if lanes is None:
-            lanes = self._match(provider_id, event_code)
+            lanes = self._match(org, provider_id, event_code)
             if lanes:  # unknown names must not grow the table
                 self._routes[key] = lanes
         return lanes
 
-    def _match(self, provider_id: str, event_code: str) -> tuple[Lane, ...]:
+    def _match(self, org: OrgId, provider_id: str, event_code: str) -> tuple[Lane, ...]:
         provider = self._provider_by_id.get(provider_id)
-        if provider is None or self.event_metadata(provider_id, event_code) is None:
+        if provider is None or provider.org not in (org, BUILTIN_ORG):
+            return ()
+        if self.event_metadata(provider_id, event_code) is None:
             return ()
         wanted = self._subscribers.get(EventOfInterest(provider_id, event_code), ())
-        return tuple(sorted(lane for lane in wanted if self._registration_by_lane[lane].org == provider.org))
+        return tuple(sorted(lane for lane in wanted if self._registration_by_lane[lane].org == org))

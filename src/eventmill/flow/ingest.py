@@ -18,7 +18,7 @@ from eventmill.flow.answers import error_answer
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.throttle import Throttle
 from eventmill.ids import IdSource, uuid_text
-from eventmill.model import Caller, Lane, Origin, Provider, provider_technical_name
+from eventmill.model import BUILTIN_ORG, Caller, Lane, Origin, OrgId, Provider, provider_technical_name
 from eventmill.store.base import EventLog, NewEvent
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -63,7 +63,7 @@ class Ingest:
         requests = config.publish_requests_per_5s
         self._throttle = Throttle(requests) if requests else None
         self._stopped = False
-        self._origins: dict[tuple[str, str, str], Origin] = {}
+        self._origins: dict[tuple[OrgId, str, str, str], Origin] = {}
         self._origins_epoch = 0
         """Change epoch of the catalogue that the kept origins were made from."""
 
@@ -153,36 +153,34 @@ class Ingest:
         now_ms = self._clock.now_ms()
         event_id = self._ids.event_id(now_ms)
         for _ in range(_MATCHES_MAX):
-            epoch, provider, lanes = self._match(published, caller)
+            epoch, org, provider, lanes = self._match(published, caller)
             if provider is None or not lanes:
                 # Nothing will be committed that could show a stale picture: look at the newest one.
                 await self._catalogue.refresh()
-                epoch, provider, lanes = self._match(published, caller)
+                epoch, org, provider, lanes = self._match(published, caller)
                 if provider is None or not lanes:
                     self._check_known(published, provider)
                     return False
-            self._check_quota(provider)
+            self._check_quota(org)
             body = self._cut(published, provider, uuid_text(event_id), now_ms, phidata)
-            origin = self._origin(published, provider, caller)
+            origin = self._origin(published, org, provider, caller)
             try:
-                await self._store.append_durable((NewEvent(provider.org, event_id, origin, body, lanes, epoch),))
+                await self._store.append_durable((NewEvent(org, event_id, origin, body, lanes, epoch),))
             except RoutingStale:
                 await self._catalogue.refresh()
             else:
                 return True
         raise StoreUnavailable("registrations keep changing; send the event again")
 
-    def _match(self, published: Published, caller: Caller) -> tuple[int, Provider | None, tuple[Lane, ...]]:
-        """Routing epoch, provider and subscribed lanes, all of one picture. 403 for another organization's provider."""
+    def _match(self, published: Published, caller: Caller) -> tuple[int, OrgId, Provider | None, tuple[Lane, ...]]:
+        """Routing epoch, organisation, provider and subscribed lanes, all of one picture. 403 when not the caller's."""
         provider_id = published.provider_id
         provider = None if provider_id is None else self._catalogue.provider(provider_id)
         if provider is None:
-            return 0, None, ()
-        if caller.org is not None and caller.org != provider.org:
-            message = f"source: provider {provider.id} belongs to another organization"
-            raise GatewayError(Reason.WRONG_ORGANIZATION, message)
-        lanes = self._catalogue.route(provider.id, published.event_code)
-        return self._catalogue.routing_epoch(provider.org), provider, lanes
+            return 0, BUILTIN_ORG, None, ()
+        org = _owner(provider, caller)
+        lanes = self._catalogue.route(org, provider.id, published.event_code)
+        return self._catalogue.routing_epoch(org), org, provider, lanes
 
     def _check_known(self, published: Published, provider: Provider | None) -> None:
         """404 for an unknown provider; with `strict_catalog` 400 for it and for an unknown event code."""
@@ -194,9 +192,9 @@ class Ingest:
             message = f"type: {_shown(published.event_code)} is no event code of provider {provider.id}"
             raise GatewayError(Reason.INVALID_EVENT, message)
 
-    def _check_quota(self, provider: Provider) -> None:
+    def _check_quota(self, org: OrgId) -> None:
         quota = self._config.stored_bytes_per_org
-        if quota and self._store.stored_bytes(provider.org) >= quota:
+        if quota and self._store.stored_bytes(org) >= quota:
             days = self._config.journal_retention_days
             message = f"the organization stores its {quota} bytes of events; they expire after {days} days"
             raise GatewayError(Reason.STORAGE_QUOTA_REACHED, message, retry_after_s=_STORAGE_RETRY_AFTER_S)
@@ -207,20 +205,20 @@ class Ingest:
             return cut_adobe_io(published, event_id, legacy_fields=legacy_fields)
         return cut_cloud_event(published, event_id, now_ms, phidata=phidata, legacy_fields=legacy_fields)
 
-    def _origin(self, published: Published, provider: Provider, caller: Caller) -> Origin:
+    def _origin(self, published: Published, org: OrgId, provider: Provider, caller: Caller) -> Origin:
         if self._origins_epoch != self._catalogue.epoch or len(self._origins) >= _ORIGINS_MAX:
             self._origins = {}
             self._origins_epoch = self._catalogue.epoch
-        key = (provider.id, published.event_code, caller.client_id)
+        key = (org, provider.id, published.event_code, caller.client_id)
         known = self._origins.get(key)
         if known is None:
-            known = self._origins[key] = self._make_origin(published, provider, caller)
+            known = self._origins[key] = self._make_origin(published, org, provider, caller)
         return known
 
-    def _make_origin(self, published: Published, provider: Provider, caller: Caller) -> Origin:
-        organization = self._catalogue.organization(provider.org)
+    def _make_origin(self, published: Published, org: OrgId, provider: Provider, caller: Caller) -> Origin:
+        organization = self._catalogue.organization(org)
         return Origin(
-            provider.org,
+            org,
             provider.id,
             published.event_code,
             provider_technical_name(provider, "" if organization is None else organization.ims_org_id),
@@ -228,6 +226,22 @@ class Ingest:
             provider.event_delivery_format,
             caller.client_id,
         )
+
+
+def _owner(provider: Provider, caller: Caller) -> OrgId:
+    """Whose event it is. A built-in provider's is that of the organisation it is published for, by the operator."""
+    if provider.org == BUILTIN_ORG:
+        if not caller.is_admin:
+            message = f"source: provider {provider.id} is built in; only the operator's token may publish for it"
+            raise GatewayError(Reason.NOT_PERMITTED, message)
+        if caller.org is None:
+            message = f"x-ims-org-id: must name the organization that provider {provider.id} publishes for"
+            raise GatewayError(Reason.WRONG_ORGANIZATION, message)
+        return caller.org
+    if caller.org is not None and caller.org != provider.org:
+        message = f"source: provider {provider.id} belongs to another organization"
+        raise GatewayError(Reason.WRONG_ORGANIZATION, message)
+    return provider.org
 
 
 def _is_structured(content_type: bytes, headers: Mapping[bytes, bytes]) -> bool:
