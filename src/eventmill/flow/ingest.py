@@ -18,7 +18,7 @@ from eventmill.flow.answers import error_answer
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.throttle import Throttle
 from eventmill.ids import IdSource, uuid_text
-from eventmill.model import BUILTIN_ORG, Caller, Lane, Origin, OrgId, Provider, provider_technical_name
+from eventmill.model import BUILTIN_ORG, Caller, Lane, OrgId, Origin, Provider, provider_technical_name
 from eventmill.store.base import EventLog, NewEvent
 
 Headers = Sequence[tuple[bytes, bytes]]
