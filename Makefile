@@ -11,19 +11,23 @@ BIN := .venv/bin
 PYTEST := timeout 900 $(BIN)/python -m pytest
 # Two workers: the suites wait on disk and sockets as much as they compute.
 WORKERS ?= 2
+CLIENTS := tests/e2e/test_js_sdk.py tests/e2e/test_java_sdk.py tests/e2e/test_aio_cli.py
 CHECKED := src tests scripts bench
 
-.PHONY: help setup run test check e2e bench docs format clean
+.PHONY: help setup demo run test check e2e bench docs docs-demo fidelity format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .make/python .make/node ## Install everything: .venv from uv.lock, the official JavaScript SDK for the tests
+setup: .make/python .make/node .make/java ## Install everything: .venv from uv.lock, the official clients for the tests
+
+demo: .make/python ## Show events on their way to verified deliveries, in a gateway of its own
+	@exec $(BIN)/eventmill demo
 
 run: .make/python ## Run the gateway in dev mode on port 8080 (PORT=... for another)
 	@exec $(BIN)/eventmill serve --dev --port $(PORT)
 
-test: check .make/node ## Everything that must pass: checks, unit, store, http, short end-to-end (under 6 minutes)
+test: check .make/node .make/java ## Everything that must pass: checks, unit, store, http, short end-to-end (under 6 minutes)
 	$(PYTEST) -q -n $(WORKERS) tests/unit tests/store tests/http
 	$(PYTEST) -q -n $(WORKERS) tests/e2e
 
@@ -34,7 +38,7 @@ check: .make/python ## Lint, formatting, types, import directions, generated doc
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python scripts/generate_docs.py --check
 
-e2e: .make/python .make/node ## The end-to-end tests with their full numbers (tens of minutes)
+e2e: .make/python .make/node .make/java ## The end-to-end tests with their full numbers (tens of minutes)
 	EVENTMILL_E2E=full timeout 7200 $(BIN)/python -m pytest tests/e2e
 
 bench: .make/python ## Measure against the machine's own limits; rewrites bench/RESULTS.md
@@ -43,19 +47,39 @@ bench: .make/python ## Measure against the machine's own limits; rewrites bench/
 docs: .make/python ## Rewrite the generated pages under docs/
 	$(BIN)/python scripts/generate_docs.py
 
+docs-demo: .make/python ## Run the demo and show its output in README.md
+	$(BIN)/python scripts/record_demo.py
+
+fidelity: .make/python .make/node .make/java ## Run the official clients and rewrite the tables of docs/fidelity.md
+	rm -rf tests/e2e/.fidelity
+	-$(PYTEST) -q -n $(WORKERS) $(CLIENTS)
+	$(BIN)/python scripts/generate_fidelity.py
+	$(PYTEST) -q -n $(WORKERS) $(CLIENTS)
+
 format: .make/python ## Format the code and mend what the linter can
 	$(BIN)/ruff format $(CHECKED)
 	$(BIN)/ruff check --fix $(CHECKED)
 
 clean: ## Remove what setup and runs made, the dev data directory included
-	rm -rf .make .venv .eventmill tests/e2e/npm/node_modules
+	rm -rf .make .venv .eventmill tests/e2e/npm/node_modules tests/e2e/asyncapi/node_modules tests/e2e/cloudevents/node_modules \
+		tests/e2e/aio/node_modules tests/e2e/java/target tests/e2e/.fidelity
 
 .make/python: pyproject.toml $(wildcard uv.lock) scripts/setup-python
 	@mkdir -p .make
 	PYTHON=$(PYTHON) scripts/setup-python
 	@touch $@
 
-.make/node: tests/e2e/npm/package-lock.json
+.make/node: tests/e2e/npm/package-lock.json tests/e2e/asyncapi/package-lock.json \
+		tests/e2e/cloudevents/package-lock.json tests/e2e/aio/package-lock.json
 	@mkdir -p .make
 	cd tests/e2e/npm && npm ci --ignore-scripts --no-audit --no-fund
+	cd tests/e2e/asyncapi && npm ci --ignore-scripts --no-audit --no-fund
+	cd tests/e2e/cloudevents && npm ci --ignore-scripts --no-audit --no-fund
+	cd tests/e2e/aio && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+# Without Maven the suite of the Java SDK says so and is skipped.
+.make/java: tests/e2e/java/pom.xml $(wildcard tests/e2e/java/src/main/java/eventmill/*.java)
+	@mkdir -p .make
+	if command -v mvn; then cd tests/e2e/java && mvn -q -B clean compile dependency:copy-dependencies; fi
 	@touch $@

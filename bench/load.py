@@ -3,10 +3,11 @@
     python bench/load.py publish PORT HEAD BODY --connections 64 --seconds 3 [--count N]
     python bench/load.py pace    PORT HEAD BODY --rate 300 --seconds 10
     python bench/load.py journal PORT HEAD PATH --seconds 3
+    python bench/load.py fetch   PORT HEAD PATH --seconds 3
 
 HEAD is a file with the request's header lines, BODY one with its body. `publish` sends the next request on a connection
 when the last is answered; `pace` sends at even intervals and writes the time into the body; `journal` follows `next`
-from PATH to the end and starts again. Prints one JSON object.
+from PATH to the end and starts again; `fetch` asks for PATH again and again. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -160,6 +161,23 @@ def journal(args: argparse.Namespace) -> dict[str, Any]:
     return {"pages": pages, "per_s": pages / spent_s, "page_bytes": size // max(1, pages)}
 
 
+def fetch(args: argparse.Namespace) -> dict[str, Any]:
+    """Median time of one answer, on one connection."""
+    request = b"GET " + str(args.what).encode() + b" HTTP/1.1\r\n" + args.head.read_bytes() + b"\r\n"
+    sock = connect(args.port)
+    spent_s: list[float] = []
+    size = 0
+    until_s = time.perf_counter() + args.seconds
+    while len(spent_s) < 3 or time.perf_counter() < until_s:
+        started_s = time.perf_counter()
+        sock.sendall(request)
+        status, top, size = read_answer(sock)
+        spent_s.append(time.perf_counter() - started_s)
+        if status != b"200":
+            raise SystemExit(f"unexpected answer: {top!r}")
+    return {"answers": len(spent_s), "p50_ms": percentile(sorted(spent_s), 0.5) * 1e3, "bytes": size}
+
+
 def read_answer(sock: socket.socket) -> tuple[bytes, bytes, int]:
     """Status, head and size of the body, which is read and dropped."""
     data = sock.recv(1 << 18)
@@ -179,7 +197,7 @@ def read_answer(sock: socket.socket) -> tuple[bytes, bytes, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("mode", choices=["publish", "pace", "journal"])
+    parser.add_argument("mode", choices=["publish", "pace", "journal", "fetch"])
     parser.add_argument("port", type=int)
     parser.add_argument("head", type=Path)
     parser.add_argument("what", type=Path)
@@ -188,7 +206,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=0)
     parser.add_argument("--rate", type=float, default=300.0)
     args = parser.parse_args()
-    print(json.dumps({"publish": publish, "pace": pace, "journal": journal}[args.mode](args)))
+    print(json.dumps({"publish": publish, "pace": pace, "journal": journal, "fetch": fetch}[args.mode](args)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Measures the event path against the machine's own limits, and says what was met.
+"""Measures the event path and the control plane against the machine's own limits, and says what was met.
 
-    python bench/run.py [publish deliver batch journal memory start] [--rounds 5] [--quick] [--json]
+    python bench/run.py [publish deliver batch journal tokens listing memory start] [--rounds 5] [--quick] [--json]
 
 Each figure with a baseline is measured beside it in the same run, in pairs of rounds, so that a slow or shared machine
 slows both. A complete run of at least five rounds rewrites the table in bench/RESULTS.md; any other only prints it.
@@ -18,13 +18,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from control_plane import bench_listing, bench_tokens
 from deliveries import bench_deliver
 from footprint import bench_memory, bench_start
 from http_paths import bench_journal, bench_publish
 from processes import BENCH
 from report import Row, progress, record, table
 
-NAMES = ("publish", "deliver", "batch", "journal", "memory", "start")
+NAMES = ("publish", "deliver", "batch", "journal", "tokens", "listing", "memory", "start")
 RECORDED_ROUNDS = 5
 
 
@@ -37,6 +38,10 @@ def run(directory: Path, names: list[str], rounds: int, quick: bool) -> list[Row
         rows += bench_deliver(directory, rounds, seconds, names)
     if "journal" in names:
         rows += bench_journal(directory, rounds, seconds)
+    if "tokens" in names:
+        rows += bench_tokens(directory, rounds)
+    if "listing" in names:
+        rows += bench_listing(directory, rounds, seconds)
     if "memory" in names:
         rows += bench_memory(directory, 50_000 if quick else 1_000_000)
     if "start" in names:
@@ -56,7 +61,7 @@ def machine() -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure the event path against the machine's own limits.")
+    parser = argparse.ArgumentParser(description="Measure against the machine's own limits.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)}; default: all")
     parser.add_argument("--rounds", type=int, default=RECORDED_ROUNDS)
     parser.add_argument("--quick", action="store_true", help="short rounds, 50,000 events instead of a million")

@@ -7,16 +7,38 @@ field in capitals; lists are comma-separated, booleans `true` or `false`. Reads 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
 from eventmill.errors import StartupError
 
 ENV_PREFIX = "EVENTMILL_"
+_HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 KIB = 1024
 MIB = 1024 * KIB
+
+ADOBE_HOSTS = (
+    "api.adobe.io",
+    "api-stage.adobe.io",
+    "developers.adobe.io",
+    "developers-stage.adobe.io",
+    "developer.adobe.com",
+    "developer-stage.adobe.com",
+    "ims-na1.adobelogin.com",
+    "ims-na1-stg1.adobelogin.com",
+    "eventsingress.adobe.io",
+    "eventsingress-stage.adobe.io",
+    "events-va6.adobe.io",
+    "events-stage-va6.adobe.io",
+    "static.adobeioevents.com",
+    "aio-login.adobeioruntime.net",
+    "aio-login-stage.adobeioruntime.net",
+)
+"""Every host that an official client knows by heart."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,10 +67,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: text on a terminal, else JSON."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    # Built-in catalogue
+    catalog: str = ""
+    """File that replaces the built-in providers and events (see the catalogue guide); `off`: none."""
+    catalog_delivery_format: Literal["adobe_io", "cloud_events_v1"] = "adobe_io"
+    """How events of the catalogue are delivered: in the `adobe_io` envelope or as CloudEvents."""
+
     # Publishing
     publish_requests_per_5s: int = 3000
     """Per api key; over it 429. 0: none."""
     event_bytes_max: int = 1 * MIB
+    publish_batch_events_max: int = 1000
+    """Events in one batch; over it 413."""
+    publish_batch_bytes_max: int = 4 * MIB
+    """Body of one batch; each of its events keeps to `event_bytes_max` as well."""
     stored_bytes_per_org: int = 0
     """Stored event bytes per organisation; over it 429. 0: none."""
     disk_reserve_bytes: int = 256 * MIB
@@ -60,11 +92,36 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     # Management API
     request_bytes_max: int = 1 * MIB
+    """Also of what a JSON Patch makes."""
+    patch_bytes_max: int = 256 * KIB
+    patch_operations_max: int = 100
     registrations_per_org: int = 2500
     registrations_per_client: int = 30
-    token_lifetime_s: int = 86399
+    projects_per_org: int = 1000
+    workspaces_per_project: int = 100
+    credentials_per_workspace: int = 10
+    secrets_per_credential: int = 2
+    """All that are valid at a time: a rotation needs two."""
     strict_challenge: bool = False
     """A failed challenge at creation answers 400 instead of a registration that is `verification_failed`."""
+
+    # Tokens
+    token_lifetime_s: int = 86399
+    refresh_token_lifetime_s: int = 1_209_600
+    token_key_rotation_days: int = 90
+    """A new key signs the tokens after so many days; 0: only when asked to."""
+    oidc_issuer: str = ""
+    """URL of an OpenID Connect issuer whose access tokens are good here too, exactly as in their `iss`; empty: none."""
+    oidc_audience: str = ""
+    """What the issuer's tokens must have in `aud`."""
+    oidc_org_claim: str = "org"
+    """Claim that names the organization, by its IMS organization id or its consumer organization id."""
+    oidc_scope_claim: str = "scope"
+    """Claim that lists the scopes: text separated by blanks or commas, or a list."""
+    oidc_required_scope: str = "adobeio_api"
+    """Scope that the issuer's tokens must have; `none`: any token will do."""
+    oidc_jwks_url: str = ""
+    """Where the issuer's keys are; empty: as its `/.well-known/openid-configuration` says."""
 
     # Journal
     journal_retention_days: int = 7
@@ -100,6 +157,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     traces_kept: int = 100
     """Per registration, of successes and of errors each."""
     cancel_retries_on_delete: bool = False
+
+    # Official clients and TLS
+    adobe_hosts: tuple[str, ...] = ADOBE_HOSTS
+    """Host names that `eventmill proxy` answers for, and that the local certificate authority may sign."""
+    tls_port: int = 0
+    """Further port of the gateway, for HTTPS; 0: none."""
+    tls_cert: str = ""
+    """PEM file of the HTTPS port's certificate chain; empty: one of the local certificate authority in `DATA/ca`."""
+    tls_key: str = ""
+    """PEM file of its key; empty: the key is in `tls_cert`."""
 
     # Shutting down
     drain_timeout_s: float = 12.0
@@ -151,13 +218,19 @@ def _convert(raw: Any, kind: Any, source: str) -> Any:
 
 
 def _check_ranges(config: Config) -> None:
-    if not 0 <= config.port <= 65535:
-        raise StartupError(f"port {config.port} is not a TCP port (0 to 65535)")
+    for port in (config.port, config.tls_port):
+        if not 0 <= port <= 65535:
+            raise StartupError(f"port {port} is not a TCP port (0 to 65535)")
+    if config.tls_key and not config.tls_cert:
+        raise StartupError("EVENTMILL_TLS_KEY needs EVENTMILL_TLS_CERT, the certificate that it belongs to")
+    _check_adobe_hosts(config.adobe_hosts)
+    _check_issuer(config)
     for field in msgspec.structs.fields(Config):
         value = getattr(config, field.name)
         if isinstance(value, int | float) and value < 0:
             raise StartupError(f"{ENV_PREFIX}{field.name.upper()} must not be negative, but is {value}")
     positive = (
+        "publish_batch_events_max",
         "lane_in_flight_max",
         "lane_pending_max",
         "lane_reorder_max",
@@ -168,3 +241,31 @@ def _check_ranges(config: Config) -> None:
     for name in positive:
         if getattr(config, name) < 1:
             raise StartupError(f"{ENV_PREFIX}{name.upper()} must be at least 1")
+
+
+def _check_adobe_hosts(hosts: tuple[str, ...]) -> None:
+    """Names only: a port or a wildcard would never match a client's request."""
+    for host in hosts:
+        if not _HOST_NAME.fullmatch(host):
+            raise StartupError(f"{ENV_PREFIX}ADOBE_HOSTS: {host!r} is not a host name in lower case")
+
+
+def _check_issuer(config: Config) -> None:
+    for name in ("oidc_issuer", "oidc_jwks_url"):
+        url = getattr(config, name)
+        if url and not _is_trustworthy(url):
+            raise StartupError(f"{ENV_PREFIX}{name.upper()}={url!r} must be an https URL")
+    if config.oidc_issuer and not config.oidc_audience:
+        raise StartupError(
+            "EVENTMILL_OIDC_ISSUER needs EVENTMILL_OIDC_AUDIENCE: without it tokens for any other service would do"
+        )
+
+
+def _is_trustworthy(url: str) -> bool:
+    """Keys that arrive over plain http could be anybody's; the loopback interface is the exception."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    is_local = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1")
+    return bool(parts.hostname) and (parts.scheme == "https" or is_local)

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum, IntEnum
+from typing import NamedTuple
 
 
 class Reason(Enum):
@@ -14,7 +16,9 @@ class Reason(Enum):
 
     INVALID_JSON = ("invalid_json", 400)
     INVALID_BODY = ("invalid_body", 400)
+    INVALID_PATCH = ("invalid_patch", 400)
     INVALID_EVENT = ("invalid_event", 400)
+    INVALID_BATCH = ("invalid_batch", 400)
     INVALID_PARAMETER = ("invalid_parameter", 400)
     INVALID_POSITION = ("invalid_position", 400)
     UNKNOWN_EVENT = ("unknown_event_of_interest", 400)
@@ -24,6 +28,7 @@ class Reason(Enum):
     MISSING_TOKEN = ("missing_token", 401)
     INVALID_TOKEN = ("invalid_token", 401)
     EXPIRED_TOKEN = ("expired_token", 401)
+    REVOKED_TOKEN = ("revoked_token", 401)
     INVALID_CLIENT = ("invalid_client", 401)
     MISSING_API_KEY = ("missing_api_key", 403)
     UNKNOWN_API_KEY = ("unknown_api_key", 403)
@@ -41,8 +46,10 @@ class Reason(Enum):
     TOO_LARGE = ("too_large", 413)
     UNSUPPORTED_MEDIA_TYPE = ("unsupported_media_type", 415)
     THROTTLED = ("throttled", 429)
+    HEADERS_TOO_LARGE = ("headers_too_large", 431)
     STORAGE_QUOTA_REACHED = ("storage_quota_reached", 429)
     INTERNAL = ("internal_error", 500)
+    ISSUER_UNAVAILABLE = ("issuer_unavailable", 503)
     STORE_UNAVAILABLE = ("store_unavailable", 503)
     DISK_RESERVE_REACHED = ("disk_reserve_reached", 503)
     SHUTTING_DOWN = ("shutting_down", 503)
@@ -81,6 +88,26 @@ class Conflict(GatewayError):
 
     def __init__(self, message: str, conflicting_id: str) -> None:
         super().__init__(Reason.CONFLICT, message, conflicting_id=conflicting_id)
+
+
+class EventRefusal(NamedTuple):
+    """Why one event of a batch is refused."""
+
+    at: int
+    """Its place in the batch, from 0."""
+    reason: Reason
+    message: str
+
+
+class BatchRefused(GatewayError):
+    """Nothing of a batch was stored, because of these events. A 403 among them is the answer to the whole."""
+
+    def __init__(self, refusals: Sequence[EventRefusal], size: int) -> None:
+        first = min(refusals, key=lambda refusal: (refusal.reason.status != 403, refusal.at))
+        reason = first.reason if first.reason.status == 403 else Reason.INVALID_BATCH
+        message = f"nothing was stored: {len(refusals)} of {size} events refused; event {first.at}: {first.message}"
+        super().__init__(reason, message)
+        self.refusals = tuple(refusals)
 
 
 class LimitReached(GatewayError):

@@ -74,9 +74,20 @@ class Credential(Doc, frozen=True, kw_only=True):
     """Sealed; still good for tokens until they are removed. Newest first."""
     kind: CredentialKind = "oauth_server_to_server"
     public_keys: tuple[str, ...] = ()
-    """PEM; those that a `jwt` credential's assertions may be signed with."""
+    """PEM, certificates or bare keys (read by `web.certificates.public_key`); those that a `jwt` credential's assertions
+    may be signed with."""
     revoked_before_ms: int = 0
     """Tokens issued to this client earlier than this machine time are void."""
+
+    @property
+    def technical_account_id(self) -> str:
+        """Who acts with it: the subject of its assertions, the user of its tokens."""
+        return f"{self.id}@techacct.adobe.com"
+
+    @property
+    def sealed_secrets(self) -> tuple[str, ...]:
+        """All that are good for tokens, newest first."""
+        return (self.sealed_secret, *self.earlier_secrets)
 
 
 class Provider(Doc, frozen=True, kw_only=True):
@@ -128,6 +139,8 @@ class Registration(Doc, frozen=True, kw_only=True):
     webhook_url: str | None
     runtime_action: str | None = None
     """`<package>/<action>`; then `webhook_url` is None."""
+    retry_url: str | None = None
+    """The webhook it had before it had none: where its scheduled retries still go."""
     destination_metadata: EventBridgeDestination | None = None
     enabled: bool
     webhook_status: WebhookStatus
@@ -143,6 +156,18 @@ class SigningKey(Doc, frozen=True, kw_only=True):
     sealed_private_pem: str
     created_ms: int
     purpose: Literal["delivery", "token"]
+
+
+class Revocation(Doc, frozen=True, kw_only=True):
+    """Voids access and refresh tokens before their time."""
+
+    id: str
+    """A token's fingerprint, or the subject (client and user) of many; hashes both."""
+    org: OrgId
+    before_ms: int
+    """Tokens issued earlier than this machine time are void."""
+    expires_ms: int
+    """When the last of them would have expired anyway; then this goes."""
 
 
 class Origin(msgspec.Struct, frozen=True):

@@ -12,8 +12,10 @@ import gc
 import os
 import signal
 import socket
+import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import structlog
 import uvicorn
@@ -22,8 +24,10 @@ import uvloop
 from eventmill import __version__, telemetry
 from eventmill.clock import VirtualClock
 from eventmill.config import Config
+from eventmill.core.builtin import Builtin
 from eventmill.errors import StartupError, StoreUnavailable
 from eventmill.flow.attempt import Attempter
+from eventmill.flow.builtin import load_builtin, refuse_taken_ids
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.deliver import Deliver
 from eventmill.flow.ingest import Ingest
@@ -31,8 +35,10 @@ from eventmill.flow.journal import Journal
 from eventmill.flow.keyring import delivery_signer, ensure_keys
 from eventmill.flow.probe import Prober
 from eventmill.flow.timetravel import TimeTravel
+from eventmill.flow.token_upkeep import TokenUpkeep
 from eventmill.flow.upkeep import Upkeep
 from eventmill.ids import IdSource
+from eventmill.send.issuer import IssuerClient
 from eventmill.send.webhook import WebhookSender
 from eventmill.store.seal import Sealer, load_seal_key
 from eventmill.store.sqlite.store import SqliteStore
@@ -40,9 +46,12 @@ from eventmill.supervise import DeliveryChildren
 from eventmill.web.app import build_app
 from eventmill.web.caller import Authenticator
 from eventmill.web.http import ASGIApp
+from eventmill.web.oidc import OutsideIssuer
 from eventmill.web.parts import DevHooks, Parts
 from eventmill.web.tenants import ensure_tenants
-from eventmill.web.tokens import load_token_key
+from eventmill.web.tls import https_context, keep_certificate_fresh
+from eventmill.web.tokens import TokenKeys
+from eventmill.web.wire import BoundedHttp
 
 log = structlog.get_logger()
 
@@ -63,33 +72,42 @@ def run(config: Config, on_ready: Callable[[], None] = lambda: None) -> None:
 
 async def _serve(config: Config, on_ready: Callable[[], None]) -> None:
     log.info(telemetry.GATEWAY_STARTED, version=__version__, data=config.data, dev=config.dev)
-    listener = _listen(config)
+    builtin = load_builtin(config)
     clock = VirtualClock(rate=config.clock_rate if config.dev else 1.0)
+    listeners = [_Listener(_listen(config.host, config.port, "--port"))]
+    if config.tls_port:
+        tls = https_context(config, clock)
+        listeners.append(_Listener(_listen(config.host, config.tls_port, "EVENTMILL_TLS_PORT"), tls))
     store = SqliteStore(config, clock)
     await store.open()
     try:
         if config.dev:
             clock.follow(await store.clock_offset_ms())
-        front = await Front.build(config, store, clock)
-        await front.serve(listener, on_ready)
+        front = await Front.build(config, store, clock, builtin)
+        await front.serve(listeners, on_ready)
     finally:
         await store.close()
     log.info(telemetry.GATEWAY_STOPPED)
 
 
-def _listen(config: Config) -> socket.socket:
-    """Bound before anything is created on disk. The connection backlog outlasts a moment of full load."""
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+class _Listener(NamedTuple):
+    socket: socket.socket
+    tls: ssl.SSLContext | None = None
+
+
+def _listen(host: str, port: int, setting: str) -> socket.socket:
+    """Bound before the store opens. The connection backlog outlasts a moment of full load."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((config.host, config.port))
+        listener.bind((host, port))
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise StartupError(
-            f"cannot listen on {config.host} port {config.port}: {os.strerror(error.errno or 0)}. "
-            "Stop what uses it, or choose another with --port (or --host)."
+            f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}. "
+            f"Stop what uses it, or choose another with {setting} (or --host)."
         ) from error
     listener.setblocking(False)
     return listener
@@ -117,13 +135,14 @@ class Front:
         self._stopping = asyncio.Event()
 
     @classmethod
-    async def build(cls, config: Config, store: SqliteStore, clock: VirtualClock) -> Front:
+    async def build(cls, config: Config, store: SqliteStore, clock: VirtualClock, builtin: Builtin) -> Front:
         sealer = Sealer(load_seal_key(config))
         ids = IdSource()
         await ensure_keys(store, sealer, clock, ids)
         await ensure_tenants(store, sealer, config, ids)
-        catalogue = Catalogue(store)
+        catalogue = Catalogue(store, builtin)
         await catalogue.load()
+        refuse_taken_ids(catalogue)
         front = cls(config, store, clock, catalogue)
         await front._assemble(sealer)
         return front
@@ -143,7 +162,13 @@ class Front:
             dev = DevHooks(clock, self._travel.advance, self._travel.set_rate, self._reset)
         else:
             self._children = DeliveryChildren(store, config)
-        authenticator = Authenticator(config, catalogue, clock)
+        self._token_upkeep = TokenUpkeep(store, catalogue, sealer, clock, self._ids, config)
+        self._issuer = (
+            OutsideIssuer(config, clock, IssuerClient(config).fetch_keys)
+            if config.oidc_issuer and not config.lenient
+            else None
+        )
+        authenticator = Authenticator(config, catalogue, clock, self._issuer)
         self._ingest = Ingest(store, catalogue, authenticator.authenticate, clock, self._ids, config)
         self._app: ASGIApp = build_app(
             Parts(
@@ -153,7 +178,7 @@ class Front:
                 clock=clock,
                 ids=self._ids,
                 sealer=sealer,
-                token_key=load_token_key(catalogue.signing_keys(), sealer),
+                token_key=TokenKeys(catalogue, sealer),
                 authenticator=authenticator,
                 ingest=self._ingest,
                 journal=Journal(store, clock, config),
@@ -178,12 +203,12 @@ class Front:
 
     # --- Running and ending ---
 
-    async def serve(self, listener: socket.socket, on_ready: Callable[[], None]) -> None:
-        http = _Http(
+    def _http(self, tls: ssl.SSLContext | None) -> _Http:
+        return _Http(
             uvicorn.Config(
                 self._app,
                 loop="none",
-                http="httptools",
+                http=BoundedHttp,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -192,14 +217,25 @@ class Front:
                 proxy_headers=False,
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=_REQUESTS_FINISH_S,
+                ssl_context_factory=None if tls is None else lambda _config, _default: tls,
             )
         )
+
+    async def serve(self, listeners: Sequence[_Listener], on_ready: Callable[[], None]) -> None:
+        servers = [self._http(listener.tls) for listener in listeners]
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         async with asyncio.TaskGroup() as owner:
-            serving = owner.create_task(http.serve(sockets=[listener]))
-            chores = [owner.create_task(self._upkeep.run())]
+            serving = [
+                owner.create_task(http.serve(sockets=[listener.socket]))
+                for http, listener in zip(servers, listeners, strict=True)
+            ]
+            chores = [owner.create_task(self._upkeep.run()), owner.create_task(self._token_upkeep.run())]
+            if self._issuer is not None:
+                chores.append(owner.create_task(self._issuer.run()))
+            fresh = (keep_certificate_fresh(each.tls, self._config, self._clock) for each in listeners if each.tls)
+            chores += [owner.create_task(work) for work in fresh]
             if self._config.dev:
                 chores.append(owner.create_task(self._save_clock()))
             if self._deliver is not None:
@@ -207,17 +243,17 @@ class Front:
             if self._children is not None:
                 chores.append(owner.create_task(self._children.run()))
             stopping = owner.create_task(self._stopping.wait())
-            announcing = owner.create_task(self._announce(http, on_ready))
-            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+            announcing = owner.create_task(self._announce(servers, on_ready))
+            await asyncio.wait((*serving, stopping), return_when=asyncio.FIRST_COMPLETED)
             announcing.cancel()
             stopping.cancel()
-            await self._end(http)
+            await self._end(servers)
             for chore in chores:
                 chore.cancel()
         await self._sender.close()
 
-    async def _announce(self, http: uvicorn.Server, on_ready: Callable[[], None]) -> None:
-        while not http.started:
+    async def _announce(self, servers: Sequence[uvicorn.Server], on_ready: Callable[[], None]) -> None:
+        while not all(http.started for http in servers):
             await asyncio.sleep(0.005)
         gc.freeze()  # modules and the catalogue are not garbage: each full collection would walk them again
         log.info(telemetry.GATEWAY_READY, url=self._config.url)
@@ -231,14 +267,15 @@ class Front:
                 with contextlib.suppress(StoreUnavailable):  # then at the next turn
                     await self._travel.save()
 
-    async def _end(self, http: uvicorn.Server) -> None:
+    async def _end(self, servers: Sequence[uvicorn.Server]) -> None:
         log.info(telemetry.GATEWAY_DRAINING)
         deadline = threading.Timer(_GONE_S, os._exit, (1,))
         deadline.daemon = True
         deadline.start()
         self._stopping.set()
         self._ingest.stop()
-        http.should_exit = True
+        for http in servers:
+            http.should_exit = True
         if self._deliver is not None:
             self._deliver.stop()
             with contextlib.suppress(StoreUnavailable):  # a crash would lose as much

@@ -53,11 +53,30 @@ BOOTSTRAP_APPLIED: Final = _event("bootstrap_applied", "The bootstrap file was r
 TENANTS_MISSING: Final = _event(
     "tenants_missing", "Nobody can call: there is no organization. `remedy` says how to make one."
 )
+TENANCY_CHANGED: Final = _event(
+    "tenancy_changed", "A caller changed an organization, project, workspace or credential; `action` says how."
+)
+
+# Tokens
+TOKEN_KEY_ROTATED: Final = _event("token_key_rotated", "The key `kid` signs new tokens from now on.")
+ISSUER_KEYS_READ: Final = _event("issuer_keys_read", "The OpenID Connect issuer has other keys than before: `keys`.")
+ISSUER_FAILED: Final = _event(
+    "issuer_failed", "The OpenID Connect issuer's keys could not be read; the last good ones stay."
+)
 
 # Requests and deliveries
 REQUEST_FAILED: Final = _event("request_failed", "A request ended in 500 by a fault of the gateway.")
 ATTEMPT_FAILED: Final = _event("attempt_failed", "A delivery attempt had no answer; its trace has the `error_id` too.")
 STAGE_FAILED: Final = _event("stage_failed", "A stage met an unforeseen error, counted it and goes on.")
+
+# TLS and the proxy
+TLS_CERTIFICATE_FAILED: Final = _event(
+    "tls_certificate_failed", "The certificate of an HTTPS port could not be renewed or read again; the old one stays."
+)
+PROXY_REFUSED: Final = _event("proxy_refused", "`eventmill proxy` turned a client away; `cause` says why.")
+PROXY_GATEWAY_FAILED: Final = _event(
+    "proxy_gateway_failed", "The gateway at `url` gave the proxy no answer, or broke off; the client got 502 or the cut."
+)
 
 # Development
 CLOCK_ADVANCED: Final = _event("clock_advanced", "The virtual clock was moved.")

@@ -286,7 +286,8 @@ async def test_rate_makes_retries_due_by_themselves(start_gateway: StartGateway)
 
 
 async def test_reset_keeps_the_tenant(shared: Gateway, tenant: Tenant, shared_env: dict[str, str]) -> None:
-    """Journals, registrations, providers, retries and traces go; tenants, credentials and the clock stay."""
+    """Journals, registrations, providers, retries and traces go; tenants, credentials, the built-in
+    catalogue and the clock stay."""
     async with Hook(always(503)) as hook:
         topic = await tenant.topic("com.acme.before", label="Warehouse of the reset")
         registration = await tenant.register(topic, url=f"{hook.url}/hook")
@@ -304,7 +305,7 @@ async def test_reset_keeps_the_tenant(shared: Gateway, tenant: Tenant, shared_en
         listed = await tenant.call("GET", f"{tenant.workspace}/registrations")
         assert listed.json()["_embedded"]["registrations"] == []
         providers = await tenant.call("GET", f"/events/{shared_env['consumer_org_id']}/providers")
-        assert providers.json()["_embedded"]["providers"] == []
+        assert {each["publisher"] for each in providers.json()["_embedded"]["providers"]} == {"Adobe"}
         assert (await tenant.post_event(event_bytes(topic, "too-late", b"{}"))).status == 404
         kept = ("client_id", "client_secret", "ims_org_id", "credential_id")
         env_after = await asyncio.to_thread(shared.env)

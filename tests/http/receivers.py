@@ -87,7 +87,7 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving(behaviour: Behaviour, tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
+async def receiving(behaviour: Behaviour, tls: ssl.SSLContext | None = None, port: int = 0) -> AsyncIterator[Receiver]:
     """Listens while the block runs; `behaviour` runs once per connection, which ends when it returns."""
     receiver = Receiver(scheme="http" if tls is None else "https")
     running: set[asyncio.Task[None]] = set()
@@ -106,7 +106,7 @@ async def receiving(behaviour: Behaviour, tls: ssl.SSLContext | None = None) -> 
         finally:
             running.discard(task)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(accept, "127.0.0.1", port, ssl=tls)
     receiver.port = server.sockets[0].getsockname()[1]
     try:
         yield receiver

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from eventmill import __version__
 from eventmill.errors import StoreUnavailable
 from eventmill.web.app import build_app
-from eventmill.web.routes import build_router
+from eventmill.web.routes import CALLERS, JOURNAL, OPEN, build_router
 from eventmill.web.routing import Router
 from tests.http.client import call
 from tests.http.world import BASE, DELIVERY_KEY, TOKEN_KEY, WORKSPACE, World, key_pair, running
@@ -72,16 +72,15 @@ async def test_unknown_paths(world: World, path: str, shown: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("PATCH", f"{WORKSPACE}/providers/x", "DELETE, PUT"),
-        ("PATCH", f"{WORKSPACE}/providers/x/eventmetadata/y", "DELETE, PUT"),
-        ("PATCH", f"{WORKSPACE}/registrations/x", "DELETE, GET, HEAD, PUT"),
-        ("PUT", f"{WORKSPACE}/registrations", "GET, HEAD, POST"),
-        ("DELETE", "/events/1001/providers", "GET, HEAD"),
-        ("OPTIONS", "/events/1001/providers", "GET, HEAD"),
-        ("PUT", "/", "GET, HEAD, POST"),
-        ("GET", "/ingress", "POST"),
-        ("GET", "/ims/token/v3", "POST"),
-        ("POST", "/healthz", "GET, HEAD"),
+        ("GET", f"{WORKSPACE}/providers/x", "DELETE, OPTIONS, PATCH, PUT"),
+        ("POST", f"{WORKSPACE}/providers/x/eventmetadata/y", "DELETE, OPTIONS, PATCH, PUT"),
+        ("POST", f"{WORKSPACE}/registrations/x", "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"),
+        ("PUT", f"{WORKSPACE}/registrations", "GET, HEAD, OPTIONS, POST"),
+        ("DELETE", "/events/1001/providers", "GET, HEAD, OPTIONS"),
+        ("PUT", "/", "GET, HEAD, OPTIONS, POST"),
+        ("GET", "/ingress", "OPTIONS, POST"),
+        ("GET", "/ims/token/v3", "OPTIONS, POST"),
+        ("POST", "/healthz", "GET, HEAD, OPTIONS"),
     ],
 )
 async def test_other_methods(world: World, method: str, path: str, allow: str) -> None:
@@ -91,6 +90,22 @@ async def test_other_methods(world: World, method: str, path: str, allow: str) -
     assert (answer.status, answer.header("content-type"), answer.header("allow")) == (405, "application/json", allow)
     message = f"'{method}' is not allowed here; allowed: {allow}"
     assert answer.json() == {"reason": "method_not_allowed", "message": message}
+
+
+@pytest.mark.parametrize(
+    ("path", "allow"),
+    [
+        ("/events/1001/providers", "GET, HEAD, OPTIONS"),
+        (f"{WORKSPACE}/registrations/x", "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"),
+        ("/", "GET, HEAD, OPTIONS, POST"),
+    ],
+)
+async def test_options_names_the_methods(world: World, path: str, allow: str) -> None:
+    """204 with `allow` and without a body, for every path that there is; no token is needed to ask."""
+    answer = await world.call("OPTIONS", path, headers={})
+
+    assert (answer.status, answer.header("allow"), answer.body) == (204, allow, b"")
+    assert (await world.call("OPTIONS", "/nothing", headers={})).status == 404
 
 
 async def test_trailing_slash_and_encoded_segments(world: World) -> None:
@@ -107,6 +122,33 @@ async def test_head_is_get_without_the_body(world: World) -> None:
 
     assert (head.status, head.body) == (200, b"")
     assert head.header("content-length") == got.header("content-length") == str(len(got.body))
+
+
+async def test_every_get_route_answers_head(tmp_path: Path) -> None:
+    """With the status and the headers of GET, and no body, whatever the route."""
+    async with running(tmp_path) as world:
+        registration = await world.register(await world.topic(sample_event_template=None))
+        await world.publish({**registration["events_of_interest"][0]})
+        named = {
+            "org": "1001",
+            "project": "2001",
+            "workspace": "3001",
+            "credential": "4001",
+            "registration": registration["registration_id"],
+            "provider": registration["events_of_interest"][0]["provider_id"],
+            "code": "com.acme.low",
+        }
+        statuses = []
+        for method, pattern, _ in (*CALLERS, *JOURNAL, *OPEN):
+            if method == "GET":
+                path = re.sub(r"\{(\w+)\}", lambda match: named.get(match[1], "none"), pattern)
+                got, head = [await world.call(each, path) for each in ("GET", "HEAD")]
+                statuses.append(got.status)
+                assert (head.status, head.body) == (got.status, b""), path
+                assert {name for name, _ in head.headers} == {name for name, _ in got.headers}, path
+
+        assert statuses.count(200) > 12
+        assert max(statuses) < 500
 
 
 async def test_reserved_segments_do_not_shadow_each_other(world: World) -> None:
@@ -148,6 +190,33 @@ async def test_body_limit(tmp_path: Path) -> None:
             assert answer.json()["message"] == "the request body is larger than 100 bytes"
         assert passed.status == 201
         assert len(await world.store.scan("provider")) == 1
+
+
+@pytest.mark.parametrize(
+    ("chunks", "more", "read"),
+    [(9, {}, 9), (1000, {}, 18), (1000, {"expect": "100-continue", "content-length": "9" * 5000}, 0)],
+    ids=["to its end", "within limits", "not asked for"],
+)
+async def test_rest_of_a_large_body(world: World, chunks: int, more: dict[str, str], read: int) -> None:
+    """A client that is still sending sees the 413, so the rest is read; but not without end, nor if it waits to be
+    asked for the body."""
+    asked = 0
+    statuses: list[int] = []
+
+    async def receive() -> Any:
+        nonlocal asked
+        asked += 1
+        return {"type": "http.request", "body": bytes(1024 * 1024), "more_body": asked < chunks}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    headers = [(name.encode(), value.encode()) for name, value in (world.auth() | more).items()]
+    scope = {"type": "http", "method": "POST", "path": f"{WORKSPACE}/providers", "headers": headers}
+    await world.app(scope, receive, send)
+
+    assert (statuses, asked) == ([413], read)
 
 
 async def test_client_that_leaves_gets_no_reply(world: World) -> None:

@@ -15,7 +15,8 @@ import pytest
 from eventmill.errors import GatewayError
 from eventmill.model import Caller, OrgId
 from eventmill.store.base import Create
-from eventmill.web import routes
+from eventmill.web.caller import KEPT_MAX
+from eventmill.web.tokens import Grant, mint_token
 from tests.http.world import (
     CLIENT,
     FOREIGN_CLIENT,
@@ -24,7 +25,6 @@ from tests.http.world import (
     OTHER_CLIENT,
     TOKEN_KEY,
     World,
-    registration_form,
     running,
     signing_key,
 )
@@ -56,7 +56,7 @@ def forged(world: World, **claims: Any) -> str:
     """Signed with the right key, with claims of its own."""
     good = jwt.decode(world.token(), options={"verify_signature": False})
     kept = {name: value for name, value in {**good, **claims}.items() if value is not ...}
-    return jwt.encode(kept, world.parts.token_key.private, algorithm="RS256", headers={"kid": TOKEN_KEY})
+    return jwt.encode(kept, world.parts.token_key().private, algorithm="RS256", headers={"kid": TOKEN_KEY})
 
 
 async def refusal(world: World, headers: Mapping[str, str]) -> tuple[int, str]:
@@ -114,9 +114,9 @@ async def test_invalid_tokens(world: World) -> None:
         f"{head}.{swapped}.{signature}",
         unsigned,
         jwt.encode(claims, "k" * 32, algorithm="HS256", headers={"kid": TOKEN_KEY}),
-        jwt.encode(claims, world.parts.token_key.private, algorithm="RS512", headers={"kid": TOKEN_KEY}),
-        jwt.encode(claims, world.parts.token_key.private, algorithm="RS256", headers={"kid": "other"}),
-        jwt.encode(claims, world.parts.token_key.private, algorithm="RS256"),
+        jwt.encode(claims, world.parts.token_key().private, algorithm="RS512", headers={"kid": TOKEN_KEY}),
+        jwt.encode(claims, world.parts.token_key().private, algorithm="RS256", headers={"kid": "other"}),
+        jwt.encode(claims, world.parts.token_key().private, algorithm="RS256"),
         forged(world, type="refresh_token"),
         forged(world, type=...),
         forged(world, org=...),
@@ -128,11 +128,49 @@ async def test_invalid_tokens(world: World) -> None:
         assert await refusal(world, bearer(bad)) == (401, "invalid_token")
 
 
+async def test_hostile_tokens(world: World, lenient: World) -> None:
+    """Endless depth or length in header or claims, odd types everywhere: 401, or in lenient mode a bearer like any."""
+    good = world.token().split(".")
+    deep, wide = encoded("[" * 6000), encoded('{"a":' * 2000)
+    heads = ("[]", "5", '"x"', "null", '{"kid":[1]}', '{"kid":{"a":1}}', '{"alg":["RS256"]}', f'{{"kid":{"9" * 5000}}}')
+    tokens = [f"{encoded(head)}.{good[1]}.{good[2]}" for head in heads]
+    tokens += [f"{deep}.{good[1]}.{good[2]}", f"{wide}.{good[1]}.{good[2]}", f"{good[0]}.{deep}.{good[2]}"]
+    tokens += [f"{good[0]}..{good[2]}", "." * 9000, "..", "=.=.=", f"{'.'.join(good)}.{good[2]}", "\x00.\x00.\x00"]
+    tokens += [forged(world, **odd) for odd in ({"org": [IMS_ORG]}, {"scope": {"adobeio_api": 1}}, {"client_id": None})]
+    tokens += [forged(world, **odd) for odd in ({"created_at": "9" * 5000}, {"expires_in": "\u0663"}, {"type": ["x"]})]
+    for token in tokens:
+        assert await refusal(world, bearer(token)) == (401, "invalid_token"), token[:80]
+        assert await refusal(lenient, bearer(token)) == (200, ""), token[:80]
+    for each in (world, lenient):
+        assert await refusal(each, bearer("x" * 20_000)) == (401, "invalid_token")
+
+
+def encoded(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+async def test_far_future(world: World) -> None:
+    """A token that never ends is as good as what signed it; numbers stay numbers."""
+    assert await refusal(world, bearer(forged(world, expires_in="9" * 15))) == (200, "")
+    assert await refusal(world, bearer(forged(world, expires_in="9" * 16))) == (401, "invalid_token")
+
+
+async def test_repeated_headers(world: World) -> None:
+    """Of several the last counts, for everything: two heads cannot be taken apart differently."""
+    token = f"Bearer {world.token()}".encode()
+    key = (b"x-api-key", CLIENT.encode())
+    caller = world.parts.authenticator.authenticate([(b"authorization", b"x"), (b"authorization", token), key])
+    with pytest.raises(GatewayError):
+        world.parts.authenticator.authenticate([(b"authorization", token), (b"authorization", b"x"), key])
+
+    assert caller.org == OrgId("1001")
+
+
 async def test_delivery_key_signs_no_tokens(world: World) -> None:
     """Only keys made for tokens are trusted for them."""
     claims = jwt.decode(world.token(), options={"verify_signature": False})
     delivery_id = next(key.id for key in world.parts.catalogue.signing_keys() if key.purpose == "delivery")
-    token = jwt.encode(claims, world.parts.token_key.private, algorithm="RS256", headers={"kid": delivery_id})
+    token = jwt.encode(claims, world.parts.token_key().private, algorithm="RS256", headers={"kid": delivery_id})
 
     assert await refusal(world, bearer(token)) == (401, "invalid_token")
 
@@ -211,7 +249,20 @@ async def test_cache_is_bounded(lenient: World) -> None:
     for number in range(10_000):
         authenticator.authenticate([(b"authorization", b"Bearer %d" % number), (b"x-api-key", b"k")])
 
-    assert len(authenticator._known) <= 4096
+    assert len(authenticator._known) <= 2 * KEPT_MAX
+
+
+async def test_flood_of_strangers_costs_the_busy_nothing(world: World) -> None:
+    """Refused tokens are not remembered at all, and never push out those that are in use."""
+    authenticator = world.parts.authenticator
+    headers = [(b"authorization", f"Bearer {world.token()}".encode()), (b"x-api-key", CLIENT.encode())]
+    authenticator.authenticate(headers)
+    known = len(authenticator._known), len(authenticator._tokens)
+    for number in range(1000):
+        with pytest.raises(GatewayError):
+            authenticator.authenticate([(b"authorization", b"Bearer a.b.%d" % number), (b"x-api-key", b"k")])
+
+    assert (len(authenticator._known), len(authenticator._tokens)) == known
 
 
 # --- Lenient ---
@@ -245,65 +296,57 @@ async def test_lenient_still_wants_a_token(lenient: World) -> None:
     assert await refusal(lenient, {"x-api-key": CLIENT, "authorization": "Bearer "}) == (401, "missing_token")
 
 
-# --- Walking the routes ---
-
-WALKED = [(method, pattern) for method, pattern, _ in (*routes.CALLERS, *routes.JOURNAL)]
-WITHOUT_ORGANIZATION = {("GET", "/events/providermetadata")}
+# --- The operator ---
 
 
-async def paths_of_the_first_organization(world: World) -> dict[str, str]:
-    """A value for every path parameter, all of them existing and the first organisation's."""
-    topic = await world.topic()
-    registration = await world.register(topic)
-    return {
-        "org": "1001",
-        "project": "2001",
-        "workspace": "3001",
-        "credential": "4001",
-        "provider": topic["provider_id"],
-        "code": topic["event_code"],
-        "registration": registration["registration_id"],
-    }
+def operator(world: World, **changes: Any) -> str:
+    grant = msgspec.structs.replace(Grant.for_operator(3600), **changes)
+    return mint_token(world.parts.token_key(), grant, now_ms=world.parts.clock.machine_ms())
 
 
-async def test_foreign_token_opens_no_route(tmp_path: Path) -> None:
-    """Every route of an organisation refuses another organisation's token, and none of the calls changes anything."""
-    async with running(tmp_path) as world:
-        values = await paths_of_the_first_organization(world)
-        body = registration_form({"provider_id": values["provider"], "event_code": values["code"]}, label="x")
-        epoch = await world.epoch()
-        opened = []
-        for method, pattern in WALKED:
-            answer = await world.call(method, pattern.format(**values), body, headers=world.foreign_auth())
-            if answer.status not in (403, 404):
-                opened.append((method, pattern))
-            else:
-                assert answer.json()["reason"] in ("wrong_organization", "not_found")
-
-        assert set(opened) == WITHOUT_ORGANIZATION
-        assert await world.epoch() == epoch
+def admitted(world: World, token: str, **headers: str) -> Caller:
+    sent = bearer(token, None, **headers)
+    return world.parts.authenticator.authenticate([(k.encode(), v.encode()) for k, v in sent.items()])
 
 
-async def test_foreign_ids_below_ones_own_organization_open_nothing(tmp_path: Path) -> None:
-    """With one's own organisation in the path and somebody else's ids behind it, there is nothing to see either."""
-    async with running(tmp_path) as world:
-        values = await paths_of_the_first_organization(world)
-        values |= {"org": "1002", "project": "2009", "workspace": "3009", "credential": "4009"}
-        body = registration_form({"provider_id": values["provider"], "event_code": values["code"]}, label="x")
-        epoch = await world.epoch()
-        foreign_things = {"provider", "registration", "code"}
-        for method, pattern in WALKED:
-            if not any(f"{{{name}}}" in pattern for name in foreign_things):
-                continue
-            answer = await world.call(method, pattern.format(**values), body, headers=world.foreign_auth())
-            assert answer.status in (403, 404), (method, pattern)
-        assert await world.epoch() == epoch
+async def test_operator_token_opens_every_organization(world: World, lenient: World) -> None:
+    """Strict and lenient: no api key is asked for; the organisation is the one of token or headers, else all."""
+    for each in (world, lenient):
+        token = operator(each)
+        assert admitted(each, token) == Caller(None, "eventmill-admin", is_admin=True)
+        assert admitted(each, token, x_ims_org_id=IMS_ORG) == Caller(OrgId("1001"), "eventmill-admin", is_admin=True)
+        assert admitted(each, token, x_gw_ims_org_id=FOREIGN_IMS_ORG, x_api_key="k") == Caller(
+            OrgId("1002"), "k", is_admin=True
+        )
+        assert admitted(each, operator(each, ims_org_id=IMS_ORG)).org == OrgId("1001")
+        for path in (PATH, "/events/1002/providers"):
+            assert (await each.call("GET", path, headers=bearer(token, None))).status == 200
 
 
-async def test_every_route_needs_a_token(tmp_path: Path) -> None:
-    """Without one, each is 401, whatever else is wrong with the request."""
-    async with running(tmp_path) as world:
-        names = ("org", "project", "workspace", "credential", "provider", "code", "registration")
-        for method, pattern in WALKED:
-            answer = await world.call(method, pattern.format(**dict.fromkeys(names, "x")), b"{", headers={})
-            assert (answer.status, answer.json()["reason"]) == (401, "missing_token")
+async def test_operator_token_names_one_known_organization(world: World) -> None:
+    """An unknown organisation, or two different ones, is 403 for the operator too."""
+    token, theirs = operator(world), operator(world, ims_org_id=FOREIGN_IMS_ORG)
+    for headers in (
+        bearer(token, None, x_ims_org_id="nobody"),
+        bearer(token, None, x_ims_org_id=IMS_ORG, x_gw_ims_org_id=FOREIGN_IMS_ORG),
+        bearer(theirs, None, x_ims_org_id=IMS_ORG),
+        bearer(theirs, None),
+    ):
+        assert await refusal(world, headers) == (403, "wrong_organization")
+
+
+async def test_scope_alone_makes_no_operator(world: World) -> None:
+    """Should the scope ever slip into a client's token, it opens nothing."""
+    token = world.token(scope="eventmill_admin")
+    both = world.token(scope="eventmill_admin,adobeio_api")
+
+    assert await refusal(world, bearer(token)) == (403, "missing_scope")
+    assert admitted(world, both, x_api_key=CLIENT) == Caller(OrgId("1001"), CLIENT)
+
+
+async def test_lenient_mode_believes_no_forged_operator(lenient: World) -> None:
+    """A forged or expired operator's token is a bearer like any other there: not the operator."""
+    expired = operator(lenient, lifetime_s=0)
+    claims = jwt.decode(operator(lenient), options={"verify_signature": False})
+    for token in (expired, jwt.encode(claims, "k" * 32, algorithm="HS256", headers={"kid": TOKEN_KEY})):
+        assert not admitted(lenient, token, x_api_key="any").is_admin

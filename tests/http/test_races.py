@@ -56,7 +56,7 @@ async def test_creating_one_name_twice(world: World) -> None:
 
 
 async def test_changing_one_thing_twice(world: World) -> None:
-    """Both were read from the same version: at most one is refused, and the answer of a winner is what is stored."""
+    """Both were read from the same version: both are applied, one after the other, and the later one stays."""
     topic = await world.topic()
     paths = {
         f"/events/providers/{topic['provider_id']}": f"{WORKSPACE}/providers/{topic['provider_id']}",
@@ -66,13 +66,65 @@ async def test_changing_one_thing_twice(world: World) -> None:
     }
     for read, written in paths.items():
         forms = [{"label": label, "description": "d", "event_code": topic["event_code"]} for label in ("One", "Two")]
-        answers = await asyncio.gather(*(world.call("PUT", written, form) for form in forms))
 
-        assert sorted(answer.status for answer in answers) in ([200, 200], [200, 409])
-        stored = (await world.call("GET", read)).json()["label"]
-        assert stored in [form["label"] for form, answer in zip(forms, answers, strict=True) if answer.status == 200]
-        for answer in answers:
-            assert answer.status == 200 or answer.json()["reason"] == "stale_version"
+        assert await both(world, *(("PUT", written, form) for form in forms)) == [200, 200]
+        assert (await world.call("GET", read)).json()["label"] in ("One", "Two")
+
+
+async def test_patching_one_thing_twice(world: World) -> None:
+    """Neither patch undoes the other: the one that came second is applied to what the first one left."""
+    topic = await world.topic()
+    registration = await world.register(topic, delivery_type="journal")
+    provider = f"{WORKSPACE}/providers/{topic['provider_id']}"
+    for path, read, names in (
+        (provider, f"/events/providers/{topic['provider_id']}", ("label", "docs_url")),
+        (
+            f"{provider}/eventmetadata/{topic['event_code']}",
+            f"/events/providers/{topic['provider_id']}/eventmetadata/{topic['event_code']}",
+            ("label", "description"),
+        ),
+        (
+            f"{WORKSPACE}/registrations/{registration['registration_id']}",
+            f"{WORKSPACE}/registrations/{registration['registration_id']}",
+            ("name", "description"),
+        ),
+    ):
+        value = "https://docs.example/x" if "docs_url" in names else "Changed"
+        patches = [[{"op": "replace", "path": f"/{name}", "value": value}] for name in names]
+        patches[0][0]["value"] = "Renamed"
+
+        assert await both(world, *(("PATCH", path, patch) for patch in patches)) == [200, 200]
+        body = (await world.call("GET", read)).json()
+        assert [body[name] for name in names] == ["Renamed", value]
+
+
+async def test_event_code_for_a_provider_that_goes(world: World) -> None:
+    """Created before and deleted with it, or refused: no code outlives its provider."""
+    provider = await world.provider()
+    path = f"{WORKSPACE}/providers/{provider['id']}"
+    forms = [{"event_code": f"com.acme.{n}", "label": "New", "description": "New"} for n in range(4)]
+
+    statuses = await both(
+        world,
+        *(("POST", f"{path}/eventmetadata", form) for form in forms[:2]),
+        ("DELETE", path),
+        *(("POST", f"{path}/eventmetadata", form) for form in forms[2:]),
+    )
+
+    assert set(statuses) <= {201, 204, 404}
+    assert await world.store.scan("provider") == []
+    assert await world.store.scan("event_metadata") == []
+
+
+async def test_deleting_one_code_and_all(world: World) -> None:
+    """All are gone afterwards, whichever came first."""
+    topic = await world.topic()
+    path = f"{WORKSPACE}/providers/{topic['provider_id']}/eventmetadata"
+
+    statuses = await both(world, ("DELETE", path), ("DELETE", f"{path}/{topic['event_code']}"))
+
+    assert statuses in ([204, 204], [204, 404])
+    assert await world.store.scan("event_metadata") == []
 
 
 async def test_provider_deleted_while_it_is_changed(world: World) -> None:

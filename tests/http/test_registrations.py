@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from eventmill.core.envelope import format_time
+from eventmill.errors import StaleVersion
+from eventmill.store.base import Replace
 from tests.http.client import Answer
 from tests.http.world import (
     BASE,
@@ -295,21 +297,62 @@ async def test_rename_to_a_taken_name_conflicts_before_the_challenge(world: Worl
     assert read.json() == registration
 
 
-async def test_update_that_lost_a_race_changes_nothing(world: World) -> None:
-    """Changed by somebody else while the webhook was asked: 409, and the other change stays."""
+async def test_update_that_lost_a_race_is_made_again(world: World) -> None:
+    """Changed by somebody else while the webhook was asked: a PUT is a full replacement, so it follows the other one.
+
+    The webhook is not asked a second time for it."""
     topic = await world.topic()
     registration = await world.register(topic)
+    world.hooks.asked.clear()
 
     async def somebody_else() -> None:
         world.hooks.on_ask = None
-        won = await put(world, registration, registration_form(topic, name="Winner"))
-        assert won.status == 200
+        first = await put(world, registration, registration_form(topic, name="First"))
+        assert first.status == 200
 
     world.hooks.on_ask = somebody_else
-    answer = await put(world, registration, registration_form(topic, name="Loser"))
+    answer = await put(world, registration, registration_form(topic, name="Second"))
+
+    assert (answer.status, answer.json()["name"]) == (200, "Second")
+    assert names(await world.call("GET", REGISTRATIONS)) == ["Second"]
+    assert len(world.hooks.asked) == 2
+
+
+async def test_update_that_always_loses_is_told(world: World) -> None:
+    """After a bounded number of attempts 409, and the other changes stay."""
+    topic = await world.topic()
+    registration = await world.register(topic)
+    path = f"{REGISTRATIONS}/{registration['registration_id']}"
+    write, lost = world.store.write, []
+
+    async def write_after_another(ops: Any) -> Any:
+        if isinstance(ops[0], Replace):
+            lost.append(ops[0])
+            raise StaleVersion("registration", ops[0].id)
+        return await write(ops)
+
+    world.store.write = write_after_another  # type: ignore[method-assign]
+    answer = await world.call("PUT", path, registration_form(topic, name="Loser"))
 
     assert (answer.status, answer.json()["reason"]) == (409, "stale_version")
-    assert names(await world.call("GET", REGISTRATIONS)) == ["Winner"]
+    assert len(lost) == 8
+    assert names(await world.call("GET", REGISTRATIONS)) == [registration["name"]]
+
+
+async def test_update_of_what_is_deleted_meanwhile(world: World) -> None:
+    """404: nothing brings it back."""
+    topic = await world.topic()
+    registration = await world.register(topic)
+    path = f"{REGISTRATIONS}/{registration['registration_id']}"
+
+    async def somebody_else() -> None:
+        assert (await world.call("DELETE", path)).status == 204
+
+    world.hooks.on_ask = somebody_else
+    answer = await world.call("PUT", path, registration_form(topic, name="Late"))
+
+    assert (answer.status, answer.json()["reason"]) == (404, "not_found")
+    assert names(await world.call("GET", REGISTRATIONS)) == []
 
 
 # --- Names and quotas ---
@@ -413,6 +456,28 @@ async def test_list_of_a_workspace(world: World) -> None:
     assert listed.json() == {"_links": links, "_embedded": {"registrations": made}}
     other = await world.call("GET", "/events/1001/2001/3002/registrations")
     assert names(other) == []
+
+
+async def test_list_follows_every_change(world: World) -> None:
+    """Whatever shows in a body: the registration, its provider, its event code; until then the same bytes."""
+    topic = await world.topic()
+    registration = await world.register(topic, delivery_type="journal")
+    provider = f"{WORKSPACE}/providers/{topic['provider_id']}"
+    labels = {"label": "New", "description": "d", "event_code": topic["event_code"]}
+    seen = [await world.call("GET", REGISTRATIONS), await world.call("GET", REGISTRATIONS)]
+    assert seen[0].body == seen[1].body
+    for method, path, form in (
+        ("PUT", provider, labels),
+        ("PUT", f"{provider}/eventmetadata/{topic['event_code']}", labels),
+        ("PUT", registration["_links"]["self"]["href"].removeprefix(BASE), registration_form(topic, name="New")),
+        ("DELETE", provider, None),
+    ):
+        assert (await world.call(method, path, form)).status in (200, 204)
+        listed = await world.call("GET", REGISTRATIONS)
+        alone = await world.call("GET", registration["_links"]["self"]["href"].removeprefix(BASE))
+        assert listed.json()["_embedded"]["registrations"] == [alone.json()]
+        seen.append(listed)
+    assert len({answer.body for answer in seen}) == 5
 
 
 def page_link(page: int, size: int) -> dict[str, str]:
@@ -531,30 +596,59 @@ def interest(**members: Any) -> dict[str, Any]:
         (
             {"delivery_type": "email"},
             "invalid_body",
-            "delivery_type: must be one of webhook, webhook_batch, journal, but is 'email'",
+            "delivery_type: must be one of webhook, webhook_batch, journal, aws_eventbridge, but is 'email'",
         ),
         ({"delivery_type": None}, "invalid_body", "delivery_type: expected str, got null"),
         (
             {"delivery_type": "AWS_EventBridge"},
-            "not_available_yet",
-            "delivery_type: aws_eventbridge is not available yet",
+            "invalid_body",
+            "destination_metadata: required for delivery_type aws_eventbridge",
         ),
-        ({"runtime_action": "pkg/act"}, "not_available_yet", "runtime_action: Runtime actions are not available yet"),
         (
-            {"runtime_action": "pkg/act", "webhook_url": ...},
-            "not_available_yet",
-            "runtime_action: Runtime actions are not available yet",
+            {"delivery_type": "aws_eventbridge", "destination_metadata": {"aws_account_id": "123456789012"}},
+            "invalid_body",
+            "destination_metadata.aws_region: required for delivery_type aws_eventbridge",
+        ),
+        (
+            {"destination_metadata": {"aws_region": "mars-west-1"}},
+            "invalid_body",
+            "destination_metadata.aws_region: must be an AWS region like eu-west-1, but is 'mars-west-1'",
+        ),
+        (
+            {"destination_metadata": {"aws_account_id": "12345678901\u0662"}},
+            "invalid_body",
+            "destination_metadata.aws_account_id: must be 12 digits, but is '12345678901\\u0662'",
+        ),
+        (
+            {"runtime_action": "pkg/act"},
+            "invalid_body",
+            "runtime_action: cannot be combined with webhook_url; give one of the two",
+        ),
+        (
+            {"runtime_action": "act", "webhook_url": ...},
+            "invalid_body",
+            "runtime_action: must be <package>/<action>, but is 'act'",
+        ),
+        (
+            {"runtime_action": "pkg/act\n", "webhook_url": ...},
+            "invalid_body",
+            "runtime_action: must be <package>/<action>, but is 'pkg/act\\n'",
         ),
         (
             {"subscriber_filters": [{"name": "f"}]},
             "not_available_yet",
             "subscriber_filters: filters are not available yet",
         ),
+        (
+            {"subscriber_filters": [{"name": "f"}, {"name": "g"}]},
+            "invalid_body",
+            "subscriber_filters: must have 0 to 1 elements, but has 2",
+        ),
         ({"subscriber_filters": {}}, "invalid_body", "subscriber_filters: expected array | null, got object"),
         ({"enabled": "true"}, "invalid_body", "enabled: expected bool | null, got str"),
         ({"webhook_url": ...}, "invalid_body", "webhook_url: required for delivery_type webhook"),
         ({"webhook_url": ""}, "invalid_body", "webhook_url: required for delivery_type webhook"),
-        ({"webhook_url": "https://x/" + "y" * 4000}, "invalid_body", "webhook_url: must have 1 to 4000 characters"),
+        ({"webhook_url": "https://x/" + "y" * 4000}, "invalid_body", "webhook_url: must have 0 to 4000 characters"),
         ({"webhook_url": "erp.example/hook"}, "invalid_body", "webhook_url: must be an absolute https URL"),
         ({"webhook_url": "ftp://erp.example/"}, "invalid_body", "webhook_url: must be an absolute https URL"),
         ({"webhook_url": "https:///hook"}, "invalid_body", "webhook_url: must be an absolute https URL"),

@@ -18,21 +18,24 @@ import msgspec
 from eventmill.clock import VirtualClock
 from eventmill.config import Config
 from eventmill.core.signing import generate_pair
+from eventmill.flow.builtin import load_builtin
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.ingest import Ingest
 from eventmill.flow.journal import Journal
 from eventmill.flow.probe import ChallengeResult
 from eventmill.ids import IdSource
 from eventmill.model import OrgId, SigningKey
+from eventmill.send.issuer import IssuerClient
 from eventmill.store.base import Create
 from eventmill.store.seal import Sealer
 from eventmill.store.sqlite.store import SqliteStore
 from eventmill.web.app import build_app
 from eventmill.web.caller import Authenticator
 from eventmill.web.http import ASGIApp
+from eventmill.web.oidc import OutsideIssuer
 from eventmill.web.parts import DevHooks, Parts
 from eventmill.web.tenants import ensure_tenants
-from eventmill.web.tokens import Grant, TokenKey, load_token_key, mint_token
+from eventmill.web.tokens import Grant, TokenKeys, mint_token
 from tests.http.client import Answer, call
 
 BASE = "https://gw.example"
@@ -101,12 +104,6 @@ def signing_key(id: str, purpose: Any) -> SigningKey:
     return SigningKey(id=id, public_pem=public_pem, sealed_private_pem=sealed, created_ms=1, purpose=purpose)
 
 
-@cache
-def token_key() -> TokenKey:
-    """Opening a private key takes longer than a test, too."""
-    return load_token_key([signing_key(TOKEN_KEY, "token")], SEALER)
-
-
 @dataclass
 class Hooks:
     """Answers challenges and remembers them."""
@@ -140,6 +137,7 @@ class World:
     app: ASGIApp
     hooks: Hooks
     dev: DevCalls
+    issuer: OutsideIssuer | None
     _auth: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
 
     @property
@@ -151,7 +149,7 @@ class World:
         """A valid token, unless changed; `now_ms` is when it was made."""
         now_ms = changes.pop("now_ms", self.parts.clock.machine_ms())
         grant = {"client_id": client_id, "user_id": "u@techacct", "ims_org_id": ims_org, "lifetime_s": 3600, **changes}
-        return mint_token(self.parts.token_key, Grant(**grant), now_ms=now_ms)
+        return mint_token(self.parts.token_key(), Grant(**grant), now_ms=now_ms)
 
     def auth(self, ims_org: str = IMS_ORG, client_id: str = CLIENT) -> dict[str, str]:
         key = ims_org, client_id
@@ -246,6 +244,7 @@ async def running(directory: Path, *, tenants: Any = TENANTS, **settings: Any) -
             "base_url": BASE,
             "disk_reserve_bytes": 0,
             "publish_requests_per_5s": 0,
+            "catalog": "off",
             **settings,
         }
     )
@@ -264,9 +263,10 @@ async def _build(config: Config, store: SqliteStore, clock: VirtualClock) -> Wor
     keys = [signing_key(DELIVERY_KEY, "delivery"), signing_key(TOKEN_KEY, "token")]
     if not await store.scan("signing_key"):
         await store.write([Create("signing_key", OrgId(""), key.id, msgspec.json.encode(key)) for key in keys])
-    catalogue = Catalogue(store)
+    catalogue = Catalogue(store, load_builtin(config))
     await catalogue.load()
-    authenticator = Authenticator(config, catalogue, clock)
+    issuer = OutsideIssuer(config, clock, IssuerClient(config).fetch_keys) if config.oidc_issuer else None
+    authenticator = Authenticator(config, catalogue, clock, issuer)
     hooks, calls = Hooks(), DevCalls()
     parts = Parts(
         config=config,
@@ -275,7 +275,7 @@ async def _build(config: Config, store: SqliteStore, clock: VirtualClock) -> Wor
         clock=clock,
         ids=ids,
         sealer=SEALER,
-        token_key=token_key(),
+        token_key=TokenKeys(catalogue, SEALER),
         authenticator=authenticator,
         ingest=Ingest(store, catalogue, authenticator.authenticate, clock, ids, config),
         journal=Journal(store, clock, config),
@@ -283,7 +283,7 @@ async def _build(config: Config, store: SqliteStore, clock: VirtualClock) -> Wor
         unready=lambda: None if store.refusal() is None else str(store.refusal()),
         dev=_dev_hooks(store, clock, calls) if config.dev else None,
     )
-    return World(parts, build_app(parts), hooks, calls)
+    return World(parts, build_app(parts), hooks, calls, issuer)
 
 
 def _dev_hooks(store: SqliteStore, clock: VirtualClock, calls: DevCalls) -> DevHooks:

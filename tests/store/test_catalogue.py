@@ -6,9 +6,20 @@ import asyncio
 
 import pytest
 
-from eventmill.errors import Conflict, LimitReached, StaleVersion
+from eventmill.errors import Conflict, GatewayError, LimitReached, Reason, StaleVersion
 from eventmill.model import Lane
-from eventmill.store.base import Create, Delete, Key, OpenLane, Replace, Store, Versioned
+from eventmill.store.base import (
+    ControlOp,
+    Create,
+    Delete,
+    Key,
+    OpenLane,
+    Replace,
+    Require,
+    RequireNone,
+    Store,
+    Versioned,
+)
 from tests.store.builders import ORG, OTHER_ORG, Stores
 
 pytestmark = pytest.mark.anyio
@@ -99,6 +110,56 @@ async def test_a_client_id_is_unique_over_all_organisations(stores: Stores) -> N
             await store.write([Create("credential", OTHER_ORG, "b", b"{}", (Key("client_id", "c", 1),))])
         assert caught.value.conflicting_id == ""
         assert await store.list_docs("credential", OTHER_ORG) == []
+
+
+async def test_what_is_required_must_exist(stores: Stores) -> None:
+    """A document is created below another one only while that exists, in the same organisation."""
+    async with stores.opened() as store:
+        below: list[ControlOp] = [Require("workspace", ORG, "w"), named("a", "x")]
+        await store.write([Create("workspace", OTHER_ORG, "w", b"{}")])
+        with pytest.raises(GatewayError) as caught:
+            await store.write(below)
+        assert caught.value.reason is Reason.NOT_FOUND
+        assert await ids(store) == []
+        await store.write([Create("workspace", ORG, "w", b"{}")])
+        assert [doc.id for doc in await store.write(below)] == ["a"]
+
+
+async def test_what_must_not_be_there_is_named(stores: Stores) -> None:
+    """Nothing of the write happens while a document holds the key; those deleted in the same write do not count, nor do
+    another organisation's or kind's."""
+    async with stores.opened() as store:
+        key = Key("workspace", "w")
+        await store.write(
+            [
+                Create("registration", ORG, "a", b"{}", (key,)),
+                Create("registration", OTHER_ORG, "b", b"{}", (key,)),
+                Create("provider", ORG, "c", b"{}", (key,)),
+            ]
+        )
+        none = RequireNone("registration", ORG, ("workspace", "w"))
+        with pytest.raises(Conflict) as caught:
+            await store.write([Delete("provider", ORG, "c"), none])
+        assert caught.value.conflicting_id == "a"
+        assert await store.get("provider", ORG, "c") is not None
+        await store.write([Delete("registration", ORG, "a"), none, Delete("provider", ORG, "c")])
+
+
+async def test_creating_and_deleting_at_once_leaves_no_orphan(stores: Stores) -> None:
+    """Whichever of the two writes comes first, the other is refused."""
+    async with stores.opened() as store:
+        for number in range(20):
+            parent = f"w{number}"
+            await store.write([Create("workspace", ORG, parent, b"{}")])
+            child = Create("provider", ORG, f"p{number}", b"{}", (Key("workspace", parent),))
+            create = store.write([Require("workspace", ORG, parent), child])
+            none = RequireNone("provider", ORG, ("workspace", parent))
+            delete = store.write([none, Delete("workspace", ORG, parent)])
+            both = [create, delete] if number % 2 else [delete, create]
+            results = await asyncio.gather(*both, return_exceptions=True)
+            assert sum(isinstance(result, GatewayError) for result in results) == 1
+            orphan = await store.get("workspace", ORG, parent) is None
+            assert (await store.get("provider", ORG, f"p{number}") is None) == orphan
 
 
 async def test_a_counted_key_holds_its_limit_under_concurrency(stores: Stores) -> None:

@@ -27,7 +27,7 @@ def test_help_names_every_command() -> None:
     shown = CliRunner().invoke(cli, ["--help"])
 
     assert shown.exit_code == 0
-    for name in ("serve", "env", "eventmill serve --dev"):
+    for name in ("serve", "env", "simulate", "demo", "eventmill serve --dev"):
         assert name in shown.output
 
 

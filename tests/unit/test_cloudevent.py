@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventmill.core.cloudevent import DEPTH_MAX, GIVEN_AT_DELIVERY, Published, parse_structured
+from eventmill.core.cloudevent import Published, parse_structured
+from eventmill.core.cloudevent_json import DEPTH_MAX
+from eventmill.core.cloudevent_rules import GIVEN_AT_DELIVERY
 from eventmill.errors import GatewayError, Reason
 
 PROVIDER_ID = "6f0d2a4e-58a9-4a33-8e8a-51d6e9f1a001"
@@ -105,11 +107,23 @@ def test_required_members(member: str, missing: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["a b", "1:b", ":a", "a%2", "a%zz", "caf\u00e9", "a#b#c", "<a>", "urn:uuid:a b", "a\\b", "http://a\n"]
+    "source", ["a b", "1:b", ":a", "a%2", "a%zz", "caf\u00e9", "a#b#c", "<a>", "urn:uuid:a b", "a\\b"]
 )
 def test_source_must_be_a_uri_reference(source: str) -> None:
     """What RFC 3986 does not allow is refused."""
     assert refused(source=source).startswith("source: must be a URI-reference (RFC 3986), but is ")
+
+
+@pytest.mark.parametrize("name", ["id", "source", "type", "subject", "time", "acme"])
+@pytest.mark.parametrize("control", ["\x00", "\n", "\x7f", "\x9f"])
+def test_control_characters_are_refused(name: str, control: str) -> None:
+    """In every attribute, escaped or not; in `data` they are the publisher's affair."""
+    for ascii_only in (True, False):
+        members = event(**{name: f"urn:{control}b"}, data={"n": control})
+        error = refusal(json.dumps(members, separators=(",", ":"), ensure_ascii=ascii_only).encode())
+        assert error.reason is Reason.INVALID_EVENT
+        assert error.message == f"{name}: must not hold control characters, but has U+{ord(control):04X} at 4"
+    assert parse(data={"n": control}).data is not None
 
 
 def test_hostile_source_is_refused_without_backtracking() -> None:

@@ -28,6 +28,9 @@ def test_every_setting_is_read_from_its_variable() -> None:
     for field in msgspec.structs.fields(Config):
         variables["EVENTMILL_" + field.name.upper()] = samples.get(field.type, "")
     variables |= {"EVENTMILL_AUTH": "strict", "EVENTMILL_LOG_FORMAT": "json", "EVENTMILL_LOG_LEVEL": "debug"}
+    variables["EVENTMILL_CATALOG_DELIVERY_FORMAT"] = "cloud_events_v1"
+    variables["EVENTMILL_ADOBE_HOSTS"] = "api.adobe.io"
+    variables |= dict.fromkeys(("EVENTMILL_OIDC_ISSUER", "EVENTMILL_OIDC_JWKS_URL"), "https://issuer.example")
 
     config = load_config({}, variables)
 
@@ -108,3 +111,18 @@ def test_dev_mode_has_no_delivery_children() -> None:
     assert Config(dev=True, delivery_processes=3).delivery_children == 0
     assert Config(delivery_processes=3).delivery_children == 3
     assert Config().delivery_children >= 1
+
+
+@pytest.mark.parametrize(
+    "host", ["API.adobe.io", "api.adobe.io:443", "*.adobe.io", "https://api.adobe.io", "a..b", "-a"]
+)
+def test_adobe_hosts_are_plain_names(host: str) -> None:
+    """A port, a wildcard or a URL would never match a request; it is refused, not ignored."""
+    with pytest.raises(StartupError, match=r"ADOBE_HOSTS.*not a host name"):
+        load_config({}, {"EVENTMILL_ADOBE_HOSTS": f"api.adobe.io,{host}"})
+
+
+def test_a_tls_key_needs_its_certificate() -> None:
+    """A key alone would be left unused silently."""
+    with pytest.raises(StartupError, match="EVENTMILL_TLS_CERT"):
+        load_config({}, {"EVENTMILL_TLS_KEY": "server.key"})

@@ -1,6 +1,6 @@
-"""The coordinates of a gateway, read from its data directory: URLs, ids, a credential and a token.
+"""The coordinates of a gateway, read from its data directory: URLs, ids, a credential and tokens.
 
-Works beside a running gateway and without one: it only reads, and signs the token with the directory's own token key.
+Works beside a running gateway and without one: it only reads, and signs tokens with the directory's own token key.
 """
 
 from __future__ import annotations
@@ -14,24 +14,47 @@ import msgspec
 from eventmill.clock import SystemClock
 from eventmill.config import Config
 from eventmill.errors import StartupError
-from eventmill.model import Credential, Doc, Organization, SigningKey, Workspace
+from eventmill.model import Credential, Doc, Organization, Project, SigningKey, Workspace
 from eventmill.store.base import Kind
 from eventmill.store.seal import Sealer, load_seal_key
 from eventmill.store.sqlite.snapshot import read_documents
-from eventmill.web.tokens import Grant, load_token_key, mint_token
+from eventmill.web.tokens import ADMIN_SCOPE, Grant, load_token_key, mint_token
 
 Document = TypeVar("Document", bound=Doc)
 
 
-def read_environment(config: Config, workspace_id: str | None) -> dict[str, str]:
-    """The values of `eventmill env`, in their order; of the first workspace when none is named.
+class Coordinates(msgspec.Struct, frozen=True):
+    """A credential and what it belongs to."""
+
+    organization: Organization
+    project: Project
+    workspace: Workspace
+    credential: Credential
+
+
+def find_coordinates(config: Config, workspace_id: str | None) -> Coordinates:
+    """Those of the named workspace, else of the first one that has a credential.
 
     Raises `StartupError` naming what is missing and the remedy.
     """
     data = Path(config.data)
-    workspace = _find_workspace(data, workspace_id)
-    credential = _find_credential(data, workspace)
-    organization = next(each for each in _read(data, "organization", Organization) if each.id == workspace.org)
+    workspace, credential = _find_credential(data, workspace_id)
+    return Coordinates(
+        organization=next(each for each in _read(data, "organization", Organization) if each.id == workspace.org),
+        project=next(
+            each
+            for each in _read(data, "project", Project)
+            if (each.org, each.id) == (workspace.org, workspace.project_id)
+        ),
+        workspace=workspace,
+        credential=credential,
+    )
+
+
+def read_environment(config: Config, workspace_id: str | None) -> dict[str, str]:
+    """The values of `eventmill env`, in their order; raises as `find_coordinates` does."""
+    found = find_coordinates(config, workspace_id)
+    credential = found.credential
     sealer = _open_sealer(config)
     return {
         "api_url": config.url,
@@ -40,37 +63,65 @@ def read_environment(config: Config, workspace_id: str | None) -> dict[str, str]
         "ims_url": config.url,
         "console_url": config.url,
         "keys_url": config.url,
-        "ims_org_id": organization.ims_org_id,
-        "consumer_org_id": organization.id,
-        "project_id": workspace.project_id,
-        "workspace_id": workspace.id,
+        "ims_org_id": found.organization.ims_org_id,
+        "consumer_org_id": found.organization.id,
+        "project_id": found.project.id,
+        "workspace_id": found.workspace.id,
         "credential_id": credential.id,
         "client_id": credential.client_id,
         "client_secret": sealer.unseal(credential.sealed_secret, f"credential:{credential.id}").decode(),
-        "access_token": mint_token(
-            load_token_key(_read(data, "signing_key", SigningKey), sealer),
-            Grant.for_credential(credential, organization.ims_org_id, config.token_lifetime_s),
-            now_ms=SystemClock().machine_ms(),
-        ),
+        "access_token": mint_service_token(config, found),
     }
 
 
-def _find_workspace(data: Path, workspace_id: str | None) -> Workspace:
+def mint_service_token(config: Config, coordinates: Coordinates) -> str:
+    """A token with which the credential acts for itself."""
+    ims_org_id = coordinates.organization.ims_org_id
+    return _mint(config, Grant.for_credential(coordinates.credential, ims_org_id, config.token_lifetime_s))
+
+
+def mint_admin_token(config: Config) -> str:
+    """A token of the operator's, for every organisation. Whoever can open the data directory's keys is the operator.
+
+    Raises `StartupError` naming what is missing and the remedy.
+    """
+    return _mint(
+        config,
+        Grant(
+            client_id="eventmill-admin",
+            user_id="operator@eventmill",
+            ims_org_id="",
+            lifetime_s=config.token_lifetime_s,
+            scope=ADMIN_SCOPE,
+        ),
+    )
+
+
+def _mint(config: Config, grant: Grant) -> str:
+    keys = list(_read(Path(config.data), "signing_key", SigningKey))
+    try:
+        key = load_token_key(keys, _open_sealer(config))
+    except LookupError as error:
+        raise StartupError(f"{config.data} has no token key yet ({error}); start the gateway once") from error
+    return mint_token(key, grant, now_ms=SystemClock().machine_ms())
+
+
+def _find_credential(data: Path, workspace_id: str | None) -> tuple[Workspace, Credential]:
     workspaces = list(_read(data, "workspace", Workspace))
-    for workspace in workspaces:
-        if workspace_id in (None, workspace.id):
-            return workspace
+    wanted = [each for each in workspaces if workspace_id in (None, each.id)]
     if not workspaces:
         raise StartupError(f"{data} has no workspace yet; start the gateway with --bootstrap FILE, or with --dev")
-    known = ", ".join(workspace.id for workspace in workspaces[:20])
-    raise StartupError(f"{data} has no workspace {workspace_id}; it has {known}")
-
-
-def _find_credential(data: Path, workspace: Workspace) -> Credential:
-    for credential in _read(data, "credential", Credential):
-        if (credential.org, credential.workspace_id) == (workspace.org, workspace.id):
-            return credential
-    raise StartupError(f"workspace {workspace.id} in {data} has no credential; give it one in the bootstrap file")
+    if not wanted:
+        known = ", ".join(workspace.id for workspace in workspaces[:20])
+        raise StartupError(f"{data} has no workspace {workspace_id}; it has {known}")
+    credentials = list(_read(data, "credential", Credential))
+    for workspace in wanted:
+        for credential in credentials:
+            if (credential.org, credential.workspace_id) == (workspace.org, workspace.id):
+                return workspace, credential
+    which = f"workspace {workspace_id}" if workspace_id else "no workspace"
+    has = "has no" if workspace_id else "has a"
+    raise StartupError(f"{which} in {data} {has} credential; make one with: eventmill credential create")
 
 
 def _open_sealer(config: Config) -> Sealer:

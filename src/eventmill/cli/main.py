@@ -10,8 +10,18 @@ import sys
 import click
 
 from eventmill import __version__
+from eventmill.cli.aio_config import aio_config
+from eventmill.cli.credential import credential
+from eventmill.cli.demo import demo
 from eventmill.cli.env import env
+from eventmill.cli.keys import keys
+from eventmill.cli.login import login
+from eventmill.cli.org import org
+from eventmill.cli.project import project
+from eventmill.cli.proxy import proxy
 from eventmill.cli.serve import serve
+from eventmill.cli.simulate import simulate
+from eventmill.cli.workspace import workspace
 from eventmill.errors import StartupError
 
 
@@ -26,6 +36,16 @@ def cli() -> None:
 
 cli.add_command(serve)
 cli.add_command(env)
+cli.add_command(proxy)
+cli.add_command(aio_config)
+cli.add_command(login)
+cli.add_command(simulate)
+cli.add_command(demo)
+cli.add_command(org)
+cli.add_command(project)
+cli.add_command(workspace)
+cli.add_command(credential)
+cli.add_command(keys)
 
 
 def main() -> None:

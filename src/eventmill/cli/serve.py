@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     help="strict checks tokens, lenient takes any bearer.  [default: strict; lenient with --dev]",
 )
 @click.option("--bootstrap", metavar="FILE", help="JSON file of organisations and credentials to create at start.")
+@click.option("--catalog", metavar="FILE", help='Catalogue of built-in events, or "off".  [default: the built-in one]')
+@click.option(
+    "--catalog-delivery-format",
+    type=click.Choice(["adobe_io", "cloud_events_v1"]),
+    help="How catalogue events are delivered.  [default: adobe_io]",
+)
 @click.option("--clock-rate", type=float, help="With --dev: business seconds per machine second.  [default: 1]")
 @click.option("--delivery-processes", type=int, help="Delivery processes.  [default: cores - 1, at least 1]")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="[default: text on a terminal, else json]")
@@ -62,5 +68,7 @@ def dev_banner(config: Config) -> str:
       -H 'content-type: application/cloudevents+json' \\
       -d '{{"id": "1", "source": "urn:uuid:PROVIDER_ID", "type": "com.acme.stock.low", "data": {{"sku": "A1"}}}}'
 
-  "Five minutes" in README.md makes the provider, and a journal to read the event from.
+  "Five minutes" in README.md makes the provider, and a webhook that gets the event. Events without one of your own:
+
+    eventmill simulate --count 20            # of the eight built-in channels; docs/catalog.md subscribes to them
 """

@@ -10,13 +10,14 @@ from types import MappingProxyType
 
 import msgspec
 
-from eventmill.errors import GatewayError, Reason
+from eventmill.errors import BatchRefused, GatewayError, Reason
 
 ERROR_CODES = MappingProxyType(
     {
         Reason.MISSING_TOKEN: "401010",
         Reason.INVALID_TOKEN: "401013",
         Reason.EXPIRED_TOKEN: "401014",
+        Reason.REVOKED_TOKEN: "401015",
         Reason.INVALID_CLIENT: "401020",
         Reason.MISSING_API_KEY: "403000",
         Reason.UNKNOWN_API_KEY: "403003",
@@ -35,9 +36,13 @@ _JSON = (b"content-type", b"application/json")
 def error_answer(error: GatewayError, request_id: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """Status, headers and body of a refusal. `retry-after` stands only on what may be retried: clients obey it."""
     reason = error.reason
-    members = {"reason": reason.code, "message": error.message}
+    members: dict[str, object] = {"reason": reason.code, "message": error.message}
     if reason in ERROR_CODES:
         members["error_code"] = ERROR_CODES[reason]
+    if isinstance(error, BatchRefused):
+        members["errors"] = [
+            {"index": at, "reason": why.code, "message": message} for at, why, message in error.refusals
+        ]
     body = msgspec.json.encode(members)
     headers = [_JSON, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
     if error.retry_after_s is not None:

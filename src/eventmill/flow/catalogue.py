@@ -24,6 +24,7 @@ from eventmill.model import (
     Project,
     Provider,
     Registration,
+    Revocation,
     SigningKey,
     Workspace,
 )
@@ -39,6 +40,7 @@ _DECODERS: dict[Kind, msgspec.json.Decoder[Any]] = {
     "event_metadata": msgspec.json.Decoder(EventMetadata),
     "registration": msgspec.json.Decoder(Registration),
     "signing_key": msgspec.json.Decoder(SigningKey),
+    "revocation": msgspec.json.Decoder(Revocation),
 }
 
 
@@ -58,6 +60,7 @@ class Catalogue:
         self._credential_by_client: dict[str, Credential] = {}
         self._provider_by_id: dict[str, Provider] = {}
         self._registration_by_lane: dict[Lane, Registration] = {}
+        self._revocation_by_id: dict[str, Revocation] = {}
         self._subscribers: defaultdict[EventOfInterest, set[Lane]] = defaultdict(set)
         self._routes: dict[tuple[OrgId, str, str], tuple[Lane, ...]] = {}
         for each in self.builtin.providers:
@@ -81,7 +84,8 @@ class Catalogue:
     async def refresh(self) -> set[Lane]:
         """Catch up with the change feed; afterwards every write answered before the call is known.
 
-        Returns the lanes of touched registrations, deleted ones included.
+        Returns the lanes of touched registrations, deleted ones included, and of those that sign with a touched
+        credential.
         """
         if await self._store.epoch() == self.epoch:
             return set()
@@ -105,7 +109,15 @@ class Catalogue:
         new = None if stored is None else _DECODERS[kind].decode(stored.doc)
         if new is not None:
             self._put(kind, org, doc_id, new)
-        return {document.id for document in (old, new) if isinstance(document, Registration)}
+        return self._lanes_touched(old) | self._lanes_touched(new)
+
+    def _lanes_touched(self, doc: Any) -> set[Lane]:
+        match doc:
+            case Registration():
+                return {doc.id}
+            case Credential():
+                return {each.id for each in self._registration_by_lane.values() if each.client_id == doc.client_id}
+        return set()
 
     def _put(self, kind: Kind, org: OrgId, doc_id: str, doc: Any) -> None:
         self._docs[kind][org, doc_id] = doc
@@ -123,6 +135,8 @@ class Catalogue:
                     self._routes.pop((doc.org, interest.provider_id, interest.event_code), None)
             case EventMetadata():
                 self._routes.pop((doc.org, doc.provider_id, doc.event_code), None)
+            case Revocation():
+                self._revocation_by_id[doc.id] = doc
 
     def _drop(self, kind: Kind, org: OrgId, doc_id: str, doc: Any) -> None:
         del self._docs[kind][org, doc_id]
@@ -142,6 +156,8 @@ class Catalogue:
                     self._routes.pop((doc.org, interest.provider_id, interest.event_code), None)
             case EventMetadata():
                 self._routes.pop((doc.org, doc.provider_id, doc.event_code), None)
+            case Revocation():
+                self._revocation_by_id.pop(doc.id, None)
 
     # --- Look-ups ---
 
@@ -166,6 +182,10 @@ class Catalogue:
 
     def credential_by_client(self, client_id: str) -> Credential | None:
         return self._credential_by_client.get(client_id)
+
+    def credentials(self, org: OrgId) -> list[Credential]:
+        """In creation order."""
+        return [c for c in self._docs["credential"].values() if c.org == org]
 
     def workspace_credentials(self, org: OrgId, workspace_id: str) -> list[Credential]:
         """In creation order."""
@@ -193,6 +213,12 @@ class Catalogue:
     def signing_keys(self) -> list[SigningKey]:
         """In creation order."""
         return list(self._docs["signing_key"].values())
+
+    def revocation(self, revocation_id: str) -> Revocation | None:
+        return self._revocation_by_id.get(revocation_id)
+
+    def revocations(self) -> list[Revocation]:
+        return list(self._revocation_by_id.values())
 
     def routing_epoch(self, org: OrgId) -> int:
         """What an append of the organisation matched with this picture carries."""

@@ -31,7 +31,7 @@ class Target(msgspec.Struct, frozen=True):
             client_id=registration.client_id,
             credential_id="" if credential is None else credential.id,
             sealed_secret="" if credential is None else credential.sealed_secret,
-            url=registration.webhook_url or "",
+            url=registration.webhook_url or registration.retry_url or "",
             batch=registration.delivery_type == "webhook_batch",
         )
 
@@ -44,7 +44,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 def delivers(registration: Registration) -> bool:
-    """Whether new events are pushed: a webhook, enabled, and not waiting for its validation."""
+    """Whether new events are pushed: to a webhook, enabled, and not waiting for its validation."""
     return (
-        registration.delivery_type != "journal" and registration.enabled and registration.webhook_status != "accepted"
+        registration.webhook_url is not None and registration.enabled and registration.webhook_status != "accepted"
     )

@@ -29,7 +29,15 @@ SLOTS = 1024
 # --- Catalogue -------------------------------------------------------------------------------------------------------
 
 Kind = Literal[
-    "organization", "project", "workspace", "credential", "provider", "event_metadata", "registration", "signing_key"
+    "organization",
+    "project",
+    "workspace",
+    "credential",
+    "provider",
+    "event_metadata",
+    "registration",
+    "signing_key",
+    "revocation",
 ]
 
 
@@ -80,6 +88,23 @@ class Delete(msgspec.Struct, frozen=True, tag=True):
     if_version: int | None = None
 
 
+class Require(msgspec.Struct, frozen=True, tag=True):
+    """Raises `NOT_FOUND` unless the document exists: what is created below it cannot be orphaned by its deletion."""
+
+    kind: Kind
+    org: OrgId
+    id: str
+
+
+class RequireNone(msgspec.Struct, frozen=True, tag=True):
+    """Raises `Conflict`, naming one of them, while documents of the kind hold the key: `Require` seen from above."""
+
+    kind: Kind
+    org: OrgId
+    key: tuple[str, str]
+    """Name and value."""
+
+
 class OpenLane(msgspec.Struct, frozen=True, tag=True):
     """A new registration's lane; its journal and its delivery start at the head."""
 
@@ -113,7 +138,7 @@ class CloseLane(msgspec.Struct, frozen=True, tag=True):
     now_ms: int
 
 
-ControlOp = Create | Replace | Delete | OpenLane | DisableLane | EnableLane | CloseLane
+ControlOp = Create | Replace | Delete | Require | RequireNone | OpenLane | DisableLane | EnableLane | CloseLane
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -31,6 +31,8 @@ log = structlog.get_logger()
 def build_app(parts: Parts) -> ASGIApp:
     """Serves HTTP only; the server is to be run without lifespan events."""
     ingest = parts.ingest
+    authenticator = parts.authenticator
+    waits = authenticator.waits_for_issuer
     router = build_router(dev_mode=parts.dev is not None)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,6 +40,8 @@ def build_app(parts: Parts) -> ASGIApp:
             await send({"type": "websocket.close", "code": 1000})
         elif scope["method"] == "POST" and scope["path"] in INGRESS_PATHS:
             try:
+                if waits:
+                    await authenticator.prepare(scope["headers"])
                 await ingest(scope, receive, send)
             except Exception:
                 request_id = parts.ids.request_id()
@@ -74,7 +78,9 @@ async def _dispatch(parts: Parts, methods: Mapping[str, Route], scope: Scope, re
     if route is None:
         return _other_method(methods, scope)
     if route.handler is not None:
-        return await route.handler(parts, request, parts.authenticator.authenticate(request.headers))
+        await parts.authenticator.prepare(request.headers)
+        caller = parts.authenticator.authenticate(request.headers, console=route.console)
+        return await route.handler(parts, request, caller)
     assert route.open_handler is not None, "a route has one of the two handlers"
     return await route.open_handler(parts, request)
 
@@ -84,19 +90,17 @@ def _is_cross_origin(methods: Mapping[str, Route]) -> bool:
 
 
 def _other_method(methods: Mapping[str, Route], scope: Scope) -> Reply:
-    """404, 405 with the methods there are, or the answer to a browser's preflight."""
+    """404, 405 with the methods there are, or those alone when OPTIONS asks for them, as a browser's preflight does."""
     method, path = scope["method"], scope["path"]
     allowed = set(methods)
     if path in INGRESS_PATHS:
         allowed.add("POST")
     if "GET" in allowed:
         allowed.add("HEAD")
-    if _is_cross_origin(methods):
-        allowed.add("OPTIONS")
     if not allowed:
         raise GatewayError(Reason.NOT_FOUND, f"there is nothing at {show(path)}")
-    allow = (b"allow", ", ".join(sorted(allowed)).encode())
-    if method in allowed:  # OPTIONS: only the preflight of a cross-origin path comes here
+    allow = (b"allow", ", ".join(sorted(allowed | {"OPTIONS"})).encode())
+    if method == "OPTIONS":
         return Reply(204, headers=(allow,))
     message = f"{show(method)} is not allowed here; allowed: {allow[1].decode()}"
     refusal = _refusal(GatewayError(Reason.METHOD_NOT_ALLOWED, message))
@@ -124,7 +128,7 @@ async def _send(scope: Scope, send: Send, reply: Reply, extra: Sequence[tuple[by
     headers = [*reply.headers, *extra]
     if reply.content_type:
         headers.insert(0, (b"content-type", reply.content_type.encode()))
-    if reply.status != 204:
+    if reply.status not in (204, 304):
         headers.append((b"content-length", b"%d" % len(reply.body)))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})

@@ -8,7 +8,9 @@ from pathlib import Path
 import msgspec
 
 from eventmill.errors import GatewayError, StartupError
+from eventmill.model import CredentialKind
 from eventmill.web import checks
+from eventmill.web.certificates import read_certificate
 
 RESERVED_ORG_IDS = frozenset({"organizations", "providers", "providermetadata"})
 """First path segments of their own below /events."""
@@ -22,17 +24,24 @@ class CredentialEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_id: str
     client_secret: str
     name: str = ""
+    kind: CredentialKind = "oauth_server_to_server"
+    public_keys: tuple[str, ...] = ()
+    """PEM of certificates or public keys; of the kind `jwt` only."""
 
 
 class WorkspaceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: str
     name: str = ""
+    title: str = ""
+    description: str = ""
     credentials: tuple[CredentialEntry, ...] = ()
 
 
 class ProjectEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: str
     name: str = ""
+    title: str = ""
+    description: str = ""
     workspaces: tuple[WorkspaceEntry, ...] = ()
 
 
@@ -70,11 +79,19 @@ def _check_organization(organization: OrganizationEntry) -> None:
         for workspace in project.workspaces:
             _check("workspace id", workspace.id, _ID)
             for credential in workspace.credentials:
-                _check("credential id", credential.id, _ID)
-                checks.check_client_id("client_id", credential.client_id)
-                if not _SECRET.fullmatch(credential.client_secret):
-                    what = "must be 1 to 256 printable ASCII characters without blanks"
-                    raise checks.invalid(f"client_secret of credential {credential.id}", what)
+                _check_credential(credential)
+
+
+def _check_credential(credential: CredentialEntry) -> None:
+    _check("credential id", credential.id, _ID)
+    checks.check_client_id("client_id", credential.client_id)
+    if not _SECRET.fullmatch(credential.client_secret):
+        what = "must be 1 to 256 printable ASCII characters without blanks"
+        raise checks.invalid(f"client_secret of credential {credential.id}", what)
+    if credential.public_keys and credential.kind != "jwt":
+        raise checks.invalid(f"public_keys of credential {credential.id}", "only the kind jwt has them")
+    for at, pem in enumerate(credential.public_keys):
+        read_certificate(f"public_keys[{at}] of credential {credential.id}", pem)
 
 
 def _check(member: str, value: str, pattern: re.Pattern[str]) -> None:

@@ -1,6 +1,5 @@
-"""Strict reading of JSON bodies, and the checks of single members. Every refusal says what was wrong, and where.
-
-Character classes are those of the Events API reference, taken as ASCII and matched against the whole value.
+"""Strict reading of JSON bodies, and the checks that go beyond a member's type. Every refusal says what was wrong, and
+where. What is declared in `web.fields` msgspec checks; `web.wording` words it.
 """
 
 from __future__ import annotations
@@ -8,31 +7,23 @@ from __future__ import annotations
 import binascii
 import json
 import re
+from collections.abc import Iterator
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
 from eventmill.errors import GatewayError, Reason
+from eventmill.web.fields import ClientId
+from eventmill.web.wording import describe_refusal, show
+
+__all__ = ["show"]  # for refusals that handlers word themselves
 
 JSON_DEPTH_MAX = 64
-_SHOWN_CHARS = 64
 
 T = TypeVar("T")
 
-_LABEL = re.compile(r"[\w\s\-_.(),@:'`?#!]+", re.ASCII)
-_EVENT_CODE = re.compile(r"[\w\-_.]+", re.ASCII)
-_CLIENT_ID = re.compile(r"[\w\-.]+", re.ASCII)
-_INSTANCE_ID = re.compile(r"[\w\-_:@./]+", re.ASCII)
-_DOCS_URL = re.compile(
-    r"https?://(([^/:.\s]+(\.[^/:.\s]+)*)|([0-9](\.[0-9]{3})))(:[0-9]+)?((/[^?#\s]+)(\?[^#\s]+)?(#.+)?)?/?"
-)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-_URL_CHARACTERS = re.compile(r"[\x21-\x7e]+")
-_WHERE = re.compile(r"(?P<what>.*) - at `(?:key in )?\$\.?(?P<path>[^`]*)`", re.DOTALL)
-_MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`(?: - at `\$\.?(?P<path>[^`]*)`)?")
 
 
 def parse_json(body: bytes, what: str = "the body") -> Any:
@@ -49,10 +40,10 @@ def parse_json(body: bytes, what: str = "the body") -> Any:
         where = f"line {error.lineno} column {error.colno}"
         raise GatewayError(Reason.INVALID_JSON, f"{what} is not JSON: {error.msg} ({where})") from None
     except RecursionError:
-        raise _too_deep(what) from None
+        raise too_deep(what) from None
     except ValueError:
         raise GatewayError(Reason.INVALID_JSON, f"{what} holds a number with too many digits") from None
-    _check_depth(document, what)
+    check_depth(document, what)
     return document
 
 
@@ -69,11 +60,11 @@ def _refuse_constant(name: str) -> None:
     raise GatewayError(Reason.INVALID_JSON, f"{name} is not JSON")
 
 
-def _too_deep(what: str) -> GatewayError:
+def too_deep(what: str) -> GatewayError:
     return GatewayError(Reason.INVALID_JSON, f"{what} is nested deeper than {JSON_DEPTH_MAX} levels")
 
 
-def _check_depth(document: Any, what: str) -> None:
+def check_depth(document: Any, what: str) -> None:
     level = [document]
     for _ in range(JSON_DEPTH_MAX):
         if not level:
@@ -85,12 +76,37 @@ def _check_depth(document: Any, what: str) -> None:
             for child in (parent.values() if isinstance(parent, dict) else parent)
         ]
     if any(isinstance(parent, dict | list) for parent in level):
-        raise _too_deep(what)
+        raise too_deep(what)
+
+
+def parse_text_json(body: bytes) -> Any:
+    """The same, and no half of a surrogate pair anywhere: such text can neither be stored nor sent on."""
+    document = parse_json(body)
+    if rb"\u" in body:
+        for path, text in _texts(document):
+            if found := _SURROGATE.search(text):
+                raise invalid(path, f"holds the character U+{ord(found[0]):04X} at offset {found.start()}")
+    return document
+
+
+def _texts(document: Any) -> Iterator[tuple[str, str]]:
+    """Every string in the document, member names too, with its path."""
+    waiting = [("", document)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, str):
+            yield path or "the body", value
+        elif isinstance(value, list):
+            waiting += [(f"{path}[{at}]", each) for at, each in enumerate(value)]
+        elif isinstance(value, dict):
+            for name, each in value.items():
+                yield path or "the body", name
+                waiting.append((f"{path}.{name}" if path else name, each))
 
 
 def read_object(body: bytes, model: type[T]) -> T:
     """The body as a `model`. Unknown members are ignored; a missing member or a wrong type is refused by name."""
-    document = parse_json(body)
+    document = parse_text_json(body)
     if not isinstance(document, dict):
         raise GatewayError(Reason.INVALID_BODY, "the body must be a JSON object")
     return convert(document, model)
@@ -100,23 +116,7 @@ def convert(document: Any, model: type[T]) -> T:
     try:
         return msgspec.convert(document, model)
     except msgspec.ValidationError as error:
-        raise GatewayError(Reason.INVALID_BODY, _reword(str(error))) from None
-
-
-def _reword(text: str) -> str:
-    """msgspec's message with the member first: `label: expected str, got int`."""
-    if missing := _MISSING.fullmatch(text):
-        path = f"{missing['path']}." if missing["path"] else ""
-        return f"{path}{missing['name']}: required, but missing"
-    where = _WHERE.fullmatch(text)
-    what = (where["what"] if where else text).replace("`", "")
-    path = where["path"] if where else ""
-    return f"{path and path + ': '}{what[:1].lower()}{what[1:]}"
-
-
-def show(value: str) -> str:
-    """A caller's text in a message: quoted, escaped where it is not printable ASCII, and cut."""
-    return ascii(value if len(value) <= _SHOWN_CHARS else value[:_SHOWN_CHARS] + "...")
+        raise GatewayError(Reason.INVALID_BODY, describe_refusal(error, document, model)) from None
 
 
 def invalid(member: str, what: str, reason: Reason = Reason.INVALID_BODY) -> GatewayError:
@@ -128,51 +128,20 @@ def check_length(member: str, value: str, shortest: int, longest: int) -> None:
         raise invalid(member, f"must have {shortest} to {longest} characters, but has {len(value)}")
 
 
-def check_text(member: str, value: str, *, lines: bool = False) -> None:
-    """Free text: no control characters (line breaks and tabs when `lines`), no half of a surrogate pair."""
-    found = (_CONTROL_BUT_LINES if lines else _CONTROL).search(value) or _SURROGATE.search(value)
-    if found:
-        raise invalid(member, f"holds the character U+{ord(found[0]):04X} at offset {found.start()}")
-
-
-def check_label(member: str, value: str, shortest: int, *, lines: bool = False) -> None:
-    check_length(member, value, shortest, 255)
-    check_text(member, value, lines=lines)
-    _check_pattern(member, value, _LABEL, "letters, digits, blanks and -_.(),@:'`?#!")
-
-
-def check_event_code(member: str, value: str) -> None:
-    check_length(member, value, 1, 255)
-    _check_pattern(member, value, _EVENT_CODE, "letters, digits and -_.")
+def check_value(member: str, value: object, kind: object) -> None:
+    """`value` as a type of `web.fields`, where it does not come in a body."""
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise invalid(member, describe_refusal(error, value, kind)) from None
 
 
 def check_client_id(member: str, value: str) -> None:
-    check_length(member, value, 3, 128)
-    _check_pattern(member, value, _CLIENT_ID, "letters, digits and -_.")
-
-
-def check_instance_id(member: str, value: str) -> None:
-    check_length(member, value, 1, 255)
-    _check_pattern(member, value, _INSTANCE_ID, "letters, digits and -_:@./")
-
-
-def _check_pattern(member: str, value: str, pattern: re.Pattern[str], allowed: str) -> None:
-    if not pattern.fullmatch(value):
-        raise invalid(member, f"may only hold {allowed}, but is {show(value)}")
-
-
-def check_docs_url(member: str, value: str) -> None:
-    check_length(member, value, 1, 255)
-    check_text(member, value)
-    if not _DOCS_URL.fullmatch(value):
-        raise invalid(member, f"must be an http or https URL, but is {show(value)}")
+    check_value(member, value, ClientId)
 
 
 def check_webhook_url(member: str, value: str, *, http_allowed: bool) -> None:
     """An absolute URL that can be called; whether its address may be called is decided when it is dialled."""
-    check_length(member, value, 1, 4000)
-    if not _URL_CHARACTERS.fullmatch(value):
-        raise invalid(member, "may only hold printable ASCII; percent-encode the rest")
     try:
         parts = urlsplit(value)
         has_address = bool(parts.hostname) and parts.port != 0

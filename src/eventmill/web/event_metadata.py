@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 
 from eventmill.errors import Conflict, StaleVersion
 from eventmill.model import Caller, EventMetadata, Provider
-from eventmill.store.base import ControlOp, Create, Delete, Key, Replace
+from eventmill.store.base import Create, Delete, Key, Replace, Require
 from eventmill.web import hal
-from eventmill.web.checks import invalid
-from eventmill.web.forms import EventMetadataForm, read_event_metadata
+from eventmill.web.checks import convert, invalid, read_object
+from eventmill.web.forms import EventMetadataForm
 from eventmill.web.http import NO_CONTENT, Reply, Request, hal_reply
-from eventmill.web.parts import Parts
+from eventmill.web.parts import WRITES_MAX, Parts
+from eventmill.web.patch import apply_patch, read_patch
 from eventmill.web.paths import not_found, path_metadata, path_own_provider, path_provider
+from eventmill.web.provider_writes import delete_metadata
 from eventmill.web.providers import list_metadata
 from eventmill.web.sample_template import check_template
 
@@ -22,7 +27,7 @@ async def list_event_metadata(parts: Parts, request: Request, caller: Caller) ->
     base = parts.config.url
     bodies = [hal.event_metadata_body(base, provider, each) for each in await list_metadata(parts, provider)]
     url = f"{hal.provider_url(base, provider.id)}/eventmetadata"
-    return hal_reply(200, hal.collection_body(url, "eventmetadata", bodies))
+    return hal_reply(200, hal.event_metadata_collection(url, bodies))
 
 
 async def get_event_metadata(parts: Parts, request: Request, caller: Caller) -> Reply:
@@ -36,21 +41,25 @@ def _reply(parts: Parts, status: int, provider: Provider, metadata: EventMetadat
 
 async def create_event_metadata(parts: Parts, request: Request, caller: Caller) -> Reply:
     provider = path_own_provider(parts, request, caller)
-    metadata = await _read(parts, request, provider)
+    form = read_object(await request.json_body(parts.config.request_bytes_max), EventMetadataForm)
+    metadata = _metadata(parts, provider, form)
     doc_id = f"{provider.id}/{metadata.event_code}"
-    doc = msgspec.json.encode(metadata)
-    create = Create("event_metadata", provider.org, doc_id, doc, (Key("provider", provider.id),))
+    create = Create("event_metadata", provider.org, doc_id, msgspec.json.encode(metadata), _keys(provider))
     try:
-        await parts.store.write([create])
+        await parts.store.write([Require("provider", provider.org, provider.id), create])
     except Conflict:
         message = f"provider {provider.id} already has the event code {metadata.event_code}"
         raise Conflict(message, metadata.event_code) from None
-    await parts.catalogue.refresh()
+    finally:
+        await parts.catalogue.refresh()
     return _reply(parts, 201, provider, metadata)
 
 
-async def _read(parts: Parts, request: Request, provider: Provider) -> EventMetadata:
-    form: EventMetadataForm = read_event_metadata(await request.body(parts.config.request_bytes_max))
+def _keys(provider: Provider) -> tuple[Key, ...]:
+    return (Key("provider", provider.id),)
+
+
+def _metadata(parts: Parts, provider: Provider, form: EventMetadataForm) -> EventMetadata:
     metadata = EventMetadata(
         org=provider.org,
         provider_id=provider.id,
@@ -66,19 +75,55 @@ async def _read(parts: Parts, request: Request, provider: Provider) -> EventMeta
 async def update_event_metadata(parts: Parts, request: Request, caller: Caller) -> Reply:
     """PUT: a full replacement; the event code itself cannot change."""
     provider = path_own_provider(parts, request, caller)
-    event_code = path_metadata(parts, request, provider).event_code
-    metadata = await _read(parts, request, provider)
-    if metadata.event_code != event_code:
-        raise invalid("event_code", f"must be {event_code} as in the path, but is {metadata.event_code}")
-    doc_id = f"{provider.id}/{event_code}"
-    stored = await parts.store.get("event_metadata", provider.org, doc_id)
-    if stored is None:
-        raise not_found(f"event code {event_code}", f"provider {provider.id}")
-    doc = msgspec.json.encode(metadata)
-    keys = (Key("provider", provider.id),)
-    await parts.store.write([Replace("event_metadata", provider.org, doc_id, doc, stored.version, keys)])
-    await parts.catalogue.refresh()
+    known = path_metadata(parts, request, provider)
+    form = read_object(await request.json_body(parts.config.request_bytes_max), EventMetadataForm)
+    metadata, _ = await _change(parts, provider, known.event_code, lambda _: form)
     return _reply(parts, 200, provider, metadata)
+
+
+async def patch_event_metadata(parts: Parts, request: Request, caller: Caller) -> Reply:
+    """PATCH: the members of the input model, null where there is none. 204 when nothing changed."""
+    provider = path_own_provider(parts, request, caller)
+    known = path_metadata(parts, request, provider)
+    patch = await read_patch(request, parts.config)
+
+    def revise(metadata: EventMetadata) -> EventMetadataForm:
+        return convert(apply_patch(_update_document(metadata), patch, parts.config), EventMetadataForm)
+
+    metadata, has_changed = await _change(parts, provider, known.event_code, revise)
+    return _reply(parts, 200, provider, metadata) if has_changed else NO_CONTENT
+
+
+def _update_document(metadata: EventMetadata) -> dict[str, Any]:
+    return {name: getattr(metadata, name) for name in EventMetadataForm.__struct_fields__}
+
+
+async def _change(
+    parts: Parts, provider: Provider, event_code: str, revise: Callable[[EventMetadata], EventMetadataForm]
+) -> tuple[EventMetadata, bool]:
+    """Apply what `revise` makes of the stored event metadata, and whether that changed it."""
+    doc_id = f"{provider.id}/{event_code}"
+    for _ in range(WRITES_MAX):
+        stored = await parts.store.get("event_metadata", provider.org, doc_id)
+        if stored is None:
+            await parts.catalogue.refresh()
+            raise not_found(f"event code {event_code}", f"provider {provider.id}")
+        before = msgspec.json.decode(stored.doc, type=EventMetadata)
+        after = _metadata(parts, provider, revise(before))
+        if after.event_code != event_code:
+            raise invalid("event_code", f"must be {event_code} as in the path, but is {after.event_code}")
+        if after == before:
+            return before, False
+        doc = msgspec.json.encode(after)
+        try:
+            await parts.store.write(
+                [Replace("event_metadata", provider.org, doc_id, doc, stored.version, _keys(provider))]
+            )
+        except StaleVersion:
+            continue
+        await parts.catalogue.refresh()
+        return after, True
+    raise StaleVersion("event_metadata", doc_id)
 
 
 async def delete_event_metadata(parts: Parts, request: Request, caller: Caller) -> Reply:
@@ -88,17 +133,12 @@ async def delete_event_metadata(parts: Parts, request: Request, caller: Caller) 
         await parts.store.write([Delete("event_metadata", provider.org, f"{provider.id}/{event_code}")])
     except StaleVersion:
         raise not_found(f"event code {event_code}", f"provider {provider.id}") from None
-    await parts.catalogue.refresh()
+    finally:
+        await parts.catalogue.refresh()
     return NO_CONTENT
 
 
 async def delete_all_event_metadata(parts: Parts, request: Request, caller: Caller) -> Reply:
     provider = path_own_provider(parts, request, caller)
-    ops: list[ControlOp] = [
-        Delete("event_metadata", provider.org, f"{provider.id}/{metadata.event_code}")
-        for metadata in await list_metadata(parts, provider)
-    ]
-    if ops:
-        await parts.store.write(ops)
-        await parts.catalogue.refresh()
+    await delete_metadata(parts, provider)
     return NO_CONTENT

@@ -1,27 +1,33 @@
-"""Input models of the management API, decoded and checked. What leaves here is valid by itself; whether the named
-things exist is the handlers' question. Limits: "Provider API", "Registration API", Events API reference."""
+"""Input models of the management API. msgspec checks what the types declare; what binds several members together is
+checked here; whether the named things exist is the handlers' question. Limits: `web.fields`.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import get_args
 
 import msgspec
 
 from eventmill.errors import Reason
 from eventmill.model import CUSTOM_EVENTS, DeliveryFormat, DeliveryType, Region
-from eventmill.web import checks
+from eventmill.web import fields
+from eventmill.web.checks import check_webhook_url, invalid, show
 
 
 class ProviderUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """Create-only members in an update are ignored, except `event_delivery_format`, which is applied."""
 
-    label: str
-    description: str | None = None
-    docs_url: str | None = None
+    label: fields.Label
+    description: fields.ProviderDescription | None = None
+    docs_url: fields.DocsUrl | None = None
     event_delivery_format: DeliveryFormat | None = None
 
 
 class ProviderCreate(ProviderUpdate, frozen=True, kw_only=True):
-    provider_metadata: str | None = None
-    instance_id: str | None = None
+    provider_metadata: fields.FamilyId | None = None
+    instance_id: fields.InstanceId | None = None
     data_residency_region: Region | None = None
 
     @property
@@ -29,131 +35,96 @@ class ProviderCreate(ProviderUpdate, frozen=True, kw_only=True):
         return CUSTOM_EVENTS if self.provider_metadata is None else self.provider_metadata
 
 
-def read_provider_update(body: bytes) -> ProviderUpdate:
-    return _checked_provider(checks.read_object(body, ProviderUpdate))
-
-
-def read_provider_create(body: bytes) -> ProviderCreate:
-    form = checks.read_object(body, ProviderCreate)
-    _checked_provider(form)
-    if form.provider_metadata is not None:
-        checks.check_length("provider_metadata", form.provider_metadata, 1, 255)
-    if form.instance_id:
-        checks.check_instance_id("instance_id", form.instance_id)
-    return form
-
-
-def _checked_provider(form: ProviderUpdate) -> ProviderUpdate:
-    checks.check_label("label", form.label, 1)
-    if form.description:
-        checks.check_label("description", form.description, 0, lines=True)
-    if form.docs_url:
-        checks.check_docs_url("docs_url", form.docs_url)
-    return form
-
-
 class EventMetadataForm(msgspec.Struct, frozen=True, kw_only=True):
-    event_code: str
-    label: str
-    description: str
-    sample_event_template: str | None = None
+    """To create and to replace; in a replacement the code must stay as it is."""
 
-
-def read_event_metadata(body: bytes) -> EventMetadataForm:
-    form = checks.read_object(body, EventMetadataForm)
-    checks.check_event_code("event_code", form.event_code)
-    checks.check_label("label", form.label, 1)
-    checks.check_label("description", form.description, 1, lines=True)
-    return form
+    event_code: fields.EventCode
+    label: fields.Label
+    description: fields.EventDescription
+    sample_event_template: fields.SampleTemplate | None = None
 
 
 class InterestForm(msgspec.Struct, frozen=True):
     """Names its provider by id, or by its technical name (`provider`)."""
 
-    event_code: str
-    provider_id: str | None = None
-    provider: str | None = None
+    event_code: fields.NamedEventCode
+    provider_id: fields.NamedProviderId | None = None
+    provider: fields.NamedProvider | None = None
+
+
+class DestinationForm(msgspec.Struct, frozen=True):
+    """Both are required for aws_eventbridge."""
+
+    aws_region: fields.AwsRegion | None = None
+    aws_account_id: fields.AwsAccountId | None = None
 
 
 class RegistrationUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """As sent; `delivery_type` is any spelling, see `read_registration_*`."""
+    """As sent: `delivery_type` in any case, members that the type does not use included."""
 
-    name: str
+    name: fields.RegistrationName
     events_of_interest: list[InterestForm]
-    delivery_type: str
-    description: str | None = None
-    webhook_url: str | None = None
-    runtime_action: str | None = None
+    delivery_type: fields.DeliveryTypeName
+    description: fields.RegistrationDescription | None = None
+    webhook_url: fields.WebhookUrl | None = None
+    runtime_action: fields.RuntimeAction | None = None
     enabled: bool | None = None
-    subscriber_filters: list[dict[str, object]] | None = None
-    destination_metadata: dict[str, object] | None = None
+    destination_metadata: DestinationForm | None = None
+    subscriber_filters: fields.SubscriberFilters | None = None
 
     @property
     def type(self) -> DeliveryType:
         return _DELIVERY_TYPES[self.delivery_type.lower()]
 
     @property
+    def pushes_to_hook(self) -> bool:
+        return self.type in ("webhook", "webhook_batch")
+
+    @property
     def hook(self) -> str | None:
         """The webhook's URL; None for the types that have none, whatever was sent."""
-        return None if self.type == "journal" else self.webhook_url
+        return (self.webhook_url or None) if self.pushes_to_hook else None
+
+    @property
+    def action(self) -> str | None:
+        return (self.runtime_action or None) if self.pushes_to_hook else None
 
 
 class RegistrationCreate(RegistrationUpdate, frozen=True, kw_only=True):
-    client_id: str
+    client_id: fields.ClientId
 
 
-_DELIVERY_TYPES: dict[str, DeliveryType] = {
-    "webhook": "webhook",
-    "webhook_batch": "webhook_batch",
-    "journal": "journal",
-}
-_LATER = "aws_eventbridge"
+_DELIVERY_TYPES: Mapping[str, DeliveryType] = MappingProxyType({name: name for name in get_args(DeliveryType)})
 
 
-def read_registration_create(body: bytes, *, http_allowed: bool) -> RegistrationCreate:
-    form = checks.read_object(body, RegistrationCreate)
-    checks.check_client_id("client_id", form.client_id)
-    _check_registration(form, http_allowed)
-    return form
-
-
-def read_registration_update(body: bytes, *, http_allowed: bool) -> RegistrationUpdate:
-    form = checks.read_object(body, RegistrationUpdate)
-    _check_registration(form, http_allowed)
-    return form
-
-
-def _check_registration(form: RegistrationUpdate, http_allowed: bool) -> None:
-    checks.check_length("name", form.name, 3, 255)
-    checks.check_text("name", form.name)
-    if form.description:
-        checks.check_length("description", form.description, 0, 5000)
-        checks.check_text("description", form.description, lines=True)
-    for at, interest in enumerate(form.events_of_interest):
-        _check_interest(f"events_of_interest[{at}]", interest)
-    _check_destination(form, http_allowed)
-    if form.subscriber_filters:
-        raise checks.invalid("subscriber_filters", "filters are not available yet", Reason.NOT_AVAILABLE_YET)
-
-
-def _check_interest(where: str, interest: InterestForm) -> None:
-    checks.check_length(f"{where}.event_code", interest.event_code, 1, 255)
-    if interest.provider_id is not None:
-        checks.check_length(f"{where}.provider_id", interest.provider_id, 1, 38)
-    elif not interest.provider:
-        raise checks.invalid(f"{where}.provider_id", "required, but missing")
-
-
-def _check_destination(form: RegistrationUpdate, http_allowed: bool) -> None:
-    if form.delivery_type.lower() == _LATER:
-        raise checks.invalid("delivery_type", f"{_LATER} is not available yet", Reason.NOT_AVAILABLE_YET)
+def check_registration(form: RegistrationUpdate, *, http_allowed: bool) -> None:
+    """What no single member's type can say. Raises `INVALID_BODY` or `NOT_AVAILABLE_YET` with the member's name."""
     if form.delivery_type.lower() not in _DELIVERY_TYPES:
         known = ", ".join(_DELIVERY_TYPES)
-        raise checks.invalid("delivery_type", f"must be one of {known}, but is {checks.show(form.delivery_type)}")
-    if form.runtime_action:
-        raise checks.invalid("runtime_action", "Runtime actions are not available yet", Reason.NOT_AVAILABLE_YET)
-    if form.type == "journal":
-        return
-    if not form.webhook_url:
-        raise checks.invalid("webhook_url", f"required for delivery_type {form.type}")
-    checks.check_webhook_url("webhook_url", form.webhook_url, http_allowed=http_allowed)
+        raise invalid("delivery_type", f"must be one of {known}, but is {show(form.delivery_type)}")
+    for at, interest in enumerate(form.events_of_interest):
+        if interest.provider_id is None and interest.provider is None:
+            raise invalid(f"events_of_interest[{at}].provider_id", "required, but missing")
+    if form.pushes_to_hook:
+        _check_hook(form, http_allowed)
+    elif form.type == "aws_eventbridge":
+        _check_destination(form.destination_metadata)
+    if form.subscriber_filters:
+        raise invalid("subscriber_filters", "filters are not available yet", Reason.NOT_AVAILABLE_YET)
+
+
+def _check_hook(form: RegistrationUpdate, http_allowed: bool) -> None:
+    if form.hook is not None and form.action is not None:
+        raise invalid("runtime_action", "cannot be combined with webhook_url; give one of the two")
+    if form.hook is not None:
+        check_webhook_url("webhook_url", form.hook, http_allowed=http_allowed)
+    elif form.action is None:
+        raise invalid("webhook_url", f"required for delivery_type {form.type}, unless there is a runtime_action")
+
+
+def _check_destination(destination: DestinationForm | None) -> None:
+    if destination is None:
+        raise invalid("destination_metadata", "required for delivery_type aws_eventbridge")
+    for name in ("aws_region", "aws_account_id"):
+        if getattr(destination, name) is None:
+            raise invalid(f"destination_metadata.{name}", "required for delivery_type aws_eventbridge")

@@ -1,21 +1,41 @@
-"""HAL bodies of the management API, member by member in the order of the real service, and the links inside them.
-
-Pure: documents in, dictionaries out. Shapes: "Provider API", "Registration API", Events API reference.
-"""
+"""Fills the HAL bodies of the management API from documents, with the links inside them. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import UNSET, UnsetType
+
 from eventmill.core.envelope import format_time
 from eventmill.flow.catalogue import Catalogue
-from eventmill.model import EventMetadata, EventOfInterest, Provider, Registration, provider_technical_name
-
-Hal = dict[str, object]
-
-
-def link(href: str) -> dict[str, str]:
-    return {"href": href}
+from eventmill.model import (
+    BUILTIN_ORG,
+    EventMetadata,
+    EventOfInterest,
+    Provider,
+    Registration,
+    provider_technical_name,
+)
+from eventmill.web.bodies import (
+    EventMetadataBody,
+    EventMetadataCollection,
+    EventMetadataItems,
+    EventMetadataLinks,
+    InterestBody,
+    Link,
+    PageBody,
+    PageLinks,
+    ProviderBody,
+    ProviderCollection,
+    ProviderItems,
+    ProviderLinks,
+    RegistrationBody,
+    RegistrationCollection,
+    RegistrationItems,
+    RegistrationLinks,
+    RegistrationPage,
+    SelfLinks,
+)
 
 
 def provider_url(base: str, provider_id: str) -> str:
@@ -24,111 +44,139 @@ def provider_url(base: str, provider_id: str) -> str:
 
 def provider_body(
     base: str, provider: Provider, publisher: str, *, embed: Sequence[EventMetadata] | None, alone: bool
-) -> Hal:
+) -> ProviderBody:
     """`embed`: the event metadata to show inside, None for none. `alone`: not in a list, so `self` tells the query."""
     here = provider_url(base, provider.id)
     query = f"?eventmetadata={'false' if embed is None else 'true'}" if alone else ""
-    body: Hal = {
-        "_links": {
-            "rel:eventmetadata": link(f"{here}/eventmetadata"),
-            "rel:update": link(f"{_workspace_url(base, provider)}/providers/{provider.id}"),
-            "self": link(here + query),
-        }
-    }
+    embedded: EventMetadataItems | UnsetType = UNSET
     if embed is not None:
-        body["_embedded"] = {"eventmetadata": [event_metadata_body(base, provider, each) for each in embed]}
-    body |= {
-        "id": provider.id,
-        "label": provider.label,
-        "description": provider.description,
-        "source": f"urn:uuid:{provider.id}",
-    }
-    if provider.docs_url is not None:
-        body["docs_url"] = provider.docs_url
-    return body | {
-        "publisher": publisher,
-        "provider_metadata": provider.provider_metadata,
-        "instance_id": provider.instance_id,
-        "event_delivery_format": provider.event_delivery_format,
-        "data_residency_region": provider.data_residency_region,
-    }
+        embedded = EventMetadataItems(eventmetadata=[event_metadata_body(base, provider, each) for each in embed])
+    return ProviderBody(
+        links=ProviderLinks(
+            eventmetadata=Link(f"{here}/eventmetadata"),
+            update=_update_link(base, provider, f"providers/{provider.id}"),
+            self=Link(here + query),
+        ),
+        embedded=embedded,
+        id=provider.id,
+        label=provider.label,
+        description=provider.description,
+        source=f"urn:uuid:{provider.id}",
+        docs_url=provider.docs_url or UNSET,
+        publisher=publisher,
+        provider_metadata=provider.provider_metadata,
+        instance_id=provider.instance_id,
+        event_delivery_format=provider.event_delivery_format,
+        data_residency_region=provider.data_residency_region,
+    )
+
+
+def provider_collection(url: str, items: list[ProviderBody]) -> ProviderCollection:
+    """Clients index `_embedded` of collections unguarded, so an empty one has it too."""
+    return ProviderCollection(links=SelfLinks(self=Link(url)), embedded=ProviderItems(providers=items))
+
+
+def publisher(catalogue: Catalogue, provider: Provider) -> str:
+    """Who publishes: an organisation by its IMS id, or the name that the built-in catalogue gives."""
+    if provider.org == BUILTIN_ORG:
+        return catalogue.builtin.publisher
+    organization = catalogue.organization(provider.org)
+    assert organization is not None, "a provider never outlives its organization"
+    return organization.ims_org_id
+
+
+def _update_link(base: str, provider: Provider, path: str) -> Link | UnsetType:
+    """Nobody may write what is built in."""
+    return UNSET if provider.org == BUILTIN_ORG else Link(f"{_workspace_url(base, provider)}/{path}")
 
 
 def _workspace_url(base: str, owned: Provider | Registration) -> str:
     return f"{base}/events/{owned.org}/{owned.project_id}/{owned.workspace_id}"
 
 
-def event_metadata_body(base: str, provider: Provider, metadata: EventMetadata) -> Hal:
+def event_metadata_body(base: str, provider: Provider, metadata: EventMetadata) -> EventMetadataBody:
     path = f"providers/{provider.id}/eventmetadata/{metadata.event_code}"
-    return {
-        "_links": {
-            "rel:sample_event": link(f"{base}/events/{path}/sample_event"),
-            "rel:update": link(f"{_workspace_url(base, provider)}/{path}"),
-            "self": link(f"{base}/events/{path}"),
-        },
-        "description": metadata.description,
-        "label": metadata.label,
-        "event_code": metadata.event_code,
-    }
+    return EventMetadataBody(
+        links=EventMetadataLinks(
+            sample_event=Link(f"{base}/events/{path}/sample_event"),
+            update=_update_link(base, provider, path),
+            self=Link(f"{base}/events/{path}"),
+        ),
+        description=metadata.description,
+        label=metadata.label,
+        event_code=metadata.event_code,
+    )
 
 
-def collection_body(self_url: str, name: str, items: Sequence[Hal]) -> Hal:
-    """Clients index `_embedded` unguarded, so an empty collection has it too."""
-    return {"_links": {"self": link(self_url)}, "_embedded": {name: items}}
+def event_metadata_collection(url: str, items: list[EventMetadataBody]) -> EventMetadataCollection:
+    return EventMetadataCollection(links=SelfLinks(self=Link(url)), embedded=EventMetadataItems(eventmetadata=items))
 
 
-def page_body(url: str, number: int, size: int, total: int, items: Sequence[Hal]) -> Hal:
+def registration_collection(url: str, items: list[RegistrationBody]) -> RegistrationCollection:
+    return RegistrationCollection(links=SelfLinks(self=Link(url)), embedded=RegistrationItems(registrations=items))
+
+
+def registration_page(url: str, number: int, size: int, total: int, items: list[RegistrationBody]) -> RegistrationPage:
     """One page of the registrations of an organisation; pages count from 0."""
     pages = -(-total // size)
 
-    def page_link(page: int) -> dict[str, str]:
-        return link(f"{url}?page={page}&size={size}")
+    def page_link(page: int) -> Link:
+        return Link(f"{url}?page={page}&size={size}")
 
-    links = {"first": page_link(0), "last": page_link(max(0, pages - 1))}
-    if number + 1 < pages:
-        links["next"] = page_link(number + 1)
-    if number > 0:
-        links["prev"] = page_link(number - 1)
-    links["self"] = page_link(number)
-    return {
-        "_links": links,
-        "_embedded": {"registrations": items},
-        "page": {
-            "size": size,
-            "number": number,
-            "numberOfElements": len(items),
-            "totalElements": total,
-            "totalPages": pages,
-        },
-    }
+    return RegistrationPage(
+        links=PageLinks(
+            first=page_link(0),
+            last=page_link(max(0, pages - 1)),
+            next=page_link(number + 1) if number + 1 < pages else UNSET,
+            prev=page_link(number - 1) if number > 0 else UNSET,
+            self=page_link(number),
+        ),
+        embedded=RegistrationItems(registrations=items),
+        page=PageBody(
+            size=size,
+            number=number,
+            number_of_elements=len(items),
+            total_elements=total,
+            total_pages=pages,
+        ),
+    )
 
 
-def registration_body(base: str, catalogue: Catalogue, registration: Registration) -> Hal:
+def registration_body(base: str, catalogue: Catalogue, registration: Registration) -> RegistrationBody:
     org, reg = registration.org, registration.registration_id
     workspace_path = f"{org}/{registration.project_id}/{registration.workspace_id}"
     journal_path = f"{org}/integrations/{journal_credential_id(catalogue, registration)}/{reg}"
-    body: Hal = {
-        "_links": {
-            "rel:events": link(f"{base}/events/organizations/{journal_path}"),
-            "rel:trace": link(f"{base}/traces/{workspace_path}/registration/{reg}"),
-            "self": link(f"{_workspace_url(base, registration)}/registrations/{reg}"),
-        },
-        "id": registration.id,
-        "name": registration.name,
-        "description": registration.description,
-        "client_id": registration.client_id,
-        "registration_id": reg,
-        "events_of_interest": [_interest_body(catalogue, each) for each in registration.events_of_interest],
-        "webhook_status": registration.webhook_status,
-        "created_date": format_time(registration.created_ms),
-        "updated_date": format_time(registration.updated_ms),
-        "consumer_id": org,
-        "project_id": registration.project_id,
-        "workspace_id": registration.workspace_id,
-    }
-    if registration.webhook_url is not None:
-        body["webhook_url"] = registration.webhook_url
-    return body | {"delivery_type": registration.delivery_type, "enabled": registration.enabled}
+    return RegistrationBody(
+        links=RegistrationLinks(
+            events=Link(f"{base}/events/organizations/{journal_path}"),
+            trace=Link(f"{base}/traces/{workspace_path}/registration/{reg}"),
+            self=Link(f"{_workspace_url(base, registration)}/registrations/{reg}"),
+        ),
+        id=registration.id,
+        name=registration.name,
+        description=registration.description,
+        client_id=registration.client_id,
+        registration_id=reg,
+        events_of_interest=[_interest_body(catalogue, each) for each in registration.events_of_interest],
+        webhook_status=registration.webhook_status,
+        created_date=format_time(registration.created_ms),
+        updated_date=format_time(registration.updated_ms),
+        consumer_id=org,
+        project_id=registration.project_id,
+        workspace_id=registration.workspace_id,
+        webhook_url=_hook_url(base, registration) or UNSET,
+        delivery_type=registration.delivery_type,
+        runtime_action=registration.runtime_action or UNSET,
+        destination_metadata=registration.destination_metadata or UNSET,
+        enabled=registration.enabled,
+    )
+
+
+def _hook_url(base: str, registration: Registration) -> str | None:
+    """A Runtime action has a handler of its own, whose address clients expect here."""
+    if registration.runtime_action is None:
+        return registration.webhook_url
+    return f"{base}/runtime/{registration.registration_id}"
 
 
 def journal_credential_id(catalogue: Catalogue, registration: Registration) -> str:
@@ -140,22 +188,17 @@ def journal_credential_id(catalogue: Catalogue, registration: Registration) -> s
     return others[0].id if others else registration.client_id
 
 
-def _interest_body(catalogue: Catalogue, interest: EventOfInterest) -> Hal:
-    """Of a provider or code that was deleted since, only the names remain."""
+def _interest_body(catalogue: Catalogue, interest: EventOfInterest) -> InterestBody:
     provider = catalogue.provider(interest.provider_id)
-    organization = None if provider is None else catalogue.organization(provider.org)
     metadata = catalogue.event_metadata(interest.provider_id, interest.event_code)
-    body: Hal = {"event_code": interest.event_code}
-    if metadata is not None:
-        body |= {"event_label": metadata.label, "event_description": metadata.description}
-    body["provider_id"] = interest.provider_id
-    if provider is not None and organization is not None:
-        body |= {
-            "provider": provider_technical_name(provider, organization.ims_org_id),
-            "provider_label": provider.label,
-            "provider_description": provider.description,
-        }
-        if provider.docs_url is not None:
-            body["provider_docs_url"] = provider.docs_url
-        body["event_delivery_format"] = provider.event_delivery_format
-    return body
+    return InterestBody(
+        event_code=interest.event_code,
+        event_label=UNSET if metadata is None else metadata.label,
+        event_description=UNSET if metadata is None else metadata.description,
+        provider_id=interest.provider_id,
+        provider=UNSET if provider is None else provider_technical_name(provider, publisher(catalogue, provider)),
+        provider_label=UNSET if provider is None else provider.label,
+        provider_description=UNSET if provider is None else provider.description,
+        provider_docs_url=UNSET if provider is None else provider.docs_url or UNSET,
+        event_delivery_format=UNSET if provider is None else provider.event_delivery_format,
+    )

@@ -19,7 +19,11 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 JSON_TYPE = "application/json"
 HAL_TYPE = "application/hal+json;charset=UTF-8"
+PATCH_TYPE = "application/json-patch+json"
 _QUERY_FIELDS_MAX = 100
+_SHOWN_CHARS = 64
+_LENGTH_DIGITS_MAX = 18
+_DISCARDED_BYTES_MAX = 16 * 1024 * 1024
 
 
 class ClientGoneError(Exception):
@@ -71,24 +75,45 @@ class Request:
         """The last value of a query parameter."""
         return next((value for key, value in reversed(self.query()) if key == name), None)
 
+    async def json_body(self, bytes_max: int, *types: str) -> bytes:
+        """The body, unless it says that it is something else. `types`: the only ones taken; none given: any JSON type.
+
+        Raises `UNSUPPORTED_MEDIA_TYPE` and what `body` raises."""
+        declared = self.header(b"content-type").partition(";")[0].strip().lower()
+        taken = declared in types if types else declared == JSON_TYPE or declared.endswith("+json")
+        if declared and not taken:
+            wanted = " or ".join(types or (JSON_TYPE,))
+            message = f"the body must be {wanted}, but its content-type is {declared[:_SHOWN_CHARS]!a}"
+            raise GatewayError(Reason.UNSUPPORTED_MEDIA_TYPE, message)
+        return await self.body(bytes_max)
+
     async def body(self, bytes_max: int) -> bytes:
-        """The whole body. Raises `TOO_LARGE` beyond `bytes_max`, before it is read when its length was announced."""
+        """The whole body. Raises `TOO_LARGE` beyond `bytes_max`, of which nothing is kept.
+
+        The rest is read all the same, within limits: a client that is still sending would lose the answer together
+        with its connection."""
         announced = self.header(b"content-length")
-        if announced.isdecimal() and int(announced) > bytes_max:
-            raise _too_large(bytes_max)
+        is_large = announced.isdecimal() and (len(announced) > _LENGTH_DIGITS_MAX or int(announced) > bytes_max)
+        if is_large and self.header(b"expect"):
+            raise _too_large(bytes_max)  # the client waits with the body until it is asked for it
         chunks: list[bytes] = []
         size = 0
-        while True:
+        has_more = True
+        while has_more and size <= bytes_max + _DISCARDED_BYTES_MAX:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientGoneError
             chunk: bytes = message.get("body", b"")
+            has_more = message.get("more_body", False)
             size += len(chunk)
-            if size > bytes_max:
-                raise _too_large(bytes_max)
-            chunks.append(chunk)
-            if not message.get("more_body", False):
-                return b"".join(chunks)
+            is_large = is_large or size > bytes_max
+            if is_large:
+                chunks.clear()
+            else:
+                chunks.append(chunk)
+        if is_large:
+            raise _too_large(bytes_max)
+        return b"".join(chunks)
 
 
 def _too_large(bytes_max: int) -> GatewayError:
@@ -126,7 +151,7 @@ def json_reply(status: int, value: object, *, headers: tuple[tuple[bytes, bytes]
     return Reply(status, msgspec.json.encode(value), JSON_TYPE, headers)
 
 
-def hal_reply(status: int, value: Mapping[str, object]) -> Reply:
+def hal_reply(status: int, value: object) -> Reply:
     """Members appear in the order of `value`."""
     return Reply(status, msgspec.json.encode(value), HAL_TYPE)
 

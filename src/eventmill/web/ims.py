@@ -1,92 +1,148 @@
-"""POST /ims/token/v3 and /v2: an access token for the client id and secret of a stored credential (RFC 6749 §4.4).
+"""POST /ims/token/v1, v2, v3 and /ims/exchange/jwt: access tokens for secrets, codes, refresh tokens and assertions.
 
-Fields come in the query, in an urlencoded form or, as the JavaScript client sends them, in a multipart form. Refusals
-carry RFC 6749's `error` beside this API's `reason`.
+Grants of RFC 6749 (client credentials, authorization code, refresh token) and the IMS's exchange of signed assertions.
 """
 
 from __future__ import annotations
 
-import hmac
 import re
-from email import policy
-from email.message import Message
-from email.parser import BytesParser
+from collections.abc import Mapping
 
-from eventmill.errors import GatewayError, Reason
-from eventmill.flow.answers import ERROR_CODES
-from eventmill.model import Credential
+import msgspec
+
+from eventmill.errors import Conflict, GatewayError, Reason
+from eventmill.model import Credential, Organization
 from eventmill.web.checks import show
-from eventmill.web.http import Reply, Request, json_reply, parse_urlencoded
+from eventmill.web.http import Reply, Request, json_reply
+from eventmill.web.ims_assertion import read_assertion
+from eventmill.web.ims_form import NOT_STORED, TokenRefusal, check_client, read_fields, require
 from eventmill.web.parts import Parts
-from eventmill.web.tokens import DEFAULT_SCOPE, Grant, mint_token
+from eventmill.web.standing import check_standing, earliest_issue_ms, organization_of, use_up
+from eventmill.web.tokens import ADMIN_SCOPE, DEFAULT_SCOPE, Grant, Token, mint_token, read_token, subject_of
 
-_FORM_BYTES_MAX = 64 * 1024
-_FORM_PARTS_MAX = 100
 _SCOPE = re.compile(r"[\w.:/,\-]{1,1000}", re.ASCII)
-_NOT_STORED = ((b"cache-control", b"no-store"),)
+_GRANTS = {"authorization_code": "code", "refresh_token": "refresh_token"}
+"""Grant types that hand in a token of ours, and the field that it comes in."""
 
 
 async def issue_token(parts: Parts, request: Request) -> Reply:
-    fields = dict(request.query())
-    fields |= parse_form(request.header(b"content-type"), await request.body(_FORM_BYTES_MAX))
+    fields = await read_fields(request)
     grant_type = fields.get("grant_type", "client_credentials")
-    if grant_type != "client_credentials":
-        return _refuse(400, "unsupported_grant_type", f"grant_type {show(grant_type)} is not supported")
-    for name in ("client_id", "client_secret"):
-        if not fields.get(name):
-            return _refuse(400, "invalid_request", f"{name}: required, but missing")
-    scope = ",".join(fields.get("scope", "").replace(",", " ").split()) or DEFAULT_SCOPE
-    if not _SCOPE.fullmatch(scope):
-        return _refuse(400, "invalid_scope", f"scope: {show(scope)} is not a list of scopes")
-    credential = parts.catalogue.credential_by_client(fields["client_id"])
-    if credential is None or not _holds(parts, credential, fields["client_secret"]):
-        return _refuse(401, "invalid_client", "client_id or client_secret is wrong")
-    return json_reply(200, _token(parts, credential, scope), headers=_NOT_STORED)
+    try:
+        if grant_type in _GRANTS:
+            return await _trade(parts, fields, grant_type)
+        if grant_type != "client_credentials":
+            raise TokenRefusal(400, "unsupported_grant_type", f"grant_type {show(grant_type)} is not supported")
+        require(fields, "client_id", "client_secret")
+        scope = _asked_scope(fields)
+        credential = check_client(parts, fields)
+        if credential is None:
+            raise TokenRefusal(401, "invalid_client", "client_id or client_secret is wrong")
+        return _answer(_service_grant(parts, credential, fields.get("org_id"), scope or DEFAULT_SCOPE), parts)
+    except TokenRefusal as refusal:
+        return refusal.reply()
 
 
-def _holds(parts: Parts, credential: Credential, secret: str) -> bool:
-    stored = parts.sealer.unseal(credential.sealed_secret, f"credential:{credential.id}")
-    return hmac.compare_digest(stored, secret.encode())
+async def exchange_assertion(parts: Parts, request: Request) -> Reply:
+    """The deprecated JWT credential: an assertion that one of its registered keys has signed."""
+    fields = await read_fields(request)
+    try:
+        require(fields, "client_id", "client_secret", "jwt_token")
+        credential = check_client(parts, fields)
+        if credential is None:
+            raise TokenRefusal(401, "invalid_client", "client_id or client_secret is wrong")
+        now_s = parts.clock.machine_ms() // 1000
+        scope = read_assertion(
+            fields["jwt_token"], credential, _organization(parts, credential), own_url=parts.config.url, now_s=now_s
+        )
+        return _answer(_service_grant(parts, credential, None, scope), parts)
+    except TokenRefusal as refusal:
+        return refusal.reply()
 
 
-def _token(parts: Parts, credential: Credential, scope: str) -> dict[str, object]:
+def _asked_scope(fields: Mapping[str, str]) -> str:
+    scope = ",".join(fields.get("scope", "").replace(",", " ").split())
+    if scope and not _SCOPE.fullmatch(scope):
+        raise TokenRefusal(400, "invalid_scope", f"scope: {show(scope)} is not a list of scopes")
+    if ADMIN_SCOPE in scope.split(","):
+        raise TokenRefusal(400, "invalid_scope", f"scope: {ADMIN_SCOPE} is the operator's")
+    return scope
+
+
+def _service_grant(parts: Parts, credential: Credential, org_id: str | None, scope: str) -> Grant:
+    organization = _organization(parts, credential)
+    if org_id is not None and org_id != organization.ims_org_id:
+        raise TokenRefusal(400, "invalid_request", f"org_id: the client is not of the organization {show(org_id)}")
+    return Grant.for_credential(credential, organization.ims_org_id, parts.config.token_lifetime_s, scope)
+
+
+def _organization(parts: Parts, credential: Credential) -> Organization:
     organization = parts.catalogue.organization(credential.org)
     assert organization is not None, "a credential never outlives its organization"
-    lifetime_s = parts.config.token_lifetime_s
-    grant = Grant.for_credential(credential, organization.ims_org_id, lifetime_s, scope)
-    token = mint_token(parts.token_key, grant, now_ms=parts.clock.machine_ms())
-    return {"access_token": token, "token_type": "bearer", "expires_in": lifetime_s}
+    return organization
 
 
-def _refuse(status: int, error: str, message: str) -> Reply:
-    reason = Reason.INVALID_CLIENT if status == 401 else Reason.INVALID_PARAMETER
-    body = {"reason": reason.code, "message": message}
-    if reason in ERROR_CODES:
-        body["error_code"] = ERROR_CODES[reason]
-    body |= {"error": error, "error_description": message}
-    return json_reply(status, body, headers=_NOT_STORED)
+async def _trade(parts: Parts, fields: Mapping[str, str], grant_type: str) -> Reply:
+    """An access and a refresh token for a code, once, or for a refresh token, as often as one likes."""
+    field = _GRANTS[grant_type]
+    require(fields, "client_id", field)
+    check_client(parts, fields)
+    scope = _asked_scope(fields)
+    token = _read_traded(parts, fields[field], grant_type, field)
+    if token.client_id != fields["client_id"]:
+        raise TokenRefusal(400, "invalid_grant", f"{field}: was issued to another client")
+    if organization_of(token, parts.catalogue) is None:
+        raise TokenRefusal(400, "invalid_grant", f"{field}: is for no organization of this gateway")
+    if not token.scopes.issuperset(scope.split(",") if scope else ()):
+        raise TokenRefusal(400, "invalid_scope", "scope: more than was granted at first")
+    if grant_type == "authorization_code":
+        try:
+            await use_up(parts.store, parts.catalogue, token)
+        except Conflict:
+            raise TokenRefusal(400, "invalid_grant", "code: was used already") from None
+    grant = Grant(
+        client_id=token.client_id,
+        user_id=token.user_id,
+        ims_org_id=token.org,
+        lifetime_s=parts.config.token_lifetime_s,
+        scope=scope or ",".join(sorted(token.scopes)),
+    )
+    lifetime_s = parts.config.refresh_token_lifetime_s
+    granted = ",".join(sorted(token.scopes))
+    refresh = msgspec.structs.replace(grant, type="refresh_token", lifetime_s=lifetime_s, scope=granted)
+    return _answer(grant, parts, refresh)
 
 
-def parse_form(content_type: str, body: bytes) -> dict[str, str]:
-    """The fields of an urlencoded or multipart form; of a repeated field the last counts."""
-    if not body:
-        return {}
-    if not content_type.lower().startswith("multipart/form-data"):
-        return dict(parse_urlencoded(body, "the form"))
-    head = b"Content-Type: " + content_type.encode("latin-1", "replace").replace(b"\n", b" ") + b"\r\n\r\n"
-    message = BytesParser(policy=policy.HTTP).parsebytes(head + body)
-    found = message.get_payload()
-    if not isinstance(found, list) or len(found) > _FORM_PARTS_MAX:
-        raise GatewayError(Reason.INVALID_PARAMETER, "the multipart form cannot be read")
-    return dict(_form_field(part) for part in found if isinstance(part, Message))
-
-
-def _form_field(part: Message) -> tuple[str, str]:
-    name = part.get_param("name", header="content-disposition")
-    value = part.get_payload(decode=True)
-    if not isinstance(name, str) or not isinstance(value, bytes):
-        raise GatewayError(Reason.INVALID_PARAMETER, "a part of the multipart form has no name or no value")
+def _read_traded(parts: Parts, text: str, wanted_type: str, field: str) -> Token:
     try:
-        return name, value.decode("utf-8")
-    except UnicodeDecodeError:
-        raise GatewayError(Reason.INVALID_PARAMETER, f"{show(name)}: is not UTF-8") from None
+        token = read_token(text, parts.catalogue.signing_keys())
+        check_standing(token, parts.catalogue, parts.clock.machine_ms())
+    except GatewayError as error:
+        if wanted_type == "authorization_code" and error.reason is Reason.REVOKED_TOKEN:
+            raise TokenRefusal(400, "invalid_grant", "code: was used already") from None
+        raise TokenRefusal(400, "invalid_grant", f"{field}: {_why(error)}") from None
+    if token.type != wanted_type:
+        raise TokenRefusal(400, "invalid_grant", f"{field}: is no {wanted_type.replace('_', ' ')}")
+    return token
+
+
+def _why(error: GatewayError) -> str:
+    return error.message.replace("the access token is ", "is ").replace("the access token ", "")
+
+
+def _answer(grant: Grant, parts: Parts, refresh: Grant | None = None) -> Reply:
+    body: dict[str, object] = {
+        "access_token": issue(parts, grant),
+        "token_type": "bearer",
+        "expires_in": grant.lifetime_s,
+    }
+    if refresh is not None:
+        body["refresh_token"] = issue(parts, refresh)
+    return json_reply(200, body, headers=NOT_STORED)
+
+
+def issue(parts: Parts, grant: Grant) -> str:
+    """A token for the grant, distinct from every other and not void from the start."""
+    subject = subject_of(grant.client_id, grant.user_id)
+    now_ms = earliest_issue_ms(parts.catalogue, grant.client_id, subject, parts.clock.machine_ms())
+    return mint_token(parts.token_key(), msgspec.structs.replace(grant, id=parts.ids.uuid()), now_ms=now_ms)

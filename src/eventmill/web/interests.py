@@ -1,4 +1,4 @@
-"""Finds the events of interest of a registration: provider and event code must exist in its organisation."""
+"""Finds the events of interest of a registration: its organisation or the built-in catalogue must have them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from eventmill.errors import Reason
-from eventmill.model import EventOfInterest, OrgId, Provider, provider_technical_name
+from eventmill.model import BUILTIN_ORG, EventOfInterest, OrgId, Provider, provider_technical_name
 from eventmill.web.checks import invalid, show
 from eventmill.web.forms import InterestForm
 from eventmill.web.parts import Parts
@@ -27,7 +27,7 @@ async def find_interests(parts: Parts, org: OrgId, forms: Sequence[InterestForm]
 
 def _interest(parts: Parts, org: OrgId, form: InterestForm, provider_id: str | None, where: str) -> EventOfInterest:
     provider = None if provider_id is None else parts.catalogue.provider(provider_id)
-    if provider is None or provider.org != org:
+    if provider is None or provider.org not in (org, BUILTIN_ORG):
         named = form.provider_id or form.provider or ""
         raise invalid(where, f"provider {show(named)} does not exist in organization {org}", Reason.UNKNOWN_EVENT)
     if parts.catalogue.event_metadata(provider.id, form.event_code) is None:
@@ -41,4 +41,5 @@ async def _providers_by_name(parts: Parts, org: OrgId) -> dict[str, str]:
     assert organization is not None, "the organization of a workspace exists"
     stored = await parts.store.list_docs("provider", org)
     providers = [msgspec.json.decode(each.doc, type=Provider) for each in stored]
+    providers += [each.provider for each in parts.catalogue.builtin.providers]
     return {provider_technical_name(each, organization.ims_org_id): each.id for each in providers}

@@ -13,8 +13,17 @@ from eventmill.web.parts import Parts
 
 
 async def get_public_key(parts: Parts, request: Request) -> Reply:
-    path = f"/prod/keys/{request.params['file']}"
+    file = request.params["file"]
+    pem = find_public_key(parts, file)
+    if pem is None:
+        raise GatewayError(Reason.NOT_FOUND, f"there is no public key {show(file)}")
+    return Reply(200, pem.encode(), "application/x-pem-file")
+
+
+def find_public_key(parts: Parts, file: str) -> str | None:
+    """The PEM of the delivery key whose file name this is."""
+    path = f"/prod/keys/{file}"
     for key in parts.catalogue.signing_keys():
         if key.purpose == "delivery" and path == public_key_path(key.id):
-            return Reply(200, key.public_pem.encode(), "application/x-pem-file")
-    raise GatewayError(Reason.NOT_FOUND, f"there is no public key {show(request.params['file'])}")
+            return key.public_pem
+    return None

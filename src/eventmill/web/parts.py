@@ -17,7 +17,11 @@ from eventmill.store.base import Store
 from eventmill.store.seal import Sealer
 from eventmill.web.caller import Authenticator
 from eventmill.web.http import ASGIApp
+from eventmill.web.listings import Listings
 from eventmill.web.tokens import TokenKey
+
+WRITES_MAX = 8
+"""A change that lost against another of the same document is made again, on what is there then, this often in all."""
 
 
 class Challenge(Protocol):
@@ -44,7 +48,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     ids: IdSource
     sealer: Sealer
-    token_key: TokenKey
+    token_key: Callable[[], TokenKey]
+    """The key that signs tokens now."""
     authenticator: Authenticator
     ingest: ASGIApp
     journal: Journal
@@ -52,3 +57,4 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     unready: Callable[[], str | None]
     """Why no events can be taken now, or None."""
     dev: DevHooks | None = None
+    listings: Listings = msgspec.field(default_factory=Listings)

@@ -6,7 +6,7 @@ Ids are never parsed: any segment may come, and an unknown one is simply not fou
 from __future__ import annotations
 
 from eventmill.errors import GatewayError, Reason
-from eventmill.model import Caller, EventMetadata, Organization, OrgId, Provider, Registration, Workspace
+from eventmill.model import BUILTIN_ORG, Caller, EventMetadata, Organization, OrgId, Provider, Registration, Workspace
 from eventmill.web.checks import show
 from eventmill.web.http import Request
 from eventmill.web.parts import Parts
@@ -44,11 +44,13 @@ def path_workspace(parts: Parts, request: Request, caller: Caller) -> Workspace:
 
 
 def path_provider(parts: Parts, request: Request, caller: Caller) -> Provider:
+    """Built-in ones are everybody's to read."""
     provider_id = request.params["provider"]
     provider = parts.catalogue.provider(provider_id)
     if provider is None:
         raise not_found(f"provider {show(provider_id)}")
-    permit(caller, provider.org, f"provider {provider_id}")
+    if provider.org != BUILTIN_ORG:
+        permit(caller, provider.org, f"provider {provider_id}")
     return provider
 
 
@@ -56,6 +58,9 @@ def path_own_provider(parts: Parts, request: Request, caller: Caller) -> Provide
     """The provider of a path below a workspace, which must own it."""
     workspace = path_workspace(parts, request, caller)
     provider = path_provider(parts, request, caller)
+    if provider.org == BUILTIN_ORG:
+        message = f"provider {provider.id} ({provider.label}) is built in; it and its event metadata cannot be changed"
+        raise GatewayError(Reason.NOT_PERMITTED, message)
     permit(Caller(workspace.org, caller.client_id), provider.org, f"provider {provider.id}")
     if provider.workspace_id != workspace.id:
         raise not_found(f"provider {provider.id}", f"workspace {workspace.id}")

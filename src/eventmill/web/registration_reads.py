@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 import msgspec
 
 from eventmill.errors import GatewayError, Reason
 from eventmill.model import Caller, Registration, Workspace
 from eventmill.store.base import Versioned
 from eventmill.web import hal
+from eventmill.web.bodies import RegistrationBody
 from eventmill.web.checks import show
-from eventmill.web.http import Reply, Request, hal_reply
+from eventmill.web.http import HAL_TYPE, Reply, Request, hal_reply
 from eventmill.web.parts import Parts
 from eventmill.web.paths import not_found, path_organization, path_workspace
 
 PAGE_SIZE = 10
 PAGE_SIZE_MAX = 100
+_BODIES_AT_ONCE = 100
 
 
 def decode_registration(stored: Versioned) -> Registration:
@@ -28,11 +33,26 @@ def registration_reply(parts: Parts, status: int, registration: Registration) ->
 async def list_registrations(parts: Parts, request: Request, caller: Caller) -> Reply:
     """GET of a workspace's. Not paged."""
     workspace = path_workspace(parts, request, caller)
+    url = f"{parts.config.url}/events/{workspace.org}/{workspace.project_id}/{workspace.id}/registrations"
+    epochs = await parts.store.epoch(), parts.catalogue.epoch
+    known = parts.listings.find(epochs, url)
+    if known is not None:
+        return Reply(200, known, HAL_TYPE)
     stored = await parts.store.list_docs("registration", workspace.org, ("workspace", workspace.id))
-    base = parts.config.url
-    bodies = [hal.registration_body(base, parts.catalogue, decode_registration(each)) for each in stored]
-    url = f"{base}/events/{workspace.org}/{workspace.project_id}/{workspace.id}/registrations"
-    return hal_reply(200, hal.collection_body(url, "registrations", bodies))
+    reply = hal_reply(200, hal.registration_collection(url, await _bodies(parts, stored)))
+    if epochs == (await parts.store.epoch(), parts.catalogue.epoch):
+        parts.listings.keep(epochs, url, reply.body)
+    return reply
+
+
+async def _bodies(parts: Parts, stored: Sequence[Versioned]) -> list[RegistrationBody]:
+    """In steps, so that a long list holds nobody else up."""
+    bodies: list[RegistrationBody] = []
+    for at in range(0, len(stored), _BODIES_AT_ONCE):
+        step = [decode_registration(each) for each in stored[at : at + _BODIES_AT_ONCE]]
+        bodies += [hal.registration_body(parts.config.url, parts.catalogue, each) for each in step]
+        await asyncio.sleep(0)
+    return bodies
 
 
 async def page_registrations(parts: Parts, request: Request, caller: Caller) -> Reply:
@@ -47,9 +67,8 @@ async def page_registrations(parts: Parts, request: Request, caller: Caller) -> 
         message = f"page {number} does not exist: {len(stored)} registrations in pages of {size}, counted from 0"
         raise GatewayError(Reason.INVALID_PARAMETER, message)
     here = stored[number * size : (number + 1) * size]
-    bodies = [hal.registration_body(parts.config.url, parts.catalogue, decode_registration(each)) for each in here]
     url = f"{parts.config.url}/events/{organization.id}/registrations"
-    return hal_reply(200, hal.page_body(url, number, size, len(stored), bodies))
+    return hal_reply(200, hal.registration_page(url, number, size, len(stored), await _bodies(parts, here)))
 
 
 def _page_value(request: Request, name: str, default: int) -> int:

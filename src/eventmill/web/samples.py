@@ -12,9 +12,11 @@ from eventmill.core.envelope import cut_adobe_io, cut_cloud_event, recipient_suf
 from eventmill.errors import GatewayError, Reason, RoutingStale, StoreUnavailable
 from eventmill.ids import uuid_text
 from eventmill.model import (
+    BUILTIN_ORG,
     Caller,
     EventMetadata,
     EventOfInterest,
+    OrgId,
     Origin,
     Provider,
     Registration,
@@ -22,6 +24,7 @@ from eventmill.model import (
 )
 from eventmill.store.base import NewEvent
 from eventmill.web import hal
+from eventmill.web.bodies import Link, SampleEventBody, SelfLinks
 from eventmill.web.checks import invalid, parse_json, show
 from eventmill.web.http import NO_CONTENT, Reply, Request, hal_reply, json_reply
 from eventmill.web.parts import Parts
@@ -44,11 +47,11 @@ async def get_sample_event(parts: Parts, request: Request, caller: Caller) -> Re
     cut = _cut(parts, provider, published, uuid_text(parts.ids.event_id(now_ms)), now_ms)
     payload = webhook_body([cut], recipient_suffix(ANY_CLIENT, parts.config.legacy_fields), batch=False)
     path = f"{hal.provider_url(parts.config.url, provider.id)}/eventmetadata/{metadata.event_code}/sample_event"
-    body = {
-        "_links": {"self": hal.link(path)},
-        "format": "adobe_io" if provider.event_delivery_format == "adobe_io" else "cloud_events",
-        "sample_payload": msgspec.Raw(payload),
-    }
+    body = SampleEventBody(
+        links=SelfLinks(self=Link(path)),
+        format="adobe_io" if provider.event_delivery_format == "adobe_io" else "cloud_events",
+        sample_payload=msgspec.Raw(payload),
+    )
     return hal_reply(200, body)
 
 
@@ -63,17 +66,17 @@ async def post_sample_event(parts: Parts, request: Request, caller: Caller) -> R
     """Send the sample, or the body when there is one, to one registration. 204: neither a sample nor a body."""
     provider = path_provider(parts, request, caller)
     metadata = path_metadata(parts, request, provider)
-    registration = _subscriber(parts, metadata, request.params["registration"])
-    body = await request.body(parts.config.event_bytes_max)
-    _check_quota(parts, provider)
+    registration = _subscriber(parts, metadata, request.params["registration"], caller)
+    body = await request.json_body(parts.config.event_bytes_max)
+    _check_quota(parts, registration.org)
     now_ms = parts.clock.now_ms()
     published = _sample(Sampler(metadata, registration.client_id, parts.ids, now_ms), body)
     if published is None:
         return NO_CONTENT
     event_id = parts.ids.event_id(now_ms)
     cut = _cut(parts, provider, published, uuid_text(event_id), now_ms)
-    origin = _origin(parts, provider, metadata, caller)
-    await _store_durable(parts, registration, NewEvent(provider.org, event_id, origin, cut, (), 0))
+    origin = _origin(parts, provider, metadata, registration.org, caller)
+    await _store_durable(parts, registration, NewEvent(registration.org, event_id, origin, cut, (), 0))
     return json_reply(200, {"eventid": uuid_text(event_id), "event_id": uuid_text(event_id)})
 
 
@@ -86,31 +89,36 @@ def _sample(sampler: Sampler, body: bytes) -> Published | None:
     return sampler.from_json(body, is_event="specversion" in document)
 
 
-def _subscriber(parts: Parts, metadata: EventMetadata, registration_id: str) -> Registration:
-    registration = parts.catalogue.registration(metadata.org, registration_id)
+def _subscriber(parts: Parts, metadata: EventMetadata, registration_id: str, caller: Caller) -> Registration:
+    """Of the organisation that publishes the code; of a built-in code, of the caller's."""
+    org = caller.org if metadata.org == BUILTIN_ORG else metadata.org
+    if org is None:  # lenient mode, and nothing said which
+        of_any = (each for each in parts.catalogue.registrations() if each.registration_id == registration_id)
+        registration = next(of_any, None)
+    else:
+        registration = parts.catalogue.registration(org, registration_id)
     if registration is None:
-        raise not_found(f"registration {show(registration_id)}", f"organization {metadata.org}")
+        raise not_found(f"registration {show(registration_id)}", f"organization {org}" if org else "")
     if EventOfInterest(metadata.provider_id, metadata.event_code) not in registration.events_of_interest:
         message = f"registration {registration_id} has no event of interest {metadata.event_code} of this provider"
         raise GatewayError(Reason.UNKNOWN_EVENT, message)
     return registration
 
 
-def _check_quota(parts: Parts, provider: Provider) -> None:
+def _check_quota(parts: Parts, org: OrgId) -> None:
     quota = parts.config.stored_bytes_per_org
-    if quota and parts.store.stored_bytes(provider.org) >= quota:
+    if quota and parts.store.stored_bytes(org) >= quota:
         message = f"the organization stores its {quota} bytes of events"
         raise GatewayError(Reason.STORAGE_QUOTA_REACHED, message, retry_after_s=_STORAGE_RETRY_AFTER_S)
 
 
-def _origin(parts: Parts, provider: Provider, metadata: EventMetadata, caller: Caller) -> Origin:
-    organization = parts.catalogue.organization(provider.org)
-    assert organization is not None, "a provider never outlives its organization"
+def _origin(parts: Parts, provider: Provider, metadata: EventMetadata, org: OrgId, caller: Caller) -> Origin:
+    """`org` is the one that the event is for; only a built-in provider is not its own."""
     return Origin(
-        org=provider.org,
+        org=org,
         provider_id=provider.id,
         event_code=metadata.event_code,
-        provider_name=provider_technical_name(provider, organization.ims_org_id),
+        provider_name=provider_technical_name(provider, hal.publisher(parts.catalogue, provider)),
         provider_label=provider.label,
         delivery_format=provider.event_delivery_format,
         client_id=caller.client_id,

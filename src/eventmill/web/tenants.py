@@ -1,13 +1,11 @@
 """Organisations, projects, workspaces and credentials: from the bootstrap file, or made up when dev mode has none.
 
 Whatever is missing is created in one write, so a file that contradicts the store, or itself, leaves nothing behind.
-The API never creates tenants.
+What the Console API changed since (`web.tenancy`) is not undone.
 """
 
 from __future__ import annotations
 
-import base64
-import hmac
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,10 +15,10 @@ import structlog
 
 from eventmill import telemetry
 from eventmill.config import Config
-from eventmill.errors import StartupError
+from eventmill.errors import Conflict, StartupError
 from eventmill.ids import IdSource
 from eventmill.model import Credential, Organization, OrgId, Project, Workspace
-from eventmill.store.base import ControlStore, Create, Key, Kind
+from eventmill.store.base import ControlStore, Create, Kind
 from eventmill.store.seal import Sealer
 from eventmill.web.bootstrap import (
     Bootstrap,
@@ -30,6 +28,9 @@ from eventmill.web.bootstrap import (
     WorkspaceEntry,
     read_bootstrap,
 )
+from eventmill.web.certificates import read_certificate
+from eventmill.web.client_secrets import make_secret, open_secret, seal_secret
+from eventmill.web.tenancy import tenant_keys
 
 log = structlog.get_logger()
 
@@ -59,7 +60,7 @@ async def ensure_tenants(store: ControlStore, sealer: Sealer, config: Config, id
         await _create_missing(store, sealer, held, ready_made(ids))
         log.info(telemetry.TENANT_CREATED)
     elif not has_tenants:
-        log.warning(telemetry.TENANTS_MISSING, remedy="start with --bootstrap FILE, or with --dev for a ready-made one")
+        log.warning(telemetry.TENANTS_MISSING, remedy="eventmill org create NAME, or start with --bootstrap FILE")
 
 
 def ready_made(ids: IdSource) -> Bootstrap:
@@ -68,7 +69,7 @@ def ready_made(ids: IdSource) -> Bootstrap:
         id="4001",
         name="Local Credential",
         client_id=ids.random(16).hex(),
-        client_secret="p8e-" + base64.urlsafe_b64encode(ids.random(24)).decode(),
+        client_secret=make_secret(ids),
     )
     workspace = WorkspaceEntry(id="3001", name="Stage", credentials=(credential,))
     project = ProjectEntry(id="2001", name="Local Project", workspaces=(workspace,))
@@ -82,7 +83,6 @@ class _Wish(NamedTuple):
     kind: Kind
     org: OrgId
     doc: Tenant
-    keys: tuple[Key, ...]
     secret: str = ""
 
     @property
@@ -93,17 +93,27 @@ class _Wish(NamedTuple):
 def _wishes(bootstrap: Bootstrap) -> Iterator[_Wish]:
     for each in bootstrap.organizations:
         org = OrgId(each.id)
-        yield _Wish("organization", org, Organization(id=org, ims_org_id=each.ims_org_id, name=each.name), ())
+        yield _Wish("organization", org, Organization(id=org, ims_org_id=each.ims_org_id, name=each.name))
         for project in each.projects:
-            keys: tuple[Key, ...] = (Key("org", org),)
-            yield _Wish("project", org, Project(id=project.id, org=org, name=project.name), keys)
+            yield _Wish("project", org, _project(org, project))
             for workspace in project.workspaces:
                 yield from _workspace_wishes(org, project.id, workspace)
 
 
+def _project(org: OrgId, entry: ProjectEntry) -> Project:
+    return Project(id=entry.id, org=org, name=entry.name, title=entry.title, description=entry.description)
+
+
 def _workspace_wishes(org: OrgId, project_id: str, entry: WorkspaceEntry) -> Iterator[_Wish]:
-    workspace = Workspace(id=entry.id, org=org, project_id=project_id, name=entry.name)
-    yield _Wish("workspace", org, workspace, (Key("project", project_id),))
+    workspace = Workspace(
+        id=entry.id,
+        org=org,
+        project_id=project_id,
+        name=entry.name,
+        title=entry.title,
+        description=entry.description,
+    )
+    yield _Wish("workspace", org, workspace)
     for each in entry.credentials:
         credential = Credential(
             id=each.id,
@@ -113,9 +123,10 @@ def _workspace_wishes(org: OrgId, project_id: str, entry: WorkspaceEntry) -> Ite
             name=each.name,
             client_id=each.client_id,
             sealed_secret="",
+            kind=each.kind,
+            public_keys=tuple(read_certificate("public_keys", pem) for pem in each.public_keys),
         )
-        keys = (Key("workspace", entry.id), Key("client_id", each.client_id, at_most=1))
-        yield _Wish("credential", org, credential, keys, each.client_secret)
+        yield _Wish("credential", org, credential, each.client_secret)
 
 
 async def _read_held(store: ControlStore) -> dict[_Place, Tenant]:
@@ -142,9 +153,12 @@ async def _create_missing(store: ControlStore, sealer: Sealer, held: dict[_Place
         held[wish.place] = doc
         if name:
             names[name] = doc
-        ops.append(Create(wish.kind, wish.org, doc.id, msgspec.json.encode(doc), wish.keys))
+        ops.append(Create(wish.kind, wish.org, doc.id, msgspec.json.encode(doc), tenant_keys(doc)))
     if ops:
-        await store.write(ops)
+        try:
+            await store.write(ops)
+        except Conflict as conflict:
+            raise StartupError(f"the bootstrap file cannot be applied: {conflict}; correct the file") from conflict
     return len(ops)
 
 
@@ -158,19 +172,20 @@ def _shared_name(doc: Tenant) -> str:
 def _sealed(sealer: Sealer, wish: _Wish) -> Tenant:
     if not isinstance(wish.doc, Credential):
         return wish.doc
-    sealed = sealer.seal(wish.secret.encode(), f"credential:{wish.doc.id}")
-    return msgspec.structs.replace(wish.doc, sealed_secret=sealed)
+    return msgspec.structs.replace(wish.doc, sealed_secret=seal_secret(sealer, wish.doc.id, wish.secret))
 
 
 def _compare(sealer: Sealer, known: Tenant, wish: _Wish) -> None:
-    if isinstance(known, Credential):
-        secret = sealer.unseal(known.sealed_secret, f"credential:{known.id}")
-        if not hmac.compare_digest(secret, wish.secret.encode()):
+    """What the file says has to be so; it need not say what was added since: titles, secrets, public keys."""
+    if isinstance(known, Credential) and isinstance(wish.doc, Credential):
+        if wish.secret not in [open_secret(sealer, known, sealed) for sealed in known.sealed_secrets]:
             raise _contradiction(wish, "its client_secret is another")
-        known = msgspec.structs.replace(known, sealed_secret="")
+        if not {*wish.doc.public_keys} <= {*known.public_keys}:
+            raise _contradiction(wish, "it lacks a public key of the file")
     for field in wish.doc.__struct_fields__:
-        if getattr(known, field) != getattr(wish.doc, field):
-            raise _contradiction(wish, f"its {field} is {getattr(known, field)}, not {getattr(wish.doc, field)}")
+        wanted, is_now = getattr(wish.doc, field), getattr(known, field)
+        if wanted and field != "public_keys" and wanted != is_now:
+            raise _contradiction(wish, f"its {field} is {is_now}, not {wanted}")
 
 
 def _contradiction(wish: _Wish, what: str) -> StartupError:

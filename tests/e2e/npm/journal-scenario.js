@@ -4,73 +4,78 @@
  */
 'use strict'
 
-const sdk = require('@adobe/aio-lib-events')
+const { recordedClient, refusal, tell } = require('./recorder')
 
-async function main () {
+const CODE = 'com.acme.stock.low'
+
+tell(async () => {
   const env = process.env
   const where = [env.CONSUMER_ORG_ID, env.PROJECT_ID, env.WORKSPACE_ID]
-  const client = await sdk.init(env.IMS_ORG_ID, env.CLIENT_ID, env.ACCESS_TOKEN, {
-    eventsBaseURL: env.API_URL,
-    eventsIngressURL: env.INGRESS_URL
-  })
+  const { client, outcomes } = await recordedClient({ retries: 2, timeout: 30000 })
+  const story = { outcomes }
 
   const provider = await client.createProvider(...where, { label: 'Warehouse', description: 'Stock moves' })
-  const metadata = await client.createEventMetadataForProvider(...where, provider.id, {
-    event_code: 'com.acme.stock.low', label: 'Stock low', description: 'An article runs out'
+  const source = `urn:uuid:${provider.id}`
+  await client.createEventMetadataForProvider(...where, provider.id, {
+    event_code: CODE, label: 'Stock low', description: 'An article runs out'
   })
+  story.publishedToNobody = await client.publishEvent({ id: 'order-0', source, type: CODE, data: {} }) || null
   const registration = await client.createRegistration(...where, {
     client_id: env.CLIENT_ID,
     name: 'Stock reader',
     description: 'Reads the journal',
     delivery_type: 'journal',
-    events_of_interest: [{ provider_id: provider.id, event_code: 'com.acme.stock.low' }]
+    events_of_interest: [{ provider_id: provider.id, event_code: CODE }]
   })
   const journalUrl = registration._links['rel:events'].href
+  const publish = id => client.publishEvent({ id, source, type: CODE, data: { sku: 'A1' } })
 
-  const idle = await client.getEventsFromJournal(journalUrl, { latest: true })
-  const published = await client.publishEvent({
-    id: 'order-771',
-    source: `urn:uuid:${provider.id}`,
-    type: 'com.acme.stock.low',
-    data: { sku: 'A1' }
-  })
-  const withLatest = await client.getEventsFromJournal(idle.link.next, { latest: true })
-  const withoutLatest = await client.getEventsFromJournal(idle.link.next)
-  const end = await client.getEventsFromJournal(withoutLatest.link.next)
-  const observed = await firstObserved(client, journalUrl)
+  story.idle = await client.getEventsFromJournal(journalUrl, { latest: true })
+  story.published = await publish('order-1')
+  story.withLatest = await client.getEventsFromJournal(story.idle.link.next, { latest: true })
+  story.withoutLatest = await client.getEventsFromJournal(story.idle.link.next)
+  story.end = await client.getEventsFromJournal(story.withoutLatest.link.next)
+  await publish('order-2')
+  await publish('order-3')
+  const position = story.withLatest.events[0].position
+  story.since = await client.getEventsFromJournal(journalUrl, { since: position })
+  story.limited = await client.getEventsFromJournal(journalUrl, { limit: 2 })
+  story.afterLimited = await client.getEventsFromJournal(story.limited.link.next)
+  story.withHeaders = await client.getEventsFromJournal(journalUrl, {}, true)
+  story.badPosition = await refusal(client.getEventsFromJournal(journalUrl, { since: 'nowhere' }))
 
-  const listed = await client.getAllRegistrationsForWorkspace(...where)
-  const providers = await client.getAllProviders(env.CONSUMER_ORG_ID)
-  await client.deleteRegistration(...where, registration.registration_id)
-  await client.deleteEventMetadata(...where, provider.id, 'com.acme.stock.low')
-  await client.deleteProvider(...where, provider.id)
-  const gone = await client.getProvider(provider.id).catch(error => error)
+  story.observedAll = await observed(client, journalUrl, 3)
+  story.observedSince = await observed(client, journalUrl, 2, { since: position })
+  story.observedPolling = await observedWhilePublishing(client, registration, () => publish('order-4'))
 
-  return {
-    provider,
-    metadata,
-    registration,
-    idle,
-    published,
-    withLatest,
-    withoutLatest,
-    end,
-    observed,
-    listedRegistrations: listed._embedded.registrations.map(each => each.registration_id),
-    listedProviders: providers._embedded.providers.map(each => each.id),
-    goneCode: gone.code,
-    goneRequestId: gone.sdkDetails && gone.sdkDetails.requestId
-  }
-}
+  story.unknownProvider = await refusal(
+    client.publishEvent({ id: 'order-5', source: 'urn:uuid:nobody', type: CODE, data: {} })
+  )
+  story.unknownJournal = await refusal(client.getEventsFromJournal(`${journalUrl}-of-nobody`))
+  return story
+})
 
-/* The SDK's observable polls for ever; the process exits once the story is told. */
-function firstObserved (client, journalUrl) {
+/* The ids of the first `count` events that the SDK's observable emits. */
+function observed (client, journalUrl, count, options, polling) {
   return new Promise((resolve, reject) => {
-    client.getEventsObservableFromJournal(journalUrl).subscribe({ next: resolve, error: reject })
+    const ids = []
+    const subscription = client.getEventsObservableFromJournal(journalUrl, options, polling).subscribe({
+      next: entry => {
+        if (ids.push(entry.event.id) === count) {
+          subscription.unsubscribe()
+          resolve(ids)
+        }
+      },
+      error: reject
+    })
   })
 }
 
-main().then(
-  story => process.stdout.write(JSON.stringify(story), () => process.exit(0)),
-  error => { console.error(error); process.exit(1) }
-)
+/* What is published while the observable polls from the end of the journal, at an interval of its own. */
+async function observedWhilePublishing (client, registration, publish) {
+  const url = registration._links['rel:events'].href
+  const { link } = await client.getEventsFromJournal(url, { latest: true })
+  const seen = observed(client, link.next, 1, { latest: true, limit: 1 }, { interval: 50 })
+  await publish()
+  return seen
+}

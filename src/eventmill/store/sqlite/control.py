@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from eventmill.errors import Conflict, LimitReached, StaleVersion
+from eventmill.errors import Conflict, GatewayError, LimitReached, Reason, StaleVersion
 from eventmill.model import Lane, OrgId
 from eventmill.store.base import (
     CloseLane,
@@ -23,6 +23,8 @@ from eventmill.store.base import (
     Kind,
     OpenLane,
     Replace,
+    Require,
+    RequireNone,
     Versioned,
 )
 from eventmill.store.sqlite.memory import LaneState, Memory, Outcome
@@ -31,7 +33,7 @@ from eventmill.store.sqlite.queries import load_queries
 
 _SQL = load_queries("state")
 
-GLOBAL_KEYS = frozenset({"client_id"})
+GLOBAL_KEYS = frozenset({"client_id", "ims_org_id"})
 """Key names whose limits count over all organisations."""
 
 CHANGES_KEPT = 100_000
@@ -52,7 +54,7 @@ class ControlWrite:
         self.docs: list[Versioned] = []
 
     def apply(self, ops: Sequence[ControlOp]) -> None:
-        """Raises `Conflict`, `LimitReached` or `StaleVersion`; the caller then rolls back."""
+        """Raises `GatewayError` (`Conflict`, `LimitReached`, `StaleVersion`, not found); the caller then rolls back."""
         for op in ops:
             match op:
                 case Create():
@@ -61,6 +63,10 @@ class ControlWrite:
                     self._replace(op)
                 case Delete():
                     self._delete(op)
+                case Require():
+                    self._require(op)
+                case RequireNone():
+                    self._require_none(op)
                 case OpenLane():
                     self._open_lane(op)
                 case DisableLane() | EnableLane() | CloseLane():
@@ -103,6 +109,16 @@ class ControlWrite:
         self._connection.execute(_SQL["delete_doc"], (op.kind, op.org, op.id))
         self._connection.execute(_SQL["delete_keys"], (op.kind, op.org, op.id))
         self.note_change(op.kind, op.org, op.id)
+
+    def _require(self, op: Require) -> None:
+        if self._connection.execute(_SQL["get_doc"], (op.kind, op.org, op.id)).fetchone() is None:
+            raise GatewayError(Reason.NOT_FOUND, f"{op.kind} {op.id} does not exist")
+
+    def _require_none(self, op: RequireNone) -> None:
+        name, value = op.key
+        holder = self._connection.execute(_SQL["key_holders"], (op.kind, name, value, op.org, op.org, "", 1)).fetchone()
+        if holder is not None:
+            raise Conflict(f"{op.kind} {holder[1]} has the {name} {value}", holder[1])
 
     def _check_version(self, kind: Kind, org: OrgId, doc_id: str, if_version: int | None) -> None:
         row = self._connection.execute(_SQL["get_doc"], (kind, org, doc_id)).fetchone()

@@ -1,0 +1,47 @@
+"""How answers look on a terminal: columns for lists, labelled lines for one thing, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+_GAP = "  "
+
+
+def json_option(command: Command) -> Command:
+    """Adds --json, handed over as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON as the gateway answers it.")(command)
+
+
+def print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(items: Sequence[Mapping[str, Any]], columns: Mapping[str, str], none: str) -> None:
+    """One line per item; `columns` is heading to member. Without items, `none` on standard error."""
+    if not items:
+        click.echo(none, err=True)
+        return
+    rows = [[_text(item.get(member)) for member in columns.values()] for item in items]
+    widths = [max(len(cell) for cell in cells) for cells in zip(columns, *rows, strict=True)]
+    for row in (list(columns), *rows):
+        click.echo(_GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def print_fields(fields: Iterable[tuple[str, object]]) -> None:
+    """Labels in one column, values in the next."""
+    lines = [(label, _text(value)) for label, value in fields]
+    width = max(len(label) for label, _ in lines)
+    for label, value in lines:
+        click.echo(f"{label.ljust(width)}{_GAP}{value}".rstrip())
+
+
+def _text(value: object) -> str:
+    """On one line and without control characters: names are other people's."""
+    text = "" if value is None else str(value)
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)

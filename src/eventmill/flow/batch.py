@@ -1,0 +1,106 @@
+"""Storing a published batch: every event of it in one durable commit, or none ("JSON Event Format", batch format).
+
+Refusing or storing nothing is decided on the newest picture of the catalogue only. Must not: know of HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from eventmill.core.cloudevent import Published
+from eventmill.errors import BatchRefused, EventRefusal, GatewayError, Reason, RoutingStale, StoreUnavailable
+from eventmill.flow.catalogue import Catalogue
+from eventmill.flow.placing import Arrival, Match, Placing
+from eventmill.ids import uuid_text
+from eventmill.model import OrgId
+from eventmill.store.base import EventLog
+
+MATCHES_MAX = 10
+"""Events are matched again this often when registrations changed under them."""
+
+
+class BatchItem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one event, in the order of the batch."""
+
+    id: str
+    stored: bool
+    """False when nobody subscribes to it."""
+    eventid: str = ""
+    """Of a stored event: the id that its recipients see."""
+
+
+class BatchSummary(msgspec.Struct, frozen=True):
+    """The answer to an accepted batch."""
+
+    accepted: int
+    stored: int
+    results: list[BatchItem]
+
+
+class BatchStore:
+    """One per front process; used from its event loop only."""
+
+    def __init__(self, store: EventLog, catalogue: Catalogue, placing: Placing) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._placing = placing
+
+    async def store_batch_durable(
+        self, batch: Sequence[Published], event_ids: Sequence[bytes], arrival: Arrival
+    ) -> BatchSummary:
+        """Raises `BatchRefused`, telling every event that is refused; then, and when the store refuses, nothing was
+        stored. `event_ids` are for the events in order, used for those that are stored."""
+        is_newest = False
+        for _ in range(MATCHES_MAX):
+            matches, refusals = self._match(batch, arrival)
+            wanted = [at for at, match in enumerate(matches) if match.lanes]
+            if is_newest and refusals:
+                raise BatchRefused(refusals, len(batch))
+            if is_newest and not wanted:
+                return _summarise(batch, event_ids, ())
+            if wanted and not refusals:
+                self._placing.check_quota(matches[wanted[0]].org)
+                events = [self._placing.new_event(batch[at], matches[at], event_ids[at], arrival) for at in wanted]
+                try:
+                    await self._store.append_durable(events)
+                except RoutingStale:
+                    pass
+                else:
+                    return _summarise(batch, event_ids, wanted)
+            await self._catalogue.refresh()
+            is_newest = True
+        raise StoreUnavailable("registrations keep changing; send the batch again")
+
+    def _match(self, batch: Sequence[Published], arrival: Arrival) -> tuple[list[Match], list[EventRefusal]]:
+        """The matches of all events, unless some are refused."""
+        matches: list[Match] = []
+        refusals: list[EventRefusal] = []
+        for index, published in enumerate(batch):
+            try:
+                match = self._placing.match(published, arrival.caller)
+                if not match.lanes:
+                    self._placing.check_known(published, match.provider)
+                if matches:
+                    _check_same(match.org, matches[0].org)
+                matches.append(match)
+            except GatewayError as error:
+                refusals.append(EventRefusal(index, error.reason, error.message))
+        return matches, refusals
+
+
+def _check_same(org: OrgId, first: OrgId) -> None:
+    """One commit is one organisation's; only a caller who may publish for several can get here."""
+    if org != first:
+        message = "source: its provider belongs to another organization than those of the events before it"
+        raise GatewayError(Reason.WRONG_ORGANIZATION, message)
+
+
+def _summarise(batch: Sequence[Published], event_ids: Sequence[bytes], stored: Sequence[int]) -> BatchSummary:
+    kept = set(stored)
+    results = [
+        BatchItem(published.id, at in kept, uuid_text(event_ids[at]) if at in kept else "")
+        for at, published in enumerate(batch)
+    ]
+    return BatchSummary(len(batch), len(kept), results)

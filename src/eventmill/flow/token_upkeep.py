@@ -1,0 +1,73 @@
+"""What time alone brings about for tokens: other processes' revocations are seen, keys change, what is over goes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from eventmill import telemetry
+from eventmill.clock import Clock
+from eventmill.config import Config
+from eventmill.errors import StaleVersion, StoreUnavailable
+from eventmill.flow.catalogue import Catalogue
+from eventmill.flow.keyring import retired_token_keys, rotate_token_key
+from eventmill.ids import IdSource
+from eventmill.model import BUILTIN_ORG
+from eventmill.store.base import ControlStore, Delete
+from eventmill.store.seal import Sealer
+
+log = structlog.get_logger()
+
+_LOOK_S = 1.0
+"""A credential that another process revoked stops working here after this long."""
+_STEP_EVERY = 60
+_DELETES_MAX = 500
+_DAY_MS = 86_400_000
+
+
+class TokenUpkeep:
+    def __init__(
+        self, store: ControlStore, catalogue: Catalogue, sealer: Sealer, clock: Clock, ids: IdSource, config: Config
+    ) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._sealer = sealer
+        self._clock = clock
+        self._ids = ids
+        self._rotation_ms = config.token_key_rotation_days * _DAY_MS
+        self._lifetime_s = max(config.token_lifetime_s, config.refresh_token_lifetime_s)
+
+    async def run(self) -> None:
+        """A failing pass is repeated with the next one; what is over stays void meanwhile."""
+        turn = 0
+        while True:
+            try:
+                await self._catalogue.refresh()
+                if turn % _STEP_EVERY == 0:
+                    await self.step()
+            except (StoreUnavailable, StaleVersion) as error:
+                log.warning(telemetry.STAGE_FAILED, stage="token_upkeep", cause=error.message)
+            turn += 1
+            await asyncio.sleep(_LOOK_S)
+
+    async def step(self) -> int:
+        """One pass at the current machine time; returns how many keys and revocations were deleted."""
+        now_ms = self._clock.machine_ms()
+        keys = [key for key in self._catalogue.signing_keys() if key.purpose == "token"]
+        if self._rotation_ms and all(key.created_ms + self._rotation_ms <= now_ms for key in keys):
+            key = await rotate_token_key(self._store, self._sealer, self._clock, self._ids)
+            log.info(telemetry.TOKEN_KEY_ROTATED, kid=key.id)
+        over = [
+            Delete("signing_key", BUILTIN_ORG, key.id)
+            for key in retired_token_keys(keys, now_ms=now_ms, lifetime_s=self._lifetime_s)
+        ]
+        over += [
+            Delete("revocation", each.org, each.id)
+            for each in self._catalogue.revocations()
+            if each.expires_ms <= now_ms
+        ][:_DELETES_MAX]
+        if over:
+            await self._store.write(over)
+        await self._catalogue.refresh()
+        return len(over)

@@ -1,0 +1,1 @@
+"""A small invented company whose people and machines cause events of the built-in channels, repeatably."""

@@ -1,0 +1,63 @@
+"""Public keys of `jwt` credentials: X.509 certificates or bare public keys, as PEM. Pure.
+
+What is stored is the PEM itself, so that fingerprint and end of validity stay with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+
+from eventmill.web.checks import invalid
+
+_PEM_CHARS_MAX = 16 * 1024
+_KEY_BITS_MIN = 2048
+_CERTIFICATE = "-----BEGIN CERTIFICATE-----"
+
+
+def read_certificate(member: str, text: str) -> str:
+    """The PEM in its stored form: the certificate or key alone, whatever else is in `text`, such as a private key.
+
+    Refuses, naming `member`, what is no RSA certificate or public key."""
+    if len(text) > _PEM_CHARS_MAX:
+        raise invalid(member, f"must have at most {_PEM_CHARS_MAX} characters, but has {len(text)}")
+    try:
+        key = public_key(text)
+        pem = _encode(text, Encoding.PEM).decode()
+        not_after_ms(pem)
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
+        raise invalid(member, "is not the PEM of an X.509 certificate or a public key with RSA") from None
+    if key.key_size < _KEY_BITS_MIN:
+        raise invalid(member, f"its RSA key has {key.key_size} bits; at least {_KEY_BITS_MIN} are needed")
+    return pem
+
+
+def public_key(pem: str) -> RSAPublicKey:
+    """The key that signatures are verified with. Raises `ValueError` unless it is an RSA key."""
+    raw = pem.encode()
+    key = x509.load_pem_x509_certificate(raw).public_key() if _CERTIFICATE in pem else load_pem_public_key(raw)
+    if not isinstance(key, RSAPublicKey):
+        raise ValueError("not an RSA key")
+    return key
+
+
+def _encode(pem: str, encoding: Encoding) -> bytes:
+    if _CERTIFICATE in pem:
+        return x509.load_pem_x509_certificate(pem.encode()).public_bytes(encoding)
+    return public_key(pem).public_bytes(encoding, PublicFormat.SubjectPublicKeyInfo)
+
+
+def not_after_ms(pem: str) -> int | None:
+    """When the certificate ends; None for a bare public key, which never does."""
+    if _CERTIFICATE not in pem:
+        return None
+    return int(x509.load_pem_x509_certificate(pem.encode()).not_valid_after_utc.timestamp() * 1000)
+
+
+def fingerprint(pem: str) -> str:
+    """SHA-1 over the DER, in lower-case hex: how the Developer Console names a certificate."""
+    return hashlib.sha1(_encode(pem, Encoding.DER), usedforsecurity=False).hexdigest()

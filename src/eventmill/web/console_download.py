@@ -1,0 +1,45 @@
+"""The project file of a workspace, as the Console API gives it for download: all that a client needs to sign in.
+
+The one answer that holds secrets already made.
+"""
+
+from __future__ import annotations
+
+from eventmill.model import Caller, Credential
+from eventmill.store.seal import Sealer
+from eventmill.web.client_secrets import open_secret
+from eventmill.web.console_bodies import INTEGRATION_TYPES, META_SCOPE, Body, download_body
+from eventmill.web.http import Reply, Request, json_reply
+from eventmill.web.parts import Parts
+from eventmill.web.paths import path_organization, path_workspace
+from eventmill.web.tokens import DEFAULT_SCOPE
+
+_NOT_STORED = ((b"cache-control", b"no-store"),)
+
+
+async def download_workspace(parts: Parts, request: Request, caller: Caller) -> Reply:
+    """GET …/workspaces/{workspace}/download"""
+    organization = path_organization(parts, request, caller)
+    workspace = path_workspace(parts, request, caller)
+    project = parts.catalogue.project(workspace.org, workspace.project_id)
+    assert project is not None, "a workspace never outlives its project"
+    found = parts.catalogue.workspace_credentials(workspace.org, workspace.id)
+    items = [_credential_item(parts.sealer, each) for each in found]
+    return json_reply(200, download_body(organization, project, workspace, items), headers=_NOT_STORED)
+
+
+def _credential_item(sealer: Sealer, credential: Credential) -> Body:
+    """With its secrets, the current one first. Official clients take the first item of a type they know."""
+    secrets = [open_secret(sealer, credential, sealed) for sealed in credential.sealed_secrets]
+    account = credential.technical_account_id
+    known = {"client_id": credential.client_id, "technical_account_email": account, "technical_account_id": account}
+    item: Body = {
+        "id": credential.id,
+        "name": credential.name,
+        "integration_type": INTEGRATION_TYPES[credential.kind],
+    }
+    if credential.kind == "jwt":
+        item["jwt"] = known | {"client_secret": secrets[0], "meta_scopes": [META_SCOPE]}
+    else:
+        item["oauth_server_to_server"] = known | {"client_secrets": secrets, "scopes": DEFAULT_SCOPE.split(",")}
+    return item

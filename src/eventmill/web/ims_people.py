@@ -1,0 +1,64 @@
+"""GET /ims/organizations/v6 and /ims/profile/v1: the organisations and the user of the bearer token.
+
+Nobody keeps people here: the profile says what the token says.
+"""
+
+from __future__ import annotations
+
+from eventmill.errors import GatewayError, Reason
+from eventmill.model import Organization
+from eventmill.web.http import Reply, Request, json_reply
+from eventmill.web.ims_form import NOT_STORED
+from eventmill.web.parts import Parts
+from eventmill.web.standing import organization_of
+from eventmill.web.tokens import Token, invalid_token
+
+
+async def list_organizations(parts: Parts, request: Request) -> Reply:
+    token = await _identify(parts, request)
+    if token is None or (token.is_operator and not token.org):
+        found = parts.catalogue.organizations()
+    else:
+        own = organization_of(token, parts.catalogue)
+        if own is None:
+            raise GatewayError(Reason.WRONG_ORGANIZATION, "the access token is for no organization of this gateway")
+        found = [own]
+    return json_reply(200, [_organization_body(each) for each in found], headers=NOT_STORED)
+
+
+async def get_profile(parts: Parts, request: Request) -> Reply:
+    token = await _identify(parts, request)
+    user_id = "local@localhost" if token is None else token.user_id
+    name = user_id.partition("@")[0]
+    is_service = user_id.endswith("@techacct.adobe.com")
+    body = {
+        "userId": user_id,
+        "authId": user_id,
+        "account_type": "service" if is_service else "type3",
+        "email": user_id,
+        "emailVerified": "true",
+        "name": name,
+        "displayName": name,
+        "first_name": name,
+        "last_name": "",
+    }
+    return json_reply(200, body, headers=NOT_STORED)
+
+
+async def _identify(parts: Parts, request: Request) -> Token | None:
+    await parts.authenticator.prepare(request.headers)
+    token = parts.authenticator.identify(request.headers)
+    if token is not None and token.type != "access_token":
+        raise invalid_token("it is not an access token")
+    return token
+
+
+def _organization_body(organization: Organization) -> dict[str, object]:
+    ident, _, source = organization.ims_org_id.partition("@")
+    return {
+        "orgName": organization.name,
+        "orgRef": {"ident": ident, "authSrc": source or "AdobeOrg"},
+        "orgType": "Enterprise",
+        "countryCode": None,
+        "groups": [],
+    }

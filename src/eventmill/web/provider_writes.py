@@ -1,0 +1,162 @@
+"""Writing event providers: create, replace, patch, delete ("Provider API").
+
+Writes go through the workspace that owns the provider. What a write answered with success, the next publish on this
+process obeys: the catalogue is refreshed before the reply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from eventmill.errors import Conflict, StaleVersion
+from eventmill.model import CUSTOM_EVENTS, Caller, OrgId, Provider
+from eventmill.store.base import ControlOp, Create, Delete, Key, Replace, Require, RequireNone, Versioned
+from eventmill.web.checks import convert, invalid, read_object, show
+from eventmill.web.families import FAMILIES, creatable_family
+from eventmill.web.forms import ProviderCreate, ProviderUpdate
+from eventmill.web.http import NO_CONTENT, Reply, Request
+from eventmill.web.parts import WRITES_MAX, Parts
+from eventmill.web.patch import apply_patch, read_patch
+from eventmill.web.paths import not_found, path_own_provider, path_workspace
+from eventmill.web.providers import list_metadata, provider_reply
+
+
+async def create_provider(parts: Parts, request: Request, caller: Caller) -> Reply:
+    workspace = path_workspace(parts, request, caller)
+    form = read_object(await request.json_body(parts.config.request_bytes_max), ProviderCreate)
+    family = creatable_family(parts.catalogue.builtin, form.family_id)
+    provider = Provider(
+        id=parts.ids.uuid(),
+        org=workspace.org,
+        project_id=workspace.project_id,
+        workspace_id=workspace.id,
+        label=form.label,
+        description=form.description or family.description,
+        docs_url=form.docs_url or None,
+        provider_metadata=family.id,
+        instance_id=form.instance_id or _made_up_instance(parts, form),
+        event_delivery_format=form.event_delivery_format or "cloud_events_v1",
+        data_residency_region=form.data_residency_region or "VA6",
+    )
+    create = Create("provider", provider.org, provider.id, msgspec.json.encode(provider), _keys(provider))
+    await _write(parts, provider, [Require("workspace", workspace.org, workspace.id), create])
+    return provider_reply(parts, 201, provider, None)
+
+
+def _made_up_instance(parts: Parts, form: ProviderCreate) -> str:
+    if form.family_id != CUSTOM_EVENTS:
+        raise invalid("instance_id", f"required for provider_metadata {form.family_id}")
+    return parts.ids.uuid()
+
+
+def _keys(provider: Provider) -> tuple[Key, ...]:
+    family = provider.provider_metadata
+    return (
+        Key("workspace", provider.workspace_id),
+        Key("label", f"{family}/{provider.label}", at_most=1),
+        Key("instance", f"{family}/{provider.instance_id}", at_most=1),
+    )
+
+
+async def _write(parts: Parts, provider: Provider, ops: Sequence[ControlOp]) -> None:
+    try:
+        await parts.store.write(ops)
+    except Conflict as conflict:
+        raise _taken(parts, provider, conflict.conflicting_id or "") from None
+    finally:
+        await parts.catalogue.refresh()
+
+
+def _taken(parts: Parts, provider: Provider, holder_id: str) -> Conflict:
+    holder = parts.catalogue.provider(holder_id)
+    shared = f"label {show(provider.label)}"
+    if holder is not None and holder.label != provider.label:
+        shared = f"instance id {show(provider.instance_id)}"
+    message = f"provider {holder_id} of provider metadata {provider.provider_metadata} has the same {shared}"
+    return Conflict(message, holder_id)
+
+
+async def update_provider(parts: Parts, request: Request, caller: Caller) -> Reply:
+    """PUT: label, description, docs_url and the delivery format; create-only members are ignored."""
+    known = path_own_provider(parts, request, caller)
+    form = read_object(await request.json_body(parts.config.request_bytes_max), ProviderUpdate)
+    provider, _ = await _change(parts, known, lambda _: form)
+    return provider_reply(parts, 200, provider, None)
+
+
+async def patch_provider(parts: Parts, request: Request, caller: Caller) -> Reply:
+    """PATCH: the members of the update model, null where there is none. 204 when nothing changed."""
+    known = path_own_provider(parts, request, caller)
+    patch = await read_patch(request, parts.config)
+
+    def revise(provider: Provider) -> ProviderUpdate:
+        return convert(apply_patch(_update_document(provider), patch, parts.config), ProviderUpdate)
+
+    provider, has_changed = await _change(parts, known, revise)
+    return provider_reply(parts, 200, provider, None) if has_changed else NO_CONTENT
+
+
+def _update_document(provider: Provider) -> dict[str, Any]:
+    return {name: getattr(provider, name) for name in ProviderUpdate.__struct_fields__}
+
+
+async def _change(parts: Parts, known: Provider, revise: Callable[[Provider], ProviderUpdate]) -> tuple[Provider, bool]:
+    """Apply what `revise` makes of the stored provider, and whether that changed it."""
+    for _ in range(WRITES_MAX):
+        stored = await _stored_provider(parts, known.org, known.id)
+        before = msgspec.json.decode(stored.doc, type=Provider)
+        after = _updated(before, revise(before))
+        if after == before:
+            return before, False
+        doc = msgspec.json.encode(after)
+        try:
+            await _write(parts, after, [Replace("provider", after.org, after.id, doc, stored.version, _keys(after))])
+        except StaleVersion:
+            continue
+        return after, True
+    raise StaleVersion("provider", known.id)
+
+
+def _updated(provider: Provider, form: ProviderUpdate) -> Provider:
+    return msgspec.structs.replace(
+        provider,
+        label=form.label,
+        description=form.description or FAMILIES[provider.provider_metadata].description,
+        docs_url=form.docs_url or None,
+        event_delivery_format=form.event_delivery_format or provider.event_delivery_format,
+    )
+
+
+async def _stored_provider(parts: Parts, org: OrgId, provider_id: str) -> Versioned:
+    stored = await parts.store.get("provider", org, provider_id)
+    if stored is None:
+        raise not_found(f"provider {provider_id}")
+    return stored
+
+
+async def delete_provider(parts: Parts, request: Request, caller: Caller) -> Reply:
+    """Its event metadata go with it; registrations keep their dead events of interest."""
+    provider = path_own_provider(parts, request, caller)
+    await delete_metadata(parts, provider, Delete("provider", provider.org, provider.id))
+    return NO_CONTENT
+
+
+async def delete_metadata(parts: Parts, provider: Provider, *others: ControlOp) -> None:
+    """Delete all event metadata of a provider, and what `others` say, in one write."""
+    for _ in range(WRITES_MAX):
+        if await parts.store.get("provider", provider.org, provider.id) is None:
+            await parts.catalogue.refresh()
+            raise not_found(f"provider {provider.id}")
+        doomed = [f"{provider.id}/{metadata.event_code}" for metadata in await list_metadata(parts, provider)]
+        ops: list[ControlOp] = [Delete("event_metadata", provider.org, doc_id) for doc_id in doomed]
+        none_left = RequireNone("event_metadata", provider.org, ("provider", provider.id))
+        try:
+            await parts.store.write([*ops, none_left, *others])
+        except (StaleVersion, Conflict):
+            continue  # somebody deleted one of them, or added one, meanwhile
+        await parts.catalogue.refresh()
+        return
+    raise StaleVersion("provider", provider.id)
