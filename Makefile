@@ -14,7 +14,7 @@ WORKERS ?= 2
 CLIENTS := tests/e2e/test_js_sdk.py tests/e2e/test_java_sdk.py tests/e2e/test_aio_cli.py
 CHECKED := src tests scripts bench
 
-.PHONY: help setup demo run test check e2e bench docs docs-demo fidelity format clean
+.PHONY: help setup demo run test check e2e fuzz bench docs docs-demo fidelity format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,9 +27,9 @@ demo: .make/python ## Show events on their way to verified deliveries, in a gate
 run: .make/python ## Run the gateway in dev mode on port 8080 (PORT=... for another)
 	@exec $(BIN)/eventmill serve --dev --port $(PORT)
 
-test: check .make/node .make/java ## Everything that must pass: checks, unit, store, http, short end-to-end (under 6 minutes)
+test: check .make/node .make/java .make/fuzz/done ## Everything that must pass: checks, unit, store, http, short end-to-end (under 12 minutes)
 	$(PYTEST) -q -n $(WORKERS) tests/unit tests/store tests/http
-	$(PYTEST) -q -n $(WORKERS) tests/e2e
+	$(PYTEST) -q -n $(WORKERS) tests/e2e tests/api
 
 check: .make/python ## Lint, formatting, types, import directions, generated documents
 	$(BIN)/ruff check $(CHECKED)
@@ -40,6 +40,9 @@ check: .make/python ## Lint, formatting, types, import directions, generated doc
 
 e2e: .make/python .make/node .make/java ## The end-to-end tests with their full numbers (tens of minutes)
 	EVENTMILL_E2E=full timeout 7200 $(BIN)/python -m pytest tests/e2e
+
+fuzz: .make/python .make/fuzz/done ## Valid and invalid input for every operation of the API's description (half an hour)
+	$(BIN)/python -m tests.api.fuzz --examples 200
 
 bench: .make/python ## Measure against the machine's own limits; rewrites bench/RESULTS.md
 	$(BIN)/python bench/run.py
@@ -62,7 +65,7 @@ format: .make/python ## Format the code and mend what the linter can
 
 clean: ## Remove what setup and runs made, the dev data directory included
 	rm -rf .make .venv .eventmill tests/e2e/npm/node_modules tests/e2e/asyncapi/node_modules tests/e2e/cloudevents/node_modules \
-		tests/e2e/aio/node_modules tests/e2e/java/target tests/e2e/.fidelity
+		tests/e2e/aio/node_modules tests/api/node_modules tests/e2e/java/target tests/e2e/.fidelity
 
 .make/python: pyproject.toml $(wildcard uv.lock) scripts/setup-python
 	@mkdir -p .make
@@ -70,12 +73,24 @@ clean: ## Remove what setup and runs made, the dev data directory included
 	@touch $@
 
 .make/node: tests/e2e/npm/package-lock.json tests/e2e/asyncapi/package-lock.json \
-		tests/e2e/cloudevents/package-lock.json tests/e2e/aio/package-lock.json
+		tests/e2e/cloudevents/package-lock.json tests/e2e/aio/package-lock.json tests/api/package-lock.json
 	@mkdir -p .make
 	cd tests/e2e/npm && npm ci --ignore-scripts --no-audit --no-fund
 	cd tests/e2e/asyncapi && npm ci --ignore-scripts --no-audit --no-fund
 	cd tests/e2e/cloudevents && npm ci --ignore-scripts --no-audit --no-fund
 	cd tests/e2e/aio && npm ci --ignore-scripts --no-audit --no-fund
+	cd tests/api && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+# An environment of its own: what schemathesis needs is nobody else's affair.
+.make/fuzz/done: tests/api/requirements.txt .make/python
+	rm -rf .make/fuzz
+	if command -v uv >/dev/null; then \
+		uv venv --quiet .make/fuzz && uv pip install --quiet --python .make/fuzz -r tests/api/requirements.txt; \
+	else \
+		$(BIN)/python -m venv .make/fuzz && \
+		.make/fuzz/bin/python -m pip install --quiet --disable-pip-version-check -r tests/api/requirements.txt; \
+	fi
 	@touch $@
 
 # Without Maven the suite of the Java SDK says so and is skipped.

@@ -130,6 +130,7 @@ TRACE_MEANINGS = {
 }
 
 REASON_MEANINGS = {
+    errors.Reason.MALFORMED_REQUEST: "What came is not an HTTP/1.1 request; the connection is closed.",
     errors.Reason.INVALID_JSON: "The body is not JSON.",
     errors.Reason.INVALID_BODY: "The body is JSON, but not what this endpoint takes; the message names the member.",
     errors.Reason.INVALID_PATCH: "The JSON Patch cannot be applied; the message names the operation.",
@@ -138,7 +139,7 @@ REASON_MEANINGS = {
     errors.Reason.INVALID_PARAMETER: "A query parameter or header cannot be used.",
     errors.Reason.INVALID_POSITION: "`since` is not a position of this journal.",
     errors.Reason.UNKNOWN_EVENT: "An event of interest names a provider or event code that does not exist.",
-    errors.Reason.CHALLENGE_FAILED: "With `EVENTMILL_STRICT_CHALLENGE`: the webhook did not answer its challenge.",
+    errors.Reason.CHALLENGE_FAILED: "There is no webhook to challenge; or, if strict, it did not pass its challenge.",
     errors.Reason.NOT_AVAILABLE_YET: "A part of the API that this release does not serve yet.",
     errors.Reason.CLOCK_BACKWARDS: "The virtual clock only goes forward.",
     errors.Reason.MISSING_TOKEN: "No `Authorization: Bearer` header.",
@@ -159,6 +160,7 @@ REASON_MEANINGS = {
     errors.Reason.STALE_VERSION: "Somebody else changed it meanwhile: read it again, then try again.",
     errors.Reason.QUOTA_REACHED: "The organisation or api key has as many registrations as it may have.",
     errors.Reason.POSITION_EXPIRED: "Events after this position passed their retention: start at the oldest.",
+    errors.Reason.VALIDATION_OVER: "The link that validates a webhook was opened before, or has expired.",
     errors.Reason.TOO_LARGE: "The body is over its limit.",
     errors.Reason.UNSUPPORTED_MEDIA_TYPE: "The content type is none this endpoint reads.",
     errors.Reason.THROTTLED: "Too many requests in 5 seconds; `Retry-After` says when to try again.",

@@ -19,6 +19,9 @@ class Clock(Protocol):
     def machine_ms(self) -> int:
         """Machine wall time, milliseconds since the Unix epoch (tokens)."""
 
+    def patient_ms(self) -> int:
+        """Business time for what people are waited for: advances move it, a rate does not hurry it."""
+
     def machine_delay_s(self, business_ms: int) -> float:
         """Seconds of machine time until business time reaches `business_ms`; 0 when it has passed."""
 
@@ -35,6 +38,9 @@ class SystemClock:
     def machine_ms(self) -> int:
         return time.time_ns() // 1_000_000
 
+    def patient_ms(self) -> int:
+        return self.now_ms()
+
     def machine_delay_s(self, business_ms: int) -> float:
         return max(0.0, (business_ms - self.now_ms()) / 1000)
 
@@ -45,6 +51,8 @@ class VirtualClock(SystemClock):
     def __init__(self, rate: float = 1.0) -> None:
         self._anchor_machine_ms = self._anchor_business_ms = self.machine_ms()
         self.rate = rate
+        self.jumped_ms = 0
+        """The sum of all advances."""
 
     def now_ms(self) -> int:
         return self._at(self.machine_ms())
@@ -61,10 +69,15 @@ class VirtualClock(SystemClock):
     def advance(self, step_ms: int) -> None:
         """Jump forward by `step_ms` (not negative)."""
         self._anchor_business_ms += step_ms
+        self.jumped_ms += step_ms
 
-    def follow(self, offset_ms: int) -> None:
-        """Take over an offset, unless that would turn the clock back."""
-        self.advance(max(0, offset_ms - self.offset_ms))
+    def patient_ms(self) -> int:
+        return self.machine_ms() + self.jumped_ms
+
+    def follow(self, offset_ms: int, jumped_ms: int = 0) -> None:
+        """Take over an offset, of which advances made so much, unless that would turn the clock back."""
+        self._anchor_business_ms += max(0, offset_ms - self.offset_ms)
+        self.jumped_ms = max(self.jumped_ms, jumped_ms)
 
     def set_rate(self, rate: float) -> None:
         machine_ms = self.machine_ms()

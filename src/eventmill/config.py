@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Literal, get_origin
 from urllib.parse import urlsplit
 
 import msgspec
@@ -39,6 +41,13 @@ ADOBE_HOSTS = (
     "aio-login-stage.adobeioruntime.net",
 )
 """Every host that an official client knows by heart."""
+
+DENIED_PORTS = (
+    *(22, 23, 25, 53, 110, 111, 135, 137, 138, 139, 143, 161, 179, 389, 445, 465, 512, 513, 514, 587, 636, 873),
+    *(993, 995, 1433, 1521, 2049, 2181, 2375, 2376, 2379, 2380, 3306, 3389, 4369, 5432, 5900, 6379, 9042, 10250, 10255),
+    *(11211, 27017),
+)
+"""Shells, mail, name, file and directory services, databases, and the control ports of containers and clusters."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +112,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     secrets_per_credential: int = 2
     """All that are valid at a time: a rotation needs two."""
     strict_challenge: bool = False
-    """A failed challenge at creation answers 400 instead of a registration that is `verification_failed`."""
+    """A failed challenge at creation answers 400 instead of a registration that is `verification_failed`, and the
+    answer to a challenge must be `text/plain` or `application/json`."""
+    validation_window_s: int = 300
+    """How long the link of an asynchronous validation is good, in business time without its rate."""
 
     # Tokens
     token_lifetime_s: int = 86399
@@ -136,8 +148,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     webhook_timeout_s: float = 10.0
     """Whole attempt: name lookup, connect, TLS, request, response."""
     webhook_allow_http: bool = False
+    webhook_allow_private: bool = False
+    """Webhooks may be in private networks: RFC 1918, carrier-grade NAT, unique local."""
+    webhook_allow_hosts: tuple[str, ...] = ()
+    """Hosts whose webhooks may be in private networks: names, or `.corp.example` for every name below it."""
     webhook_allow_cidrs: tuple[str, ...] = ()
-    """Networks that webhooks may reach although loopback, private or link-local."""
+    """Networks that webhooks may reach although private; or loopback, link-local and the like, if within that range."""
+    webhook_deny_ports: tuple[int, ...] = DENIED_PORTS
+    """Ports that no webhook may have, such as those of mail servers and databases; `0`: none."""
+    nat64_prefixes: tuple[str, ...] = ()
+    """The network's own NAT64 prefixes (RFC 6052), beside `64:ff9b::/96`: addresses there reach IPv4 ones."""
+    egress_proxy: str = ""
+    """`http://[user:password@]host:port` of the proxy that webhooks are reached through, by CONNECT; empty: none.
+    Variables such as `HTTPS_PROXY` count for nothing."""
+    client_cert: str = ""
+    """PEM file of the certificate chain that webhooks get which ask for one (mTLS); read again when it changes."""
+    client_key: str = ""
+    """PEM file of its key; empty: the key is in `client_cert`."""
     webhook_batch_events_max: int = 20
     webhook_batch_bytes_max: int = 2 * MIB
     webhook_batch_flush_ms: int = 1000
@@ -157,6 +184,44 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     traces_kept: int = 100
     """Per registration, of successes and of errors each."""
     cancel_retries_on_delete: bool = False
+
+    # Health of webhooks
+    state_rules: Literal["v3", "v1"] = "v3"
+    """When a registration becomes unstable and is disabled: by the current rules, or those of 2024 to 2026."""
+    early_recovery: Literal["next_success", "window", "off"] = "next_success"
+    """What makes an unstable registration `verified` before its 24 hours are over; of `v3` only (see the guide)."""
+
+    # Runtime actions and event buses
+    runtime_apihost: str = ""
+    """URL of the Apache OpenWhisk host, such as `https://adobeioruntime.net`, whose actions registrations name."""
+    runtime_namespace: str = "_"
+    """Namespace of the actions; `_`: that of `runtime_auth`."""
+    runtime_auth: str = ""
+    """`<user>:<key>` for the OpenWhisk host."""
+    runtime_auth_file: str = ""
+    """File that holds `runtime_auth`."""
+    runtime_timeout_s: float = 60.0
+    """Whole attempt, as of a webhook."""
+    runtime_actions: tuple[str, ...] = ()
+    """`<package>/<action>=<target>`, in place of the OpenWhisk host: a URL, or in dev mode a JavaScript or Python file,
+    which is run here."""
+    eventbridge_mode: Literal["", "custom", "partner"] = ""
+    """Where `aws_eventbridge` registrations deliver: to a custom bus, or to a partner event source, which only partners
+    of AWS may create. Empty: nowhere; their journal fills."""
+    eventbridge_bus: str = "default"
+    """Custom mode: name of the bus in the account and region of each registration, or the ARN of one bus for all."""
+    eventbridge_source: str = "developer.adobe.com"
+    """Part of the source of events, `partner/<this>/<registration id>`; in partner mode the partner's own name."""
+    eventbridge_endpoint: str = ""
+    """URL in place of `https://events.<region>.amazonaws.com/`."""
+    eventbridge_timeout_s: float = 10.0
+    """Whole call, as of a webhook."""
+    aws_access_key_id: str = ""
+    """Empty: the environment's AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN."""
+    aws_secret_access_key: str = ""
+    aws_secret_access_key_file: str = ""
+    """File that holds `aws_secret_access_key`."""
+    aws_session_token: str = ""
 
     # Official clients and TLS
     adobe_hosts: tuple[str, ...] = ADOBE_HOSTS
@@ -181,11 +246,30 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return self.auth == "lenient" or (self.auth == "" and self.dev)
 
     @property
+    def is_open_to_others(self) -> bool:
+        """Whether other machines can call, and unchecked: then each of them is the operator."""
+        return self.lenient and not is_loopback(self.host)
+
+    @property
+    def mapped_actions(self) -> Mapping[str, str]:
+        """The target of each `<package>/<action>` that has one."""
+        return dict(entry.split("=", 1) for entry in self.runtime_actions)
+
+    @property
     def delivery_children(self) -> int:
         """Delivery processes to start beside the front; 0 means deliver in the front process (dev mode)."""
         if self.dev:
             return 0
         return self.delivery_processes or max(1, (os.cpu_count() or 1) - 1)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address. Of names only `localhost` is known to be one."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def load_config(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Config:
@@ -201,14 +285,26 @@ def load_config(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Config:
             values[name] = _convert(flags[name], field.type, "--" + name.replace("_", "-"))
         elif environ.get(variable):
             values[name] = _convert(environ[variable], field.type, variable)
-    config = Config(**values)
+    config = _with_secret_files(Config(**values))
     _check_ranges(config)
     return config
 
 
+def _with_secret_files(config: Config) -> Config:
+    """Each secret that may also come in a file, from there."""
+    for name in ("runtime_auth", "aws_secret_access_key"):
+        if path := getattr(config, f"{name}_file"):
+            try:
+                secret = Path(path).read_text("utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise StartupError(f"{ENV_PREFIX}{name.upper()}_FILE={path!r} cannot be read: {error}") from error
+            config = msgspec.structs.replace(config, **{name: secret})
+    return config
+
+
 def _convert(raw: Any, kind: Any, source: str) -> Any:
-    if isinstance(raw, str) and kind == tuple[str, ...]:
-        return tuple(part.strip() for part in raw.split(",") if part.strip())
+    if isinstance(raw, str) and get_origin(kind) is tuple:
+        raw = tuple(part.strip() for part in raw.split(",") if part.strip())
     if isinstance(raw, str) and kind is bool:
         raw = raw.lower()
     try:
@@ -221,8 +317,12 @@ def _check_ranges(config: Config) -> None:
     for port in (config.port, config.tls_port):
         if not 0 <= port <= 65535:
             raise StartupError(f"port {port} is not a TCP port (0 to 65535)")
-    if config.tls_key and not config.tls_cert:
-        raise StartupError("EVENTMILL_TLS_KEY needs EVENTMILL_TLS_CERT, the certificate that it belongs to")
+    for key, certificate in (("tls_key", "tls_cert"), ("client_key", "client_cert")):
+        if getattr(config, key) and not getattr(config, certificate):
+            raise StartupError(
+                f"EVENTMILL_{key.upper()} needs EVENTMILL_{certificate.upper()}, the certificate that it belongs to"
+            )
+    _check_base_url(config.base_url)
     _check_adobe_hosts(config.adobe_hosts)
     _check_issuer(config)
     for field in msgspec.structs.fields(Config):
@@ -236,11 +336,27 @@ def _check_ranges(config: Config) -> None:
         "lane_reorder_max",
         "in_flight_max",
         "checkpoint_interval_ms",
+        "token_lifetime_s",
+        "refresh_token_lifetime_s",
         "webhook_batch_events_max",
+        "validation_window_s",
     )
     for name in positive:
         if getattr(config, name) < 1:
             raise StartupError(f"{ENV_PREFIX}{name.upper()} must be at least 1")
+
+
+def _check_base_url(url: str) -> None:
+    """Every link starts with it, and clients follow them."""
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in {"http", "https"} and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        is_usable = False
+    if url and (not is_usable or "?" in url or "#" in url or "@" in url):
+        raise StartupError(
+            f"--base-url={url!r} cannot begin links: it must be scheme and host, such as https://events.example.com"
+        )
 
 
 def _check_adobe_hosts(hosts: tuple[str, ...]) -> None:

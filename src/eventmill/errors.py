@@ -14,6 +14,7 @@ from typing import NamedTuple
 class Reason(Enum):
     """Snake-case code and HTTP status of each refusal."""
 
+    MALFORMED_REQUEST = ("malformed_request", 400)
     INVALID_JSON = ("invalid_json", 400)
     INVALID_BODY = ("invalid_body", 400)
     INVALID_PATCH = ("invalid_patch", 400)
@@ -43,6 +44,7 @@ class Reason(Enum):
     STALE_VERSION = ("stale_version", 409)
     QUOTA_REACHED = ("quota_reached", 409)
     POSITION_EXPIRED = ("position_expired", 410)
+    VALIDATION_OVER = ("validation_over", 410)
     TOO_LARGE = ("too_large", 413)
     UNSUPPORTED_MEDIA_TYPE = ("unsupported_media_type", 415)
     THROTTLED = ("throttled", 429)

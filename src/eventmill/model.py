@@ -74,8 +74,8 @@ class Credential(Doc, frozen=True, kw_only=True):
     """Sealed; still good for tokens until they are removed. Newest first."""
     kind: CredentialKind = "oauth_server_to_server"
     public_keys: tuple[str, ...] = ()
-    """PEM, certificates or bare keys (read by `web.certificates.public_key`); those that a `jwt` credential's assertions
-    may be signed with."""
+    """PEM, certificates or bare keys (read by `web.certificates.public_key`); what a `jwt` credential's assertions may
+    be signed with."""
     revoked_before_ms: int = 0
     """Tokens issued to this client earlier than this machine time are void."""
 
@@ -125,6 +125,16 @@ class EventBridgeDestination(msgspec.Struct, frozen=True):
     aws_account_id: str
 
 
+class Validation(msgspec.Struct, frozen=True, kw_only=True):
+    """The link that its webhook's last challenge led to, to be opened once ("Asynchronous validation")."""
+
+    secret_sha256: str
+    """Hex; whoever knows the secret may validate, so it is not stored."""
+    deadline_ms: int
+    """On `Clock.patient_ms`."""
+    opened: bool = False
+
+
 class Registration(Doc, frozen=True, kw_only=True):
     id: Lane
     registration_id: str
@@ -140,12 +150,38 @@ class Registration(Doc, frozen=True, kw_only=True):
     runtime_action: str | None = None
     """`<package>/<action>`; then `webhook_url` is None."""
     retry_url: str | None = None
-    """The webhook it had before it had none: where its scheduled retries still go."""
+    """The webhook it had before it was pushed to nothing: where its scheduled retries still go."""
+    retry_action: str | None = None
+    """The Runtime action, likewise."""
+    retry_destination: EventBridgeDestination | None = None
+    """The event bus, likewise."""
     destination_metadata: EventBridgeDestination | None = None
     enabled: bool
     webhook_status: WebhookStatus
+    validation: Validation | None = None
+    """Replaced by the next challenge. While its status is `accepted`, the registration waits for it."""
+    status_since_ms: int = 0
+    """When the outcomes of its attempts last changed `webhook_status`; 0: they never did."""
     created_ms: int
     updated_ms: int
+
+
+class Notice(Doc, frozen=True, kw_only=True):
+    """A registration became `unstable` or `hook_unreachable`: written with that change, deleted by whoever told those
+    concerned."""
+
+    id: str
+    org: OrgId
+    project_id: str
+    workspace_id: str
+    registration_id: str
+    name: str
+    before: WebhookStatus
+    after: WebhookStatus
+    at_ms: int
+    attempts: int
+    """In the 24 hours before, as far as they count."""
+    failed: int
 
 
 class SigningKey(Doc, frozen=True, kw_only=True):
@@ -195,7 +231,7 @@ class Caller(msgspec.Struct, frozen=True):
     """Who asks, once token, api key and organisation header were checked."""
 
     org: OrgId | None
-    """None only in lenient mode, when neither header nor api key names an organisation."""
+    """None: all of them. The operator's, or lenient mode's when neither header nor api key names an organisation."""
     client_id: str
     """The `x-api-key` given."""
     is_admin: bool = False

@@ -30,6 +30,8 @@ from eventmill.flow.attempt import Attempter
 from eventmill.flow.builtin import load_builtin, refuse_taken_ids
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.deliver import Deliver
+from eventmill.flow.event_buses import EventBuses
+from eventmill.flow.health import Health
 from eventmill.flow.ingest import Ingest
 from eventmill.flow.journal import Journal
 from eventmill.flow.keyring import delivery_signer, ensure_keys
@@ -37,7 +39,10 @@ from eventmill.flow.probe import Prober
 from eventmill.flow.timetravel import TimeTravel
 from eventmill.flow.token_upkeep import TokenUpkeep
 from eventmill.flow.upkeep import Upkeep
+from eventmill.flow.validation import Validations
 from eventmill.ids import IdSource
+from eventmill.send.destination_settings import check_destination_settings
+from eventmill.send.eventbridge import EventBridge
 from eventmill.send.issuer import IssuerClient
 from eventmill.send.webhook import WebhookSender
 from eventmill.store.seal import Sealer, load_seal_key
@@ -72,6 +77,9 @@ def run(config: Config, on_ready: Callable[[], None] = lambda: None) -> None:
 
 async def _serve(config: Config, on_ready: Callable[[], None]) -> None:
     log.info(telemetry.GATEWAY_STARTED, version=__version__, data=config.data, dev=config.dev)
+    if config.is_open_to_others:
+        log.warning(telemetry.TOKENS_UNCHECKED, host=config.host, remedy="--auth strict, or --host 127.0.0.1")
+    check_destination_settings(config)
     builtin = load_builtin(config)
     clock = VirtualClock(rate=config.clock_rate if config.dev else 1.0)
     listeners = [_Listener(_listen(config.host, config.port, "--port"))]
@@ -82,7 +90,7 @@ async def _serve(config: Config, on_ready: Callable[[], None]) -> None:
     await store.open()
     try:
         if config.dev:
-            clock.follow(await store.clock_offset_ms())
+            clock.follow(await store.clock_offset_ms(), await store.clock_jumped_ms())
         front = await Front.build(config, store, clock, builtin)
         await front.serve(listeners, on_ready)
     finally:
@@ -106,7 +114,7 @@ def _listen(host: str, port: int, setting: str) -> socket.socket:
     except OSError as error:
         listener.close()
         raise StartupError(
-            f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}. "
+            f"cannot listen on {host} port {port}: {error.strerror}. "
             f"Stop what uses it, or choose another with {setting} (or --host)."
         ) from error
     listener.setblocking(False)
@@ -151,6 +159,11 @@ class Front:
         config, store, clock, catalogue = self._config, self._store, self._clock, self._catalogue
         await self._sender.start()
         signer = delivery_signer(catalogue, sealer)
+        prober = Prober(self._sender, catalogue, sealer, clock, config)
+        self._validations = Validations(store, catalogue, clock, config.validation_window_s)
+        self._health = Health(store, catalogue, clock, self._ids, config)
+        event_bridge = EventBridge(self._sender, config, clock, self._ids)
+        self._buses = EventBuses(store, catalogue, event_bridge, clock, config)
         self._deliver: Deliver | None = None
         self._children: DeliveryChildren | None = None
         dev = None
@@ -158,7 +171,9 @@ class Front:
             known = Catalogue(store)
             await known.load()
             self._deliver = Deliver(store, known, Attempter(self._sender, signer, sealer, clock, config), clock, config)
-            self._travel = TimeTravel(clock, store, self._deliver, self._upkeep)
+            self._travel = TimeTravel(
+                clock, store, self._deliver, self._upkeep, (self._validations, self._health, self._buses)
+            )
             dev = DevHooks(clock, self._travel.advance, self._travel.set_rate, self._reset)
         else:
             self._children = DeliveryChildren(store, config)
@@ -182,7 +197,9 @@ class Front:
                 authenticator=authenticator,
                 ingest=self._ingest,
                 journal=Journal(store, clock, config),
-                challenge=Prober(self._sender, catalogue, sealer, clock, config).challenge,
+                challenge=prober.challenge,
+                offer=prober.offer,
+                validations=self._validations,
                 unready=self._unready,
                 dev=dev,
             )
@@ -231,7 +248,8 @@ class Front:
                 owner.create_task(http.serve(sockets=[listener.socket]))
                 for http, listener in zip(servers, listeners, strict=True)
             ]
-            chores = [owner.create_task(self._upkeep.run()), owner.create_task(self._token_upkeep.run())]
+            stages = (self._upkeep, self._token_upkeep, self._validations, self._health, self._buses)
+            chores = [owner.create_task(stage.run()) for stage in stages]
             if self._issuer is not None:
                 chores.append(owner.create_task(self._issuer.run()))
             fresh = (keep_certificate_fresh(each.tls, self._config, self._clock) for each in listeners if each.tls)

@@ -58,6 +58,9 @@ TENANCY_CHANGED: Final = _event(
 )
 
 # Tokens
+TOKENS_UNCHECKED: Final = _event(
+    "tokens_unchecked", "Other machines reach this gateway, and with any bearer they may do everything."
+)
 TOKEN_KEY_ROTATED: Final = _event("token_key_rotated", "The key `kid` signs new tokens from now on.")
 ISSUER_KEYS_READ: Final = _event("issuer_keys_read", "The OpenID Connect issuer has other keys than before: `keys`.")
 ISSUER_FAILED: Final = _event(
@@ -67,11 +70,28 @@ ISSUER_FAILED: Final = _event(
 # Requests and deliveries
 REQUEST_FAILED: Final = _event("request_failed", "A request ended in 500 by a fault of the gateway.")
 ATTEMPT_FAILED: Final = _event("attempt_failed", "A delivery attempt had no answer; its trace has the `error_id` too.")
+HEALTH_CHANGED: Final = _event(
+    "health_changed", "The outcomes of its attempts changed a registration's status from `before` to `after`."
+)
 STAGE_FAILED: Final = _event("stage_failed", "A stage met an unforeseen error, counted it and goes on.")
+
+# Event buses
+EVENT_SOURCE_ACTIVE: Final = _event(
+    "event_source_active", "The event bus of the registration `registration_id` gets its events from now on."
+)
+EVENT_SOURCE_EXPIRED: Final = _event(
+    "event_source_expired", "Nobody associated the partner event source of the registration with a bus in time."
+)
+EVENT_SOURCE_FAILED: Final = _event(
+    "event_source_failed", "Amazon EventBridge refused `operation` for a partner event source; tried again later."
+)
 
 # TLS and the proxy
 TLS_CERTIFICATE_FAILED: Final = _event(
     "tls_certificate_failed", "The certificate of an HTTPS port could not be renewed or read again; the old one stays."
+)
+CLIENT_CERTIFICATE_FAILED: Final = _event(
+    "client_certificate_failed", "The changed client certificate for webhooks cannot be used; the last good one stays."
 )
 PROXY_REFUSED: Final = _event("proxy_refused", "`eventmill proxy` turned a client away; `cause` says why.")
 PROXY_GATEWAY_FAILED: Final = _event(

@@ -22,15 +22,19 @@ class Things:
     kept: dict[str, str]
     """A value for every path parameter."""
     expendable: dict[str, list[str]]
-    """Further values of some of them, for whoever deletes."""
+    """Other values of some of them, for whoever deletes."""
+    secret: str
+    """The client secret of the kept credential."""
+    certificate: str
+    """PEM of a key that no credential has."""
 
 
 class _Maker:
     def __init__(self, gateway: Gateway) -> None:
         env = gateway.env()
         self.headers = auth_headers(env)
+        self.env = env
         self._url = gateway.url
-        self._env = env
         self.org, self.project, self.workspace = env["consumer_org_id"], env["project_id"], env["workspace_id"]
         self.here = f"/events/{self.org}/{self.project}/{self.workspace}"
         self.console = f"/console/organizations/{self.org}"
@@ -47,7 +51,7 @@ class _Maker:
 
     def provider(self, label: str) -> str:
         provider: str = self.make(f"{self.here}/providers", {"label": label})["id"]
-        for code in ("com.acme.low", "com.acme.gone"):
+        for code in ("com.acme.stock.low", "com.acme.gone"):
             template = base64.b64encode(json.dumps({"sku": "A1"}).encode()).decode()
             body = {"event_code": code, "label": "Low", "description": "Low", "sample_event_template": template}
             self.make(f"{self.here}/providers/{provider}/eventmetadata", body)
@@ -56,9 +60,9 @@ class _Maker:
     def registration(self, name: str, provider: str) -> str:
         form = {
             "name": name,
-            "client_id": self._env["client_id"],
+            "client_id": self.env["client_id"],
             "delivery_type": "journal",
-            "events_of_interest": [{"provider_id": provider, "event_code": "com.acme.low"}],
+            "events_of_interest": [{"provider_id": provider, "event_code": "com.acme.stock.low"}],
         }
         made: str = self.make(f"{self.here}/registrations", form)["registration_id"]
         return made
@@ -73,7 +77,13 @@ class _Maker:
         return made
 
     def publish(self, provider: str) -> None:
-        event = {"specversion": "1.0", "id": "1", "source": f"urn:uuid:{provider}", "type": "com.acme.low", "data": {}}
+        event = {
+            "specversion": "1.0",
+            "id": "1",
+            "source": f"urn:uuid:{provider}",
+            "type": "com.acme.stock.low",
+            "data": {},
+        }
         headers = {**self.headers, "content-type": "application/cloudevents+json"}
         assert call("POST", f"{self._url}/ingress", headers, event).status == 200
 
@@ -108,10 +118,10 @@ def make_things(gateway: Gateway) -> Things:
             "org": maker.org,
             "project": maker.project,
             "workspace": maker.workspace,
-            "credential": gateway.env()["credential_id"],
-            "client": gateway.env()["client_id"],
+            "credential": maker.env["credential_id"],
+            "client": maker.env["client_id"],
             "provider": provider,
-            "code": "com.acme.low",
+            "code": "com.acme.stock.low",
             "sdk": "AdobeIOManagementAPISDK",
             "registration": registration,
             "type": "oauth_server_to_server",
@@ -121,6 +131,8 @@ def make_things(gateway: Gateway) -> Things:
             "key": UNKNOWN,
             "namespace": "any",
         },
+        secret=maker.env["client_secret"],
+        certificate=make_public_key(),
         expendable={
             "provider": [doomed, maker.provider("Doomed too")],
             "code": ["com.acme.gone"],

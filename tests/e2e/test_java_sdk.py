@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests.e2e.conftest import StartGateway
 from tests.e2e.gateway import Gateway
+from tests.e2e.harness.aio import proxy
 from tests.e2e.harness.fidelity import Suite, check_fidelity, maven_libraries, outcome_rows
 from tests.e2e.harness.hook import Hook
 from tests.e2e.harness.http_client import Client
@@ -40,11 +41,12 @@ def gateway(start_gateway: StartGateway) -> Gateway:
     return start_gateway("--dev", "--auth", "strict")
 
 
-async def run_java(variables: Mapping[str, str], stdin: str) -> Any:
-    """Run the scenario that `make setup` compiled; the JSON that it says."""
+async def run_java(*options: str, variables: Mapping[str, str], stdin: str) -> Any:
+    """Run the scenario that `make setup` compiled, with options of the virtual machine; the JSON that it says."""
     assert (JAVA / "target" / "lib").is_dir(), "the Java scenario is not compiled: make setup"
     process = await asyncio.create_subprocess_exec(
         "java",
+        *options,
         "-cp",
         "target/classes:target/lib/*",
         "eventmill.Scenario",
@@ -80,34 +82,38 @@ def jwt_credential(gateway: Gateway, directory: Path) -> dict[str, str]:
     }
 
 
-async def test_java_sdk(gateway: Gateway, env: dict[str, str], tmp_path: Path) -> None:
-    """Token, providers with their events, publishing structured and raw, journal, signatures of a real delivery."""
-    async with Client(gateway.port) as client, Hook() as hook:
-        tenant = Tenant(client, env)
-        topic = await tenant.topic(EVENT_CODE)
-        journal = await tenant.register(topic)
-        signed = await tenant.event_code(topic.provider_id, "com.acme.signed")
+async def deliveries_of(tenant: Tenant, provider_id: str) -> dict[str, Any]:
+    """One signed event as it is delivered alone and in a batch."""
+    async with Hook() as hook:
+        signed = await tenant.event_code(provider_id, "com.acme.signed")
         await tenant.register(signed, url=f"{hook.url}/single")
         await tenant.register(signed, url=f"{hook.url}/batch", delivery_type="webhook_batch")
         await tenant.publish(signed, "order-771", b'{"sku": "A1"}')
         await hook.until_posts(2)
-        deliveries = {
-            name: {"body": delivery.body.decode(), "headers": delivery.headers}
-            for name in ("single", "batch")
-            for delivery in hook.posts_at(f"/{name}")
-        }
+        [single], [batch] = hook.posts_at("/single"), hook.posts_at("/batch")
+    return {
+        "single": {"body": single.body.decode(), "headers": single.headers},
+        "batch": {"body": batch.body.decode(), "headers": batch.headers},
+    }
 
+
+async def tell_story(gateway: Gateway, env: Mapping[str, str], directory: Path, *options: str) -> dict[str, Any]:
+    """What the scenario says, with the coordinates in `env`; all checked but its outcomes, which are returned."""
+    async with Client(gateway.port) as client:
+        tenant = Tenant(client, gateway.env())
+        topic = await tenant.topic(EVENT_CODE)
+        journal = await tenant.register(topic)
         story = await run_java(
-            {
+            *options,
+            variables={
                 **{name.upper(): value for name, value in env.items()},
-                **jwt_credential(gateway, tmp_path),
+                **jwt_credential(gateway, directory),
                 "PROVIDER_ID": topic.provider_id,
                 "EVENT_CODE": topic.event_code,
                 "JOURNAL_URL": journal.link("rel:events"),
             },
-            json.dumps(deliveries),
+            stdin=json.dumps(await deliveries_of(tenant, topic.provider_id)),
         )
-
     assert story["token"].count(".") == 2
     assert (story["exchangedIsValid"], story["otherIsValid"]) == (True, False)
     check_providers(story, env, topic.provider_id)
@@ -120,22 +126,49 @@ async def test_java_sdk(gateway: Gateway, env: dict[str, str], tmp_path: Path) -
         "signaturesSwapped": False,
         "otherRecipient": False,
     }
-
     assert story["uncalled"] == []
-    outcomes = story["outcomes"]
+    outcomes: dict[str, Any] = story["outcomes"]
+    return outcomes
+
+
+async def test_at_our_addresses(gateway: Gateway, env: dict[str, str], tmp_path: Path) -> None:
+    """Token, providers with their events, publishing structured and raw, journal, signatures of a real delivery."""
+    outcomes = await tell_story(gateway, env, tmp_path)
+
+    identity = outcome_rows(outcomes["ImsService"] | outcomes["EventVerifier"])
+    events = outcome_rows(outcomes["PublishService"] | outcomes["JournalService"])
     check_fidelity(
-        Suite(
-            IDENTITY,
-            "Tokens and signatures",
-            outcome_rows(outcomes["ImsService"] | outcomes["EventVerifier"]),
-        ),
+        Suite(IDENTITY, "Tokens and signatures", identity),
         Suite(SERVICES, "Providers and event metadata", outcome_rows(outcomes["ProviderService"])),
-        Suite(
-            SERVICES,
-            "Publishing and journal",
-            outcome_rows(outcomes["PublishService"] | outcomes["JournalService"]),
-        ),
+        Suite(SERVICES, "Publishing and journal", events),
     )
+
+
+async def test_under_adobes_names(gateway: Gateway, env: dict[str, str], tmp_path: Path) -> None:
+    """The same, by an application that names no address at all: it reaches the gateway through `eventmill proxy`."""
+    nameless = {name: value for name, value in env.items() if not name.endswith("_url")}
+    with proxy(gateway) as port:
+        await tell_story(
+            gateway,
+            nameless,
+            tmp_path,
+            "-Dhttps.proxyHost=127.0.0.1",
+            f"-Dhttps.proxyPort={port}",
+            f"-Djavax.net.ssl.trustStore={await truststore(gateway, tmp_path)}",
+            "-Djavax.net.ssl.trustStorePassword=changeit",
+        )
+
+
+async def truststore(gateway: Gateway, directory: Path) -> Path:
+    """The local authority in the form that Java reads."""
+    store = directory / "trust.p12"
+    process = await asyncio.create_subprocess_exec(
+        *("keytool", "-importcert", "-noprompt", "-alias", "eventmill", "-storepass", "changeit"),
+        *("-file", str(gateway.data / "ca" / "ca.pem"), "-keystore", str(store)),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert await process.wait() == 0
+    return store
 
 
 def check_providers(story: Mapping[str, Any], env: Mapping[str, str], known: str) -> None:

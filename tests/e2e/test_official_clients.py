@@ -246,22 +246,26 @@ main()
 """
 
 
-def test_the_node_preload(gateway: Gateway, tmp_path: Path) -> None:
-    """Every way Node has of fetching a key reaches the gateway; requests to other hosts go where they went."""
-    done = run_eventmill("env", "--node", "--json", *where(gateway), directory=tmp_path)
+@pytest.mark.parametrize(
+    ("above", "told"), [("", "key 'pub-key-unknown.pem'"), ("/mill/", "at '/mill/prod/keys/pub-key")]
+)
+def test_the_node_preload(gateway: Gateway, tmp_path: Path, above: str, told: str) -> None:
+    """Every way Node has of fetching a key reaches the gateway, below a path as well; requests to other hosts go where
+    they went."""
+    variables = json.loads(run_eventmill("env", "--node", "--json", *where(gateway), directory=tmp_path).output)
     node = subprocess.run(
         ["node", "-e", FETCHES, "/prod/keys/pub-key-unknown.pem", f"https://127.0.0.1:{free_port()}/"],
-        env={"PATH": os.environ["PATH"], **json.loads(done.output)},
+        env={"PATH": os.environ["PATH"], **variables, "KEYS_URL": variables["KEYS_URL"] + above},
         capture_output=True,
         text=True,
         timeout=60,
     )
 
     assert node.returncode == 0, node.stderr
-    told = json.loads(node.stdout)
-    assert len(told["found"]) == 7
-    assert all(answer.startswith('404 {"reason":"not_found"') for answer in told["found"])
-    assert told["elsewhere"] == ["ECONNREFUSED", "ECONNREFUSED"]
+    answers = json.loads(node.stdout)
+    assert len(answers["found"]) == 7
+    assert all(answer.startswith('404 {"reason":"not_found"') and told in answer for answer in answers["found"])
+    assert answers["elsewhere"] == ["ECONNREFUSED", "ECONNREFUSED"]
 
 
 def test_the_https_port(start_gateway: StartGateway) -> None:

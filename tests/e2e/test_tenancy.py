@@ -187,13 +187,34 @@ def test_no_gateway_at_the_port(shared: Gateway) -> None:
     assert "eventmill serve" in done.message
 
 
-@pytest.mark.parametrize("url", ["nonsense", "ftp://127.0.0.1", "http://", "http://127.0.0.1:99999"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "ftp://127.0.0.1",
+        "http://",
+        "http://127.0.0.1:99999",
+        "http://two words",
+        "http://..",
+        "http://127.0.0.1:1/two words",
+        "http://127.0.0.1:1/\u20ac",
+    ],
+)
 def test_a_url_that_is_none(shared: Gateway, url: str) -> None:
     """Exit code 2 and an example, never a traceback."""
     done = run(shared, "org", "list", "--url", url)
     assert (done.code, done.output) == (2, "")
     assert "http://127.0.0.1:8080" in done.message
     assert "Traceback" not in done.message
+
+
+@pytest.mark.parametrize("token", ["", "two\nlines", "two words", "\u20ac"])
+def test_a_token_that_is_none(shared: Gateway, token: str) -> None:
+    """Exit code 2; the token is not shown, for it may be one with something amiss."""
+    done = run(shared, "org", "list", "--token", token)
+    assert (done.code, done.output) == (2, "")
+    assert done.message.startswith("eventmill: the access token is not one")
+    assert not token or token not in done.message
 
 
 def test_an_organizations_own_token(start_gateway: StartGateway, tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Calls an ASGI application in process, as a server would: lower-case headers, raw path, body in chunks."""
+"""Calls an ASGI application in process, as a server would: lower-case headers, raw path, body in chunks.
+
+Whatever it answers must be what the OpenAPI document says.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from eventmill.web.http import ASGIApp
+from tests.http.described import deviations
 
 
 @dataclass(frozen=True)
@@ -66,4 +70,7 @@ async def call(
     await app(scope, receive, send)
     assert [message["type"] for message in outgoing] == ["http.response.start", "http.response.body"]
     got = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in outgoing[0]["headers"]]
-    return Answer(outgoing[0]["status"], got, outgoing[1]["body"])
+    answer = Answer(outgoing[0]["status"], got, outgoing[1]["body"])
+    wrong = list(deviations(method, path, answer.status, got, answer.body))
+    assert not wrong, f"{method} {target}: {wrong}"
+    return answer

@@ -13,7 +13,7 @@ from eventmill.flow.attempt import Attempter
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.deliver import Deliver
 from eventmill.send.webhook import WebhookSender
-from tests.http.receivers import Connection, receiving, response
+from eventmill.testing import Connection, receiving, response
 from tests.http.world import DELIVERY_KEY, SEALER, WORKSPACE, World, key_pair, running
 
 FAILED = "503 Service Unavailable"

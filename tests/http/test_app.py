@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from eventmill import __version__
 from eventmill.errors import StoreUnavailable
 from eventmill.web.app import build_app
-from eventmill.web.routes import CALLERS, JOURNAL, OPEN, build_router
+from eventmill.web.routes import GROUPS, build_router
 from eventmill.web.routing import Router
 from tests.http.client import call
 from tests.http.world import BASE, DELIVERY_KEY, TOKEN_KEY, WORKSPACE, World, key_pair, running
@@ -139,9 +139,12 @@ async def test_every_get_route_answers_head(tmp_path: Path) -> None:
             "code": "com.acme.low",
         }
         statuses = []
-        for method, pattern, _ in (*CALLERS, *JOURNAL, *OPEN):
-            if method == "GET":
-                path = re.sub(r"\{(\w+)\}", lambda match: named.get(match[1], "none"), pattern)
+        endpoints = [
+            each for group in GROUPS if not group.is_dev_only for each in (*group.for_callers, *group.for_anyone)
+        ]
+        for endpoint in endpoints:
+            if endpoint.method == "GET":
+                path = re.sub(r"\{(\w+)\}", lambda match: named.get(match[1], "none"), endpoint.pattern)
                 got, head = [await world.call(each, path) for each in ("GET", "HEAD")]
                 statuses.append(got.status)
                 assert (head.status, head.body) == (got.status, b""), path

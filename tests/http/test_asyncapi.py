@@ -82,3 +82,16 @@ async def test_journal_of_this_gateway(tmp_path: Path) -> None:
 
     assert told["servers"]["journal"]["url"] == world.parts.config.url
     assert list(told["channels"]) == ["sold"]
+
+
+async def test_each_text_is_made_once(world: World) -> None:
+    """Whatever is asked, no more than the four texts are kept, and those are sent again as they are."""
+    queries = ["", "?version=3.0.0", "?version=2.6.0&x=1", "?version=", "?version=4"]
+    first, again = [
+        [(await world.call("GET", address + query, headers={})).body for query in queries for address in ADDRESSES]
+        for _ in range(2)
+    ]
+
+    assert first == again
+    assert {reply.body for reply in world.parts.documents.values()} == {*first[:4]}
+    assert len(world.parts.documents) == 4

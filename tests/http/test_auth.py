@@ -15,7 +15,7 @@ import pytest
 from eventmill.errors import GatewayError
 from eventmill.model import Caller, OrgId
 from eventmill.store.base import Create
-from eventmill.web.caller import KEPT_MAX
+from eventmill.web.caller import API_KEY_CHARS_MAX, KEPT_BYTES_MAX, KEPT_MAX
 from eventmill.web.tokens import Grant, mint_token
 from tests.http.world import (
     CLIENT,
@@ -252,6 +252,16 @@ async def test_cache_is_bounded(lenient: World) -> None:
     assert len(authenticator._known) <= 2 * KEPT_MAX
 
 
+async def test_padded_headers_are_not_kept(world: World, lenient: World) -> None:
+    """A long bearer that lenient mode believes, or blanks around what strict mode believes, must not fill memory."""
+    padded = {**bearer(world.token()), "x-api-key": CLIENT + "\u00a0" * KEPT_BYTES_MAX}
+    for place, headers in ((lenient, bearer("x" * KEPT_BYTES_MAX)), (world, padded)):
+        authenticator = place.parts.authenticator
+        before = len(authenticator._known)
+        answer = await place.call("GET", "/events/1001/providers", headers=headers)
+        assert (answer.status, len(authenticator._known)) == (200, before)
+
+
 async def test_flood_of_strangers_costs_the_busy_nothing(world: World) -> None:
     """Refused tokens are not remembered at all, and never push out those that are in use."""
     authenticator = world.parts.authenticator
@@ -273,6 +283,8 @@ async def test_flood_of_strangers_costs_the_busy_nothing(world: World) -> None:
     [
         ({"x-api-key": "any"}, (200, "")),
         ({"x-api-key": CLIENT}, (200, "")),
+        ({"x-api-key": "k" * API_KEY_CHARS_MAX}, (200, "")),
+        ({"x-api-key": "k" * (API_KEY_CHARS_MAX + 1)}, (403, "unknown_api_key")),
         ({"x-api-key": "any", "x-ims-org-id": IMS_ORG}, (200, "")),
         ({"x-api-key": "any", "x-gw-ims-org-id": IMS_ORG}, (200, "")),
         ({"x-api-key": FOREIGN_CLIENT, "x-ims-org-id": IMS_ORG}, (200, "")),

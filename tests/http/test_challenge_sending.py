@@ -17,7 +17,7 @@ from eventmill.core.signing import hmac_signature
 from eventmill.ids import IdSource
 from eventmill.send.challenge import Challenger, ChallengeResult
 from eventmill.send.webhook import WebhookSender
-from tests.http.receivers import Received, answering, receiving, response, unused_port
+from eventmill.testing import Received, answering, receiving, response, unused_port
 
 pytestmark = pytest.mark.anyio
 
@@ -67,6 +67,78 @@ async def test_probe_is_the_documented_get() -> None:
     ]
     assert request.header("x-adobe-signature") == hmac_signature(b"", SECRET)
     assert (request.header("x-adobe-event-id") or "").startswith("0b7e-probe-")
+
+
+# --- The offer to validate later ---
+
+OFFERED = "8ec8d794-e0ab-42df-9017-e3dada8eca1c"
+
+
+async def offer(answer: bytes | Callable[[Received], bytes], **settings: Any) -> tuple[ChallengeResult, Received]:
+    async with challenging(**settings) as challenger, receiving(answering(answer)) as receiver:
+        result = await challenger.offer(receiver.url + "?x=1", "0b7e", SECRET, OFFERED)
+    (request,) = receiver.requests
+    return result, request
+
+
+async def test_offer_is_the_documented_post() -> None:
+    """To the URL as registered, with the link as its JSON body, signed over that body; no delivery id, no RSA."""
+    result, request = await offer(response(b"later"), base_url="https://gw.example/")
+    link = f"https://gw.example/csm/registrations/validate?id=0b7e&challenge={OFFERED}"
+    assert (result.passed, result.explanation) == (True, "")
+    assert (request.method, request.path) == ("POST", "/hook?x=1")
+    assert request.body == b'{"validationUrl":"%s"}' % link.encode()
+    event_id = request.header("x-adobe-event-id")
+    assert event_id is not None and event_id.startswith("0b7e-probe-")
+    assert request.headers[1:] == [
+        ("content-type", "application/json; charset=utf-8"),
+        ("accept-encoding", "deflate,compress,identity"),
+        ("user-agent", "Adobe/1.0"),
+        ("x-adobe-event-code", "challenge"),
+        ("x-adobe-event-id", event_id),
+        ("x-adobe-provider", "adobe-io"),
+        ("x-adobe-signature", hmac_signature(request.body, SECRET)),
+        ("content-length", str(len(request.body))),
+    ]
+
+
+@pytest.mark.parametrize("status", ["201 Created", "204 No Content", "302 Found", "404 Not Found", "500 No"])
+async def test_offer_is_taken_with_200_only(status: str) -> None:
+    """Nothing else will do."""
+    result, _ = await offer(response(b"", status))
+    assert not result.passed
+    assert result.explanation == f"the endpoint answered the validation URL with status {status[:3]}, not 200"
+
+
+async def test_offer_without_an_answer() -> None:
+    """An endpoint that has gone meanwhile has not taken it."""
+    async with challenging() as challenger:
+        url = f"http://127.0.0.1:{unused_port()}/hook"
+        result = await challenger.offer(url, "0b7e", SECRET, OFFERED)
+    assert (result.passed, result.answered, result.response.status) == (False, False, 602)
+    assert result.explanation.startswith("the validation URL got no answer: 602")
+
+
+@pytest.mark.parametrize("coding", ["", "deflate"])
+async def test_trace_of_an_offer_does_not_open_its_link(coding: str) -> None:
+    """Neither the request nor an endpoint that repeats it, in other letters or another coding, shows the secret; the
+    registration's id stays readable."""
+
+    def echoing_all(request: Received) -> bytes:
+        body = request.body.replace(OFFERED.encode(), OFFERED.upper().encode())
+        headers = f"x-echo: {request.body.decode()}\r\n"
+        if coding:
+            body, headers = zlib.compress(body), f"{headers}content-encoding: {coding}\r\n"
+        return response(body, headers=headers)
+
+    result, _ = await offer(echoing_all)
+    shown = b"id=0b7e&challenge=XXXXXXXX-XXXX-XXXX-XXXX-XXXXXXXXca1c"
+    assert shown in result.request.body
+    assert result.response.body == b"" if coding else shown in result.response.body
+    assert OFFERED not in repr(result).lower()
+
+
+# --- Answers to the challenge ---
 
 
 async def test_json_answer_passes() -> None:

@@ -17,8 +17,8 @@ from eventmill.flow.keyring import ensure_keys
 from eventmill.model import OrgId
 from eventmill.store.base import Create
 from eventmill.supervise import DeliveryChildren
+from eventmill.testing import receiving
 from tests.http.delivery import Hook
-from tests.http.receivers import receiving
 from tests.http.world import SEALER, running
 
 pytestmark = pytest.mark.anyio

@@ -194,6 +194,23 @@ async def test_what_is_remembered_goes_with_the_tokens(world: World) -> None:
     assert left == [2, 1, 0]
 
 
+async def test_a_renewed_revocation_stays(world: World) -> None:
+    """One that is over as it is known here, but was renewed in the store meanwhile, is not taken for over."""
+    parts, now_ms = world.parts, world.parts.clock.machine_ms()
+    over = Revocation(id="s1", org=OrgId("1001"), before_ms=1, expires_ms=now_ms - 1)
+    await world.store.write([Create("revocation", over.org, over.id, msgspec.json.encode(over))])
+    await parts.catalogue.refresh()
+    renewed = msgspec.structs.replace(over, before_ms=now_ms, expires_ms=now_ms + 3_600_000)
+    stored = await world.store.get("revocation", over.org, over.id)
+    assert stored is not None
+    await world.store.write([Replace("revocation", over.org, over.id, msgspec.json.encode(renewed), stored.version)])
+
+    upkeep = TokenUpkeep(world.store, parts.catalogue, parts.sealer, parts.clock, parts.ids, parts.config)
+    deleted = await upkeep.step()
+
+    assert (deleted, parts.catalogue.revocation("s1")) == (0, renewed)
+
+
 async def test_other_processes_endings_are_noticed(world: World) -> None:
     """The background task follows the store: what somebody else wrote counts without a request of ours."""
     parts = world.parts

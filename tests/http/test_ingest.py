@@ -146,15 +146,42 @@ async def test_other_content_types(tmp_path: Path, content_type: str | None) -> 
         assert await world.stored_events() == 0
 
 
-async def test_plain_json_must_declare_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("body", "reason", "message"),
+    [
+        (event_bytes(specversion=...), "invalid_event", "specversion: is required with content type application/json"),
+        (b'{"sku":"A1"}', "invalid_event", "specversion: is required with content type application/json; send"),
+        (b'{"data":{"specversion":"1.0"}}', "invalid_event", "source: must be a non-empty string, but is missing"),
+        (b"[1]", "invalid_event", "the body must be a JSON object"),
+        (b"{", "invalid_json", "the body is not valid JSON"),
+    ],
+)
+async def test_plain_json_must_declare_itself(tmp_path: Path, body: bytes, reason: str, message: str) -> None:
     """`application/json` without `specversion` and without the headers of raw mode could be anything."""
     async with tenant(tmp_path) as world:
         await world.add_registration()
 
-        answer = await world.publish({"content-type": "application/json"}, specversion=...)
+        answer = await world.post(body, {"content-type": "application/json"})
 
-        check_refusal(answer, 400, "invalid_event", "specversion: is required with content type application/json")
+        assert answer is not None
+        check_refusal(answer, 400, reason, message)
         assert await world.stored_events() == 0
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/cloudevents+json", "application/cloudevents+json; charset=UTF-8"]
+)
+async def test_compressed_body(tmp_path: Path, content_type: str) -> None:
+    """415, not a body that is no JSON; `identity` says that it is not compressed."""
+    async with tenant(tmp_path) as world:
+        await world.add_registration()
+        headers = {"content-type": content_type}
+
+        answer = await world.post(b"\x1f\x8b", {**headers, "content-encoding": "gzip"})
+
+        assert answer is not None
+        check_refusal(answer, 415, "unsupported_media_type", "content-encoding: must be absent, but is 'gzip'")
+        assert (await world.publish({**headers, "content-encoding": "identity"})).status == 200
 
 
 INVALID_BODIES: list[tuple[str, bytes, str, str]] = [

@@ -17,7 +17,7 @@ from eventmill.proxy import listener
 from eventmill.proxy.forward import Forwarder
 from eventmill.proxy.listener import Proxy
 from eventmill.proxy.target import HEAD_BYTES_MAX
-from tests.http.receivers import (
+from eventmill.testing import (
     Behaviour,
     Connection,
     Receiver,
@@ -254,6 +254,29 @@ async def test_bad_first_words(sent: bytes, status: int, told: bytes, tmp_path: 
 
     assert answered == status
     assert told in body
+    assert gateway.requests == []
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\nhost: x\r\nx: \x00\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"a" * (HEAD_BYTES_MAX + 1) + b"\r\n\r\n",
+    ],
+)
+async def test_malformed_in_a_tunnel(sent: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Refused in the proxy's own words, without what was sent, and without a traceback in the log."""
+    async with proxied(tmp_path, answering(response())) as (gateway, running), running.client() as client:
+        await client.tunnel()
+        status, headers, body = await client.ask(sent)
+        await client.closed()
+
+    assert status == 400
+    assert headers["server"] == "eventmill proxy"
+    assert b'"message": "this is not an HTTP/1.1 request: ' in body
+    assert b"aaaa" not in body
+    assert [record for record in caplog.records if record.exc_info] == []
     assert gateway.requests == []
 
 

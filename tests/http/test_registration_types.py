@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from eventmill.flow.targets import Target
-from eventmill.model import Lane
+from eventmill.model import EventBridgeDestination, Lane
 from tests.http.delivery import delivering
 from tests.http.world import BASE, WORKSPACE, World, registration_form, running
 
@@ -40,7 +40,7 @@ async def gap_causes(world: World, registration: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("delivery_type", ["webhook", "webhook_batch"])
 async def test_runtime_action(world: World, delivery_type: str) -> None:
-    """Echoed with an address made for it, keeps its type, verified without a challenge; its journal fills."""
+    """Echoed with an address made for it, keeps its type, verified without a challenge; pushed to, and journaled."""
     topic = await world.topic()
     registration = await world.register(topic, delivery_type=delivery_type, **RUNTIME)
 
@@ -50,7 +50,7 @@ async def test_runtime_action(world: World, delivery_type: str) -> None:
     assert (registration["webhook_status"], registration["enabled"]) == ("verified", True)
     assert (await world.call("GET", path_of(registration))).json() == registration
     assert world.hooks.asked == []
-    assert await gap_causes(world, registration) == ["runtime_action"]
+    assert await gap_causes(world, registration) == []
     assert await world.publish(topic) == 200
     assert len(await world.journal(registration)) == 1
 
@@ -65,7 +65,7 @@ async def test_event_bus(world: World) -> None:
     assert "webhook_url" not in registration
     assert (registration["webhook_status"], registration["enabled"]) == ("accepted", True)
     assert world.hooks.asked == []
-    assert await gap_causes(world, registration) == ["aws_eventbridge"]
+    assert await gap_causes(world, registration) == ["accepted"]
     assert await world.publish(topic) == 200
     assert len(await world.journal(registration)) == 1
 
@@ -102,11 +102,11 @@ async def test_changes_between_types(world: World) -> None:
         seen.append((body["webhook_status"], kept, len(world.hooks.asked), await gap_causes(world, registration)))
 
     assert seen == [
-        ("verified", ["webhook_url", "runtime_action"], 0, ["runtime_action"]),
-        ("accepted", ["destination_metadata"], 0, ["runtime_action"]),
-        ("verified", [], 0, ["runtime_action"]),
+        ("verified", ["webhook_url", "runtime_action"], 0, []),
+        ("accepted", ["destination_metadata"], 0, ["accepted"]),
+        ("verified", [], 0, ["accepted"]),
         ("verified", ["webhook_url"], 1, []),
-        ("accepted", ["destination_metadata"], 0, ["aws_eventbridge"]),
+        ("accepted", ["destination_metadata"], 0, ["accepted"]),
     ]
 
 
@@ -160,16 +160,36 @@ async def test_scheduled_retries_go_on_to_the_webhook_that_was(tmp_path: Path) -
         assert len(await world.journal(registration)) == 2
 
 
-async def test_tombstone_of_a_journal_that_was_a_webhook(tmp_path: Path) -> None:
-    """Its retries outlive the registration as those of a webhook do."""
+@pytest.mark.parametrize(
+    ("before", "place"),
+    [
+        ({}, ("https://erp.example/hook", "", None)),
+        (RUNTIME, ("", "warehouse/on-low", None)),
+        (BUS, ("", "", EventBridgeDestination("eu-west-1", "123456789012"))),
+    ],
+)
+async def test_tombstone_of_a_journal_that_was_pushed_to(
+    tmp_path: Path, before: dict[str, Any], place: tuple[str, str, EventBridgeDestination | None]
+) -> None:
+    """Its retries outlive the registration, and go where it delivered last."""
     async with running(tmp_path, dev=True, auth="strict") as world:
         topic = await world.topic()
-        registration = await world.register(topic)
-        for members in ({"delivery_type": "journal"}, RUNTIME):
+        registration = await world.register(topic, webhook_url="https://other.example/hook")
+        for members in (before, {"delivery_type": "journal"}, {"delivery_type": "journal", "description": "x"}):
             form = registration_form(topic, **members)
             assert (await world.call("PUT", path_of(registration), form)).status == 200
         assert (await world.call("DELETE", path_of(registration))).status == 204
 
         record = await world.store.lane(Lane(registration["id"]))
         assert record is not None and record.tombstone is not None
-        assert Target.decode(record.tombstone).url == "https://erp.example/hook"
+        target = Target.decode(record.tombstone)
+        assert (target.url, target.runtime_action, target.event_bus) == place
+
+
+async def test_a_journal_leaves_no_tombstone(tmp_path: Path) -> None:
+    """Nothing of it can be scheduled when it was never anything else."""
+    async with running(tmp_path) as world:
+        registration = await world.register(await world.topic(), delivery_type="journal")
+        assert (await world.call("DELETE", path_of(registration))).status == 204
+
+        assert await world.store.lane(Lane(registration["id"])) is None

@@ -238,6 +238,25 @@ async def test_update_replaces_everything_but_ids_client_and_creation(world: Wor
     assert [await world.publish(each) for each in (topic, other)] == [204, 200]
 
 
+async def test_update_beside_an_event_code_that_is_gone(world: World) -> None:
+    """What the registration has may stay, so that it can be disabled; what it never had must exist."""
+    gone, never = await world.topic("Gone"), await world.topic("Never")
+    registration = await world.register(gone, delivery_type="journal")
+    for topic in (gone, never):
+        path = f"{WORKSPACE}/providers/{topic['provider_id']}/eventmetadata/{topic['event_code']}"
+        assert (await world.call("DELETE", path)).status == 204
+    form = {"name": "Off", "delivery_type": "journal", "enabled": False, "events_of_interest": [gone]}
+
+    kept = await put(world, registration, form)
+    added = await put(world, registration, {**form, "events_of_interest": [gone, never]})
+
+    assert (kept.status, kept.json()["enabled"]) == (200, False)
+    [interest] = kept.json()["events_of_interest"]
+    assert {name: interest[name] for name in gone} == gone
+    assert (added.status, added.json()["reason"]) == (400, "unknown_event_of_interest")
+    assert added.json()["message"].startswith("events_of_interest[1]: ")
+
+
 async def test_update_challenges_and_enables(world: World) -> None:
     """Any PUT without `enabled: false` asks the webhook; what it answers decides status and enabled."""
     topic = await world.topic()

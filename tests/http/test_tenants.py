@@ -158,10 +158,6 @@ def change_ims_org(tenants: Any) -> None:
     organization(tenants)["ims_org_id"] = "AAAAAAAAAAAAAAAAAAAAAAAA@AdobeOrg"
 
 
-def change_name(tenants: Any) -> None:
-    organization(tenants)["projects"][0]["name"] = "another"
-
-
 def move_workspace(tenants: Any) -> None:
     projects = organization(tenants)["projects"]
     projects[1]["workspaces"].append(projects[0]["workspaces"].pop())
@@ -180,7 +176,6 @@ CONTRADICTIONS = [
     (change_secret, "credential 4001: its client_secret is another"),
     (change_client, f"credential 4001: its client_id is {CLIENT}, not another"),
     (change_ims_org, f"organization 1001: its ims_org_id is {IMS_ORG}, not AAAAAAAAAAAAAAAAAAAAAAAA@AdobeOrg"),
-    (change_name, "project 2001: its name is Shop, not another"),
     (move_workspace, "workspace 3003: its project_id is 2001, not 2002"),
     (copy_organization, f"organization 1003: ims_org_id {IMS_ORG} belongs to 1001 of the same kind"),
     (copy_client, f"credential 4010: client_id {CLIENT} belongs to 4001 of the same kind"),
@@ -203,6 +198,21 @@ async def test_contradiction_stops_the_start(
 
     assert f"contradicts what exists already: {message}; " in str(caught.value)
     assert SECRET not in str(caught.value)
+    assert await stored(store) == made
+
+
+async def test_other_names_are_no_contradiction(tmp_path: Path, store: SqliteStore) -> None:
+    """Whoever renames a tenant with the command line need not edit the file; the stored name stays."""
+    await ensure(store, bootstrap=file_with(tmp_path, TENANTS))
+    made = await stored(store)
+    other = copy.deepcopy(TENANTS)
+    project = organization(other)["projects"][0]
+    for each in (organization(other), project, project["workspaces"][0], first_credential(other)):
+        each["name"] = "another"
+    project["title"] = project["description"] = "another"
+
+    await ensure(store, bootstrap=file_with(tmp_path, other))
+
     assert await stored(store) == made
 
 
@@ -243,6 +253,8 @@ def credential_entry(**members: Any) -> dict[str, Any]:
         (entry(projects=[{"id": "2", "workspaces": [{"id": "?"}]}]), "workspace id: '?' is not well formed"),
         (credential_entry(id="\n"), "credential id: '\\n' is not well formed"),
         (credential_entry(client_id="ab"), "client_id: must have 3 to 128 characters, but has 2"),
+        (credential_entry(client_id="eventmill-admin"), "client_id: eventmill-admin is not a credential's to have"),
+        (credential_entry(client_id="aio-cli-console-auth"), "aio-cli-console-auth is not a credential's to have"),
         (credential_entry(client_secret=""), "client_secret of credential 4: must be 1 to 256 printable"),
         (credential_entry(client_secret=...), "required, but missing"),
     ],

@@ -8,7 +8,9 @@ from typing import Any
 
 import jwt
 import pytest
+from structlog.testing import capture_logs
 
+from eventmill import telemetry
 from eventmill.flow.keyring import retired_token_keys, rotate_token_key
 from eventmill.flow.token_upkeep import TokenUpkeep
 from eventmill.model import SigningKey
@@ -83,6 +85,15 @@ async def test_rotation_takes_effect_at_once(world: World) -> None:
     kids = [jwt.get_unverified_header(token)["kid"] for token in (before, after)]
     assert kids == [TOKEN_KEY, body["kid"]]
     assert [await status(world, token) for token in (before, after)] == [200, 200]
+
+
+async def test_rotation_is_logged(world: World) -> None:
+    """Which key, whose doing, and whether every token ended with it."""
+    with capture_logs() as lines:
+        kid = (await rotate(world, {"revoke_earlier": True})).json()["kid"]
+
+    (line,) = [line for line in lines if line["event"] == telemetry.TOKEN_KEY_ROTATED]
+    assert (line["kid"], line["revoke_earlier"], line["by"]) == (kid, True, "eventmill-admin")
 
 
 async def test_rotation_survives_a_restart(tmp_path: Path) -> None:

@@ -4,67 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 from aiohttp import TCPConnector
 from structlog.testing import capture_logs
 
-from eventmill.config import Config
-from eventmill.send.webhook import Request, Response, WebhookSender
-from tests.http.receivers import (
+from eventmill.send.webhook import Request
+from eventmill.testing import (
+    Authority,
     Behaviour,
     Connection,
     Received,
     answering,
     answering_once,
     dripping,
-    make_certificate,
     never_answering,
     never_reading,
     receiving,
     refusing_handshake,
     resetting,
     response,
+    server_context,
     unused_port,
 )
+from tests.http.sending import LONG_S, SHORT_S, outcome, post, sending
 
 pytestmark = pytest.mark.anyio
-
-LONG_S = 10.0
-SHORT_S = 0.3
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["asyncio", "uvloop"])
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
     """Both event loops: connections end in different ways on them, and production runs on uvloop."""
     return "asyncio", {"use_uvloop": request.param}
-
-
-@asynccontextmanager
-async def sending(**settings: Any) -> AsyncIterator[WebhookSender]:
-    """A started sender; dev mode, so that loopback and plain http are open, unless told otherwise."""
-    sender = WebhookSender(Config(**{"dev": True, **settings}))
-    await sender.start()
-    try:
-        yield sender
-    finally:
-        await sender.close()
-
-
-def post(url: str, body: bytes = b'{"a":1}', timeout_s: float = LONG_S) -> Request:
-    return Request("POST", url, (("content-type", "application/json"), ("x-adobe-event-id", "e1")), body, timeout_s)
-
-
-async def outcome(behaviour: Behaviour, timeout_s: float = LONG_S, **settings: Any) -> Response:
-    """What one POST to a fresh endpoint of that behaviour comes to."""
-    async with sending(**settings) as sender, receiving(behaviour) as receiver:
-        return await sender.send(post(receiver.url, timeout_s=timeout_s))
 
 
 # --- What goes out ---
@@ -275,7 +248,7 @@ async def test_reset_of_an_idle_connection_is_replaced_too() -> None:
     async def resetting_after_one(connection: Connection) -> None:
         await connection.read_request()
         await connection.send(response())
-        await resetting(connection)
+        await resetting()(connection)
 
     async with sending() as sender, receiving(resetting_after_one) as receiver:
         answers = [await sender.send(post(receiver.url)) for _ in range(2)]
@@ -398,7 +371,7 @@ async def test_unresolvable_name_is_602() -> None:
 @pytest.mark.parametrize(
     "behaviour",
     [
-        pytest.param(resetting, id="reset before the answer"),
+        pytest.param(resetting(), id="reset before the answer"),
         pytest.param(answering_once(b"HTTP/1.1 200 OK\r\ncontent-len"), id="closed within the head"),
         pytest.param(answering_once(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc"), id="closed within the body"),
         pytest.param(
@@ -427,8 +400,8 @@ async def test_reset_within_the_body_is_602() -> None:
 @pytest.mark.parametrize(
     "behaviour",
     [
-        pytest.param(never_answering, id="accepts and never answers"),
-        pytest.param(never_reading, id="never reads"),
+        pytest.param(never_answering(), id="accepts and never answers"),
+        pytest.param(never_reading(), id="never reads"),
         pytest.param(dripping(b"HTTP/1.1 200 OK\r\n", b"x-slow: 1\r\n"), id="head drips"),
         pytest.param(dripping(b"HTTP/1.1 200 OK\r\ncontent-length: 99999\r\n\r\n", b"x"), id="body drips"),
         pytest.param(
@@ -446,7 +419,7 @@ async def test_deadline_is_604(behaviour: Behaviour) -> None:
 
 async def test_deadline_spans_the_tls_handshake(tmp_path: Path) -> None:
     """An endpoint that accepts and says nothing to a TLS client runs into the same deadline."""
-    async with sending() as sender, receiving(never_answering) as receiver:
+    async with sending() as sender, receiving(never_answering()) as receiver:
         answer = await sender.send(post(receiver.url.replace("http:", "https:"), timeout_s=SHORT_S))
     assert answer.status == 604
 
@@ -547,19 +520,28 @@ async def test_cancelled_attempt_drops_its_connection() -> None:
 # --- TLS ---
 
 
-async def test_trusted_certificate_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the endpoint's certificate among the system's (SSL_CERT_FILE), deliveries work and are pooled."""
-    context, certificate = make_certificate(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
+    """One that is among the system's (SSL_CERT_FILE)."""
+    made = Authority()
+    file = tmp_path / "authority.pem"
+    file.write_text(made.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    return made
+
+
+async def test_trusted_certificate_is_accepted(authority: Authority) -> None:
+    """With the endpoint's issuer among the system's, deliveries work and are pooled."""
+    context = server_context(authority.issue())
     async with sending() as sender, receiving(answering(response()), context) as receiver:
         answers = [await sender.send(post(receiver.url)) for _ in range(2)]
     assert [answer.status for answer in answers] == [200, 200]
     assert receiver.connections == 1
 
 
-async def test_self_signed_certificate_is_611(tmp_path: Path) -> None:
-    """An unknown issuer: no request leaves."""
-    context, _ = make_certificate(tmp_path)
+async def test_unknown_issuer_is_611() -> None:
+    """No request leaves."""
+    context = server_context(Authority().issue())
     async with sending() as sender, receiving(answering(response()), context) as receiver:
         answer = await sender.send(post(receiver.url))
     assert answer.status == 611
@@ -568,20 +550,16 @@ async def test_self_signed_certificate_is_611(tmp_path: Path) -> None:
     assert receiver.requests == []
 
 
-async def test_certificate_for_another_address_is_611(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_certificate_for_another_address_is_611(authority: Authority) -> None:
     """A trusted issuer, but the wrong name."""
-    context, certificate = make_certificate(tmp_path, "127.0.0.2")
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = server_context(authority.issue(("127.0.0.2",)))
     async with sending() as sender, receiving(answering(response()), context) as receiver:
         assert (await sender.send(post(receiver.url))).status == 611
 
 
-async def test_demanded_client_certificate_is_611(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_demanded_client_certificate_is_611(authority: Authority) -> None:
     """TLS 1.3 refuses a client without a certificate after the handshake; it counts as a failed one all the same."""
-    context, certificate = make_certificate(tmp_path)
-    context.load_verify_locations(certificate)
-    context.verify_mode = ssl.CERT_REQUIRED
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = server_context(authority.issue(), clients_of=authority)
     async with sending() as sender, refusing_handshake(context) as receiver:
         answer = await sender.send(post(receiver.url))
     assert answer.status == 611

@@ -23,6 +23,7 @@ from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.ingest import Ingest
 from eventmill.flow.journal import Journal
 from eventmill.flow.probe import ChallengeResult
+from eventmill.flow.validation import Validations
 from eventmill.ids import IdSource
 from eventmill.model import OrgId, SigningKey
 from eventmill.send.issuer import IssuerClient
@@ -109,9 +110,15 @@ class Hooks:
     """Answers challenges and remembers them."""
 
     passes: bool = True
+    answers: bool = False
+    """When it does not pass: whether there was an HTTP answer, so that the link to validate later is offered."""
+    takes_offer: bool = True
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     on_ask: Any = None
     """Awaited during each challenge."""
+    offered: list[tuple[str, str, str, str]] = field(default_factory=list)
+    on_offer: Any = None
+    """Awaited during each offer."""
     traces: tuple[Any, ...] = ()
 
     async def challenge(self, url: str, registration_id: str, client_id: str) -> ChallengeResult:
@@ -119,7 +126,14 @@ class Hooks:
         if self.on_ask is not None:
             await self.on_ask()
         explanation = "" if self.passes else "the endpoint answered the challenge with status 500, not 200"
-        return ChallengeResult(self.passes, explanation, self.traces)
+        return ChallengeResult(self.passes, explanation, self.traces, self.passes or self.answers)
+
+    async def offer(self, url: str, registration_id: str, client_id: str, secret: str) -> ChallengeResult:
+        self.offered.append((url, registration_id, client_id, secret))
+        if self.on_offer is not None:
+            await self.on_offer()
+        explanation = "" if self.takes_offer else "the endpoint answered the validation URL with status 404, not 200"
+        return ChallengeResult(self.takes_offer, explanation, (), True)
 
 
 @dataclass
@@ -280,6 +294,8 @@ async def _build(config: Config, store: SqliteStore, clock: VirtualClock) -> Wor
         ingest=Ingest(store, catalogue, authenticator.authenticate, clock, ids, config),
         journal=Journal(store, clock, config),
         challenge=hooks.challenge,
+        offer=hooks.offer,
+        validations=Validations(store, catalogue, clock, config.validation_window_s),
         unready=lambda: None if store.refusal() is None else str(store.refusal()),
         dev=_dev_hooks(store, clock, calls) if config.dev else None,
     )

@@ -15,6 +15,7 @@ from eventmill.model import Lane, OrgId, Origin
 from eventmill.store.base import (
     SLOTS,
     Appended,
+    AttemptCount,
     Create,
     Ended,
     LaneProgress,
@@ -145,6 +146,10 @@ def unit(lane: int, seqs: Sequence[int], *, due_ms: int = START_MS, retries: int
         due_ms=due_ms,
         cause=503,
     )
+
+
+def tried(ok: int, failed: int, at_ms: int = START_MS) -> AttemptCount:
+    return AttemptCount(at_ms, ok, failed)
 
 
 def ended(seqs: Sequence[int], at_ms: int = START_MS) -> Ended:

@@ -258,10 +258,10 @@ async def test_counters_never_repeat(stores: Stores) -> None:
 async def test_the_clock_offset_survives(stores: Stores) -> None:
     """Business time goes on where it was after a restart."""
     async with stores.opened() as store:
-        assert await store.clock_offset_ms() == 0
-        await store.set_clock_offset_ms(86_400_000)
+        assert (await store.clock_offset_ms(), await store.clock_jumped_ms()) == (0, 0)
+        await store.set_clock(86_400_000, 3_600_000)
     async with stores.opened() as store:
-        assert await store.clock_offset_ms() == 86_400_000
+        assert (await store.clock_offset_ms(), await store.clock_jumped_ms()) == (86_400_000, 3_600_000)
 
 
 async def test_changes_wake_listeners(stores: Stores) -> None:
@@ -272,5 +272,5 @@ async def test_changes_wake_listeners(stores: Stores) -> None:
         await store.write([named("a", "x")])
         assert calls
         calls.clear()
-        await store.set_clock_offset_ms(5)
+        await store.set_clock(5, 5)
         assert calls

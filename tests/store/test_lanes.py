@@ -18,6 +18,7 @@ from tests.store.builders import (
     positions,
     progress,
     trace,
+    tried,
     unit,
 )
 
@@ -212,7 +213,9 @@ async def test_closing_without_a_tombstone_drops_the_units(stores: Stores) -> No
         await commit(store, progress(lane, 2, put_units=(unit(lane, [1]),)))
         await store.write([CloseLane(lane, b"", START_MS)])
         assert await store.lane(lane) is None
-        await commit(store, progress(lane, 2, put_units=(unit(lane, [2]),), traces=(trace(True, 1),), ok_count=1))
+        await commit(
+            store, progress(lane, 2, put_units=(unit(lane, [2]),), traces=(trace(True, 1),), counts=(tried(1, 0),))
+        )
         assert await store.due_units(lane, START_MS, 10) == []
         assert await store.traces(lane) == []
         assert await store.counts(lane, 0) == (0, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.store.builders import DAY_MS, START_MS, Stores, append, commit, ended, open_lane, progress, trace
+from tests.store.builders import DAY_MS, START_MS, Stores, append, commit, ended, open_lane, progress, trace, tried
 
 pytestmark = pytest.mark.anyio
 
@@ -89,9 +89,7 @@ async def test_counts_add_up_by_bucket(stores: Stores) -> None:
         lane = await open_lane(store)
         for bucket in range(4):
             for _ in range(2):
-                await commit(
-                    store, progress(lane, ok_count=10, failed_count=bucket, bucket_ms=START_MS + bucket * 300_000)
-                )
+                await commit(store, progress(lane, counts=(tried(10, bucket, START_MS + bucket * 300_000 + bucket),)))
         assert await store.counts(lane, 0) == (80, 12)
         assert await store.counts(lane, START_MS + 600_000) == (40, 10)
         assert await store.counts(lane, START_MS + 600_001) == (20, 6)

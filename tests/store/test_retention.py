@@ -21,6 +21,7 @@ from tests.store.builders import (
     positions,
     progress,
     trace,
+    tried,
     unit,
 )
 
@@ -142,7 +143,7 @@ async def test_old_records_are_forgotten(stores: Stores) -> None:
     async with stores.opened() as store:
         lane = await open_lane(store)
         await append(store, [lane], 2)
-        await commit(store, progress(lane, 2, ended=(ended([1], START_MS),), ok_count=1, bucket_ms=START_MS))
+        await commit(store, progress(lane, 2, ended=(ended([1], START_MS),), counts=(tried(1, 0),)))
         await store.write([DisableLane(lane, "user", START_MS), EnableLane(lane, START_MS)])
         stores.clock.at_ms = START_MS + DAY_MS
         await append(store, [lane])
@@ -175,10 +176,10 @@ async def test_reset_empties_and_raises_the_generation(stores: Stores) -> None:
             Create("signing_key", ORG, "k", b"{}"),
         ]
         await store.write([*kept, Create("provider", ORG, "p", b"{}"), Create("event_metadata", ORG, "p/c", b"{}")])
-        await store.set_clock_offset_ms(7)
+        await store.set_clock(7, 7)
         await append(store, [lane], 5)
         work = progress(
-            lane, 3, put_units=(unit(lane, [4]),), ended=(ended([5]),), traces=(trace(True, 1),), ok_count=1
+            lane, 3, put_units=(unit(lane, [4]),), ended=(ended([5]),), traces=(trace(True, 1),), counts=(tried(1, 0),)
         )
         await commit(store, work)
         before = await store.epoch()

@@ -30,6 +30,7 @@ from tests.store.builders import (
     positions,
     progress,
     trace,
+    tried,
 )
 from tests.store.conftest import open_sqlite
 
@@ -191,7 +192,7 @@ async def test_a_full_state_file_refuses_progress_only(only: Stores, monkeypatch
         state.execute(f"PRAGMA max_page_count = {pages}")
         appended = store.append_durable([event([lane], await store.epoch())])
         large = TraceRecord(False, START_MS, (1,), b"x" * 20_000)
-        work = progress(lane, 1, traces=(trace(True, 5), trace(True, 6), large), ok_count=2, failed_count=1)
+        work = progress(lane, 1, traces=(trace(True, 5), trace(True, 6), large), counts=(tried(2, 1),))
         with pytest.raises(StoreUnavailable) as caught:
             await commit(store, work)
         assert caught.value.reason is Reason.DISK_RESERVE_REACHED

@@ -9,7 +9,7 @@ import pytest
 
 from eventmill.model import Lane
 from eventmill.store.base import SLOTS, OpenLane, SlotLease, WorkCommit
-from tests.store.builders import ORG, START_MS, Stores, append, commit, ended, open_lane, progress, trace, unit
+from tests.store.builders import ORG, START_MS, Stores, append, commit, ended, open_lane, progress, trace, tried, unit
 
 pytestmark = pytest.mark.anyio
 
@@ -58,7 +58,7 @@ async def test_a_lost_lease_writes_nothing(stores: Stores) -> None:
             "ended": (ended([2]),),
             "attempts": b"block",
             "traces": (trace(True, 1),),
-            "ok_count": 1,
+            "counts": (tried(1, 0),),
         }
         work = WorkCommit(leases, (progress(kept, 3), progress(lost, 3, (), **fields), progress(missing, 3)))
         assert await store.commit(work) == {lost % SLOTS, missing % SLOTS}
@@ -123,7 +123,11 @@ async def test_queued_commits_apply_in_order(stores: Stores) -> None:
         for number in range(1, 30):
             ends = ((number - 1).to_bytes(16, "big"),) if number % 3 else ()
             put = (unit(lane, [number], key=number),)
-            calls.append(commit(store, progress(lane, number, [number + 1], put_units=put, end_units=ends, ok_count=1)))
+            calls.append(
+                commit(
+                    store, progress(lane, number, [number + 1], put_units=put, end_units=ends, counts=(tried(1, 0),))
+                )
+            )
         await asyncio.gather(*calls)
         record = await store.lane(lane)
         assert record is not None

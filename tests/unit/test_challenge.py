@@ -7,7 +7,16 @@ import zlib
 
 import pytest
 
-from eventmill.core.challenge import Answer, obscure, probe_url, refusal
+from eventmill.core.challenge import (
+    Answer,
+    is_secret,
+    obscure,
+    offer_body,
+    probe_url,
+    refusal,
+    secret_sha256,
+    validation_url,
+)
 
 VALUE = "8ec8d794-e0ab-42df-9017-e3dada8eca1c"
 
@@ -129,3 +138,19 @@ def test_compressed_nonsense_does_not_pass() -> None:
 def test_obscured_value_shows_its_last_four_characters() -> None:
     """As in the console's traces: X for every other hex digit, dashes kept."""
     assert obscure(VALUE) == "XXXXXXXX-XXXX-XXXX-XXXX-XXXXXXXXca1c"
+
+
+def test_offer_has_the_documented_body() -> None:
+    """One member, whose URL has the registration's id and the secret in its query, below the public base URL."""
+    url = validation_url("https://gw.example", "0b7e", VALUE)
+    assert url == f"https://gw.example/csm/registrations/validate?id=0b7e&challenge={VALUE}"
+    assert offer_body(url) == b'{"validationUrl":"%s"}' % url.encode()
+
+
+@pytest.mark.parametrize("given", ["", VALUE[:-1], VALUE + "x", VALUE.upper(), secret_sha256(VALUE), "\udc80", "é"])
+def test_only_the_secret_itself_fits_its_digest(given: str) -> None:
+    """The digest tells nothing of the secret, and is none itself; no text makes the comparison fail."""
+    digest = secret_sha256(VALUE)
+    assert is_secret(VALUE, digest)
+    assert not is_secret(given, digest)
+    assert VALUE not in digest

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -14,6 +16,35 @@ def test_defaults_need_nothing() -> None:
     assert load_config({}, {}) == Config()
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"dev": True}, False),
+        ({"dev": True, "host": "0.0.0.0"}, True),
+        ({"dev": True, "host": "::"}, True),
+        ({"dev": True, "host": "192.168.1.5"}, True),
+        ({"dev": True, "host": "mill.example"}, True),
+        ({"dev": True, "host": "::1"}, False),
+        ({"dev": True, "host": "127.1.2.3"}, False),
+        ({"dev": True, "host": "::ffff:127.0.0.1"}, False),
+        ({"dev": True, "host": "localhost"}, False),
+        ({"dev": True, "host": "0.0.0.0", "auth": "strict"}, False),
+        ({"host": "0.0.0.0", "auth": "lenient"}, True),
+        ({"host": "0.0.0.0"}, False),
+    ],
+)
+def test_open_to_others(settings: dict[str, Any], expected: bool) -> None:
+    """Unchecked tokens on an address that other machines reach: what the log warns of."""
+    assert Config(**settings).is_open_to_others is expected
+
+
+@pytest.mark.parametrize("name", ["token_lifetime_s", "refresh_token_lifetime_s"])
+def test_tokens_live_for_a_while(name: str) -> None:
+    """Tokens that are over when they are made would lock everybody out."""
+    with pytest.raises(StartupError, match=name.upper()):
+        load_config({}, {f"EVENTMILL_{name.upper()}": "0"})
+
+
 def test_flag_beats_environment_beats_default() -> None:
     """The three sources rank as documented, setting by setting."""
     config = load_config({"port": 9001, "data": None}, {"EVENTMILL_PORT": "9002", "EVENTMILL_DATA": "/tmp/mill"})
@@ -24,12 +55,13 @@ def test_flag_beats_environment_beats_default() -> None:
 def test_every_setting_is_read_from_its_variable() -> None:
     """The variable of a setting is the prefix and its name in capitals, without exception."""
     samples = {bool: "true", int: "11", float: "2.5", str: "some", tuple[str, ...]: "10.0.0.0/8,192.168.0.0/16"}
+    samples[tuple[int, ...]] = "22, 25"
     variables = {}
     for field in msgspec.structs.fields(Config):
         variables["EVENTMILL_" + field.name.upper()] = samples.get(field.type, "")
     variables |= {"EVENTMILL_AUTH": "strict", "EVENTMILL_LOG_FORMAT": "json", "EVENTMILL_LOG_LEVEL": "debug"}
     variables["EVENTMILL_CATALOG_DELIVERY_FORMAT"] = "cloud_events_v1"
-    variables["EVENTMILL_ADOBE_HOSTS"] = "api.adobe.io"
+    variables |= {"EVENTMILL_ADOBE_HOSTS": "api.adobe.io", "EVENTMILL_BASE_URL": "https://events.example.com"}
     variables |= dict.fromkeys(("EVENTMILL_OIDC_ISSUER", "EVENTMILL_OIDC_JWKS_URL"), "https://issuer.example")
 
     config = load_config({}, variables)
@@ -66,6 +98,11 @@ def test_an_empty_variable_is_the_default() -> None:
         ({"port": "many"}, {}, "--port='many'"),
         ({"port": 70000}, {}, "port 70000"),
         ({"base_url": 5}, {}, "--base-url=5"),
+        ({"base_url": "events.example.com"}, {}, "--base-url='events.example.com' cannot begin links"),
+        ({}, {"EVENTMILL_BASE_URL": "ftp://x"}, "--base-url='ftp://x'"),
+        ({"base_url": "http://x/?a=b"}, {}, "--base-url='http://x/?a=b'"),
+        ({"base_url": "http://x:99999"}, {}, "--base-url='http://x:99999'"),
+        ({"base_url": "http://me:pw@x"}, {}, "--base-url='http://me:pw@x'"),
         ({}, {"EVENTMILL_AUTH": "loose"}, "EVENTMILL_AUTH='loose'"),
         ({}, {"EVENTMILL_DEV": "perhaps"}, "EVENTMILL_DEV='perhaps'"),
         ({}, {"EVENTMILL_JOURNAL_PAGE_EVENTS": "-1"}, "EVENTMILL_JOURNAL_PAGE_EVENTS"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from eventmill.config import Config
 from eventmill.errors import StartupError
-from eventmill.send.netguard import DialGuard, DialRefusedError
+from eventmill.send.netguard import DialGuard, DialRefusedError, is_named, read_named_hosts
 
 CLOSED = DialGuard()
 
@@ -88,7 +88,8 @@ def test_closed_addresses_name_their_rule(address: str, rule: str) -> None:
 def test_text_names_address_and_setting() -> None:
     """Enough to see what to change: private ranges open with any network around the address, forbidden ones do not."""
     assert CLOSED.refusal("10.1.2.3") == (
-        "address 10.1.2.3 is refused: private network (10.0.0.0/8); EVENTMILL_WEBHOOK_ALLOW_CIDRS may allow it"
+        "address 10.1.2.3 is refused: private network (10.0.0.0/8); EVENTMILL_WEBHOOK_ALLOW_HOSTS, "
+        "EVENTMILL_WEBHOOK_ALLOW_CIDRS or EVENTMILL_WEBHOOK_ALLOW_PRIVATE may allow it"
     )
     assert CLOSED.refusal("::ffff:127.0.0.1") == (
         "address 127.0.0.1 (reached through ::ffff:7f00:1) is refused: loopback (127.0.0.0/8); "
@@ -162,3 +163,122 @@ def test_socket_factory_makes_no_socket_for_a_refused_address() -> None:
         CLOSED.open_socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 80)))
     with CLOSED.open_socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("1.1.1.1", 80))) as made:
         assert made.family == socket.AF_INET
+
+
+# --- Settings beyond networks ---
+
+
+def test_private_networks_open_as_a_tier() -> None:
+    """The setting opens them all and no forbidden address, not even a metadata service among them."""
+    opened = DialGuard.of(Config(webhook_allow_private=True))
+    for address in ("10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1", "fd12::1", "::ffff:10.1.2.3"):
+        assert opened.refusal(address) is None
+    for address in ("127.0.0.1", "169.254.169.254", "100.100.100.200", "fd00:ec2::254", "::1", "224.0.0.1"):
+        assert opened.refusal(address) is not None
+
+
+def test_named_hosts_have_private_addresses_open() -> None:
+    """For them alone; what is forbidden stays so whatever name leads there."""
+    config = Config(webhook_allow_hosts=("erp.corp.example",))
+    assert DialGuard.of(config).refusal("10.1.2.3") is not None
+    named = DialGuard.of(config, for_named_hosts=True)
+    assert named.refusal("10.1.2.3") is None
+    assert named.refusal("127.0.0.1") is not None
+    assert named.refusal("169.254.169.254") is not None
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("erp.corp.example", True),
+        ("ERP.Corp.Example.", True),
+        ("a.plant.example", True),
+        ("b.a.plant.example", True),
+        ("plant.example", False),
+        ("evilplant.example", False),
+        ("xerp.corp.example", False),
+        ("erp.corp.example.evil.example", False),
+        ("corp.example", False),
+        ("10.1.2.3", False),
+        ("", False),
+    ],
+)
+def test_names_match_whole_labels(host: str, expected: bool) -> None:
+    """Exactly, or below a name that begins with a dot; case and the root's dot do not matter."""
+    assert is_named(host, ("erp.corp.example", ".plant.example")) is expected
+
+
+@pytest.mark.parametrize(
+    "text", ["10.0.0.1", "Corp.example", "*.corp.example", "corp..example", "a b", ".", "::1", "x:80"]
+)
+def test_what_is_no_host_name_stops_the_start(text: str) -> None:
+    """Addresses belong to the networks, and nothing is a pattern."""
+    with pytest.raises(StartupError, match="EVENTMILL_WEBHOOK_ALLOW_HOSTS"):
+        read_named_hosts(Config(webhook_allow_hosts=(text,)))
+
+
+def test_host_names_are_read() -> None:
+    """Names, and domains with their dot."""
+    names = ("localhost", "erp.corp.example", ".plant.example", "under_score.example")
+    assert read_named_hosts(Config(webhook_allow_hosts=names)) == names
+
+
+@pytest.mark.parametrize(
+    ("prefix", "address"),
+    [
+        ("2001:db8::/32", "2001:db8:c000:221::"),
+        ("2001:db8:100::/40", "2001:db8:1c0:2:21::"),
+        ("2001:db8:122::/48", "2001:db8:122:c000:2:2100::"),
+        ("2001:db8:122:300::/56", "2001:db8:122:3c0:0:221::"),
+        ("2001:db8:122:344::/64", "2001:db8:122:344:c0:2:2100::"),
+        ("2001:db8:122:344::/96", "2001:db8:122:344::192.0.2.33"),
+    ],
+)
+def test_translated_addresses_are_judged_by_what_they_reach(prefix: str, address: str) -> None:
+    """The table of RFC 6052 section 2.4: all of them reach 192.0.2.33, once the prefix is configured."""
+    text = DialGuard.of(Config(nat64_prefixes=(prefix,))).refusal(address)
+    assert text is not None
+    assert text.startswith("address 192.0.2.33 (reached through ")
+
+
+def test_configured_prefix_opens_what_it_reaches() -> None:
+    """A network's own NAT64 in a private range is a way to public addresses, and to no other."""
+    guard = DialGuard.of(Config(nat64_prefixes=("64:ff9b:1:fffe::/96",)))
+    assert guard.refusal("64:ff9b:1:fffe::8.8.8.8") is None
+    assert guard.refusal("64:ff9b:1:fffe::127.0.0.1") is not None
+    assert guard.refusal("64:ff9b:1::8.8.8.8") is not None
+
+
+@pytest.mark.parametrize("text", ["10.0.0.0/8", "2001:db8::/33", "64:ff9b::1/96", "nonsense"])
+def test_what_is_no_nat64_prefix_stops_the_start(text: str) -> None:
+    """RFC 6052 knows six lengths."""
+    with pytest.raises(StartupError, match="EVENTMILL_NAT64_PREFIXES"):
+        DialGuard.of(Config(nat64_prefixes=(text,)))
+
+
+@pytest.mark.parametrize(
+    ("network", "address", "reached"),
+    [
+        ("2001::/32", "2001:0:7f00:1::f7f7:f7f7", "127.0.0.1"),
+        ("2001::/32", "2001:0:808:808::80ff:fffe", "127.0.0.1"),
+        ("::/96", "::127.0.0.1", "127.0.0.1"),
+        ("::ffff:0:0:0/96", "::ffff:0:127.0.0.1", "127.0.0.1"),
+        ("2002::/16", "2002:7f00:1::", "127.0.0.1"),
+    ],
+)
+def test_an_allowed_carrier_opens_nothing_that_it_carries(network: str, address: str, reached: str) -> None:
+    """Teredo's server and its client in disguise, IPv4-compatible, IPv4-translated, 6to4."""
+    text = DialGuard.of(Config(webhook_allow_cidrs=(network,))).refusal(address)
+    assert text is not None
+    assert text.startswith(f"address {reached} (reached through ")
+
+
+def test_denied_ports_are_refused_by_setting() -> None:
+    """The default has those of mail servers and databases; the web's are open; 0 denies none that can be dialled."""
+    guard = DialGuard.of(Config())
+    for port in (80, 443, 8080, 8443, None):
+        guard.refuse_port(port)
+    for port in (22, 25, 5432, 6379):
+        with pytest.raises(DialRefusedError, match=f"port {port} is refused; EVENTMILL_WEBHOOK_DENY_PORTS"):
+            guard.refuse_port(port)
+    DialGuard.of(Config(webhook_deny_ports=(0,))).refuse_port(25)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventmill.core.retry import SCHEDULE_MIN, Verdict, judge, next_due_ms
+from eventmill.core.retry import SCHEDULE_MIN, Verdict, held_until_ms, judge, next_due_ms
 
 MINUTE_MS = 60_000
 FIRST_MS = 1_772_359_201_123
@@ -64,3 +64,11 @@ def test_due_time_is_the_next_grid_point(elapsed_ms: int) -> None:
     later = [minutes * MINUTE_MS for minutes in SCHEDULE_MIN if minutes * MINUTE_MS > elapsed_ms]
 
     assert due_ms == (FIRST_MS + later[0] if later else None)
+
+
+@pytest.mark.parametrize(("age_min", "wait_min"), [(0, 1), (1, 1), (4, 1), (20, 5), (60, 15), (10_000, 15)])
+def test_what_did_not_reach_its_endpoint_waits_longer_with_age(age_min: int, wait_min: int) -> None:
+    """From one minute to a quarter of an hour."""
+    now_ms = FIRST_MS + age_min * MINUTE_MS
+
+    assert held_until_ms(FIRST_MS, now_ms) == now_ms + wait_min * MINUTE_MS

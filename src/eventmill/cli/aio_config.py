@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 
-@click.command(name="aio-config")
+@click.command(name="aio-config", short_help="Print or write the configuration of aio")
 @click.option("--data", metavar="DIR", help="Data directory of the gateway.  [default: .eventmill]")
 @click.option("--workspace", metavar="ID", help="Workspace that is selected.  [default: first with a credential]")
 @click.option("--write", metavar="PATH", help="Write into this file, keeping its other members: ./.aio, ~/.config/aio.")

@@ -9,6 +9,7 @@ import click
 
 from eventmill.cli.places import (
     Json,
+    called,
     confirm,
     credential_path,
     find_credential,
@@ -26,7 +27,7 @@ from eventmill.cli.table import json_option, print_fields, print_json, print_tab
 _KINDS = {"oauth_server_to_server": "OAuth server-to-server", "service": "JWT"}
 
 
-@click.group()
+@click.group(short_help="Credentials: client ids and their secrets")
 def credential() -> None:
     """Credentials: client id and secrets that a program gets its tokens with.
 
@@ -127,7 +128,7 @@ def delete(remote: Remote, credential: str, org: str | None, *, yes: bool) -> No
     Refused while a registration has its client id.
     """
     found = find_credential(remote, org, credential)
-    confirm(f"Delete credential {found['name']} ({found['id']})?", yes)
+    confirm(f"Delete credential {called(found)}?", yes)
     remote.call("DELETE", _path(found))
     click.echo(f"deleted credential {found['id']}")
 
@@ -163,7 +164,7 @@ def delete_secret(
 ) -> None:
     """Delete a secret, the second half of a rotation. SECRET is its id, as `get` shows it."""
     found = find_credential(remote, org, credential)
-    confirm(f"Delete secret {secret} of credential {found['name']} ({found['id']})?", yes)
+    confirm(f"Delete secret {secret} of credential {called(found)}?", yes)
     query = "?revoke_tokens=true" if revoke_tokens else ""
     remote.call("DELETE", f"{credential_path(found)}/secrets/{quote(secret, safe='')}{query}")
     click.echo(f"deleted secret {secret}")

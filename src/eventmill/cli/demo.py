@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from eventmill.demo.show import Access
 
 
-@click.command()
+@click.command(short_help="Watch events on their way to verified deliveries")
 @click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="Port of the gateway.  [default: a free one]")
 def demo(port: int | None) -> None:
     """Show events on their way, from publisher to verified delivery.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from eventmill.config import Config
 
 
-@click.command()
+@click.command(short_help="Print what a client needs: URLs, ids, credential, token")
 @click.option("--data", metavar="DIR", help="Data directory of the gateway.  [default: .eventmill]")
 @click.option("--port", type=int, help="Port of the gateway.  [default: 8080]")
 @click.option("--workspace", metavar="ID", help="Workspace whose credential is meant.  [default: first with one]")

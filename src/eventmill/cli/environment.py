@@ -18,7 +18,7 @@ from eventmill.model import Credential, Doc, Organization, Project, SigningKey, 
 from eventmill.store.base import Kind
 from eventmill.store.seal import Sealer, load_seal_key
 from eventmill.store.sqlite.snapshot import read_documents
-from eventmill.web.tokens import ADMIN_SCOPE, Grant, load_token_key, mint_token
+from eventmill.web.tokens import Grant, load_token_key, mint_token
 
 Document = TypeVar("Document", bound=Doc)
 
@@ -85,16 +85,7 @@ def mint_admin_token(config: Config) -> str:
 
     Raises `StartupError` naming what is missing and the remedy.
     """
-    return _mint(
-        config,
-        Grant(
-            client_id="eventmill-admin",
-            user_id="operator@eventmill",
-            ims_org_id="",
-            lifetime_s=config.token_lifetime_s,
-            scope=ADMIN_SCOPE,
-        ),
-    )
+    return _mint(config, Grant.for_operator(config.token_lifetime_s))
 
 
 def _mint(config: Config, grant: Grant) -> str:

@@ -8,7 +8,7 @@ from eventmill.cli.places import confirm, yes_option
 from eventmill.cli.remote import Remote, remote_options
 
 
-@click.group()
+@click.group(short_help="Keys that sign access tokens")
 def keys() -> None:
     """Keys that sign access tokens. They change by themselves every EVENTMILL_TOKEN_KEY_ROTATION_DAYS days."""
 

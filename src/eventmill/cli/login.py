@@ -25,7 +25,7 @@ class LoginRequest(NamedTuple):
     id: str
 
 
-@click.command()
+@click.command(short_help="Complete `aio login --no-open`")
 @click.argument("url", required=False)
 @click.option("--data", metavar="DIR", help="Data directory of the gateway.  [default: .eventmill]")
 @click.option("--workspace", metavar="ID", help="Workspace whose credential signs in.  [default: first with one]")

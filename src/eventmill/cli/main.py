@@ -25,7 +25,14 @@ from eventmill.cli.workspace import workspace
 from eventmill.errors import StartupError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _InOrder(click.Group):
+    """Lists its commands as they were added: what comes first in use comes first."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="eventmill")
 def cli() -> None:
     """Eventmill: a self-hosted event gateway that speaks the Adobe I/O Events wire contract.
@@ -34,18 +41,12 @@ def cli() -> None:
     """
 
 
-cli.add_command(serve)
-cli.add_command(env)
-cli.add_command(proxy)
-cli.add_command(aio_config)
-cli.add_command(login)
-cli.add_command(simulate)
-cli.add_command(demo)
-cli.add_command(org)
-cli.add_command(project)
-cli.add_command(workspace)
-cli.add_command(credential)
-cli.add_command(keys)
+for command in (
+    *(serve, env, demo, simulate),
+    *(org, project, workspace, credential, keys),
+    *(proxy, aio_config, login),
+):
+    cli.add_command(command)
 
 
 def main() -> None:

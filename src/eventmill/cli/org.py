@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from eventmill.cli.places import Json, confirm, find_org, list_orgs, org_path, yes_option
+from eventmill.cli.places import Json, called, confirm, find_org, list_orgs, org_path, yes_option
 from eventmill.cli.remote import Remote, remote_options
 from eventmill.cli.table import json_option, print_fields, print_json, print_table
 
 
-@click.group()
+@click.group(short_help="Organizations: the tenants, each apart from the others")
 def org() -> None:
     """Organizations: the tenants of the gateway, each apart from the others.
 
@@ -66,7 +66,7 @@ def update(remote: Remote, org: str, name: str, *, as_json: bool) -> None:
 def delete(remote: Remote, org: str, *, yes: bool) -> None:
     """Delete an organization that has no project any more."""
     found = find_org(remote, org)
-    confirm(f"Delete organization {found['name']} ({found['id']})?", yes)
+    confirm(f"Delete organization {called(found)}?", yes)
     remote.call("DELETE", org_path(found))
     click.echo(f"deleted organization {found['id']}")
 

@@ -94,8 +94,10 @@ def credential_path(credential: Json) -> str:
 
 
 def _get(remote: Remote, path: str) -> list[Json]:
-    found: list[Json] = remote.call("GET", path)[1]
-    return found
+    found = remote.call("GET", path)[1]
+    if isinstance(found, list) and all(isinstance(each, dict) for each in found):
+        return found
+    raise Failed(f"{remote.url} does not answer as a gateway would: {path} is no list")
 
 
 def _look_up(remote: Remote, path: str) -> Any:
@@ -126,6 +128,11 @@ def _choose(kind: str, items: Sequence[Json], wanted: str | None, flag: str, *, 
         raise click.UsageError(f"{wanted!r} is the name of several {kind}s; {remedy}: {listed}")
     missing = f"there is no {kind}" + ("" if wanted is None else f" {wanted!r}")
     raise Failed(missing + (f"; there are: {listed}" if items else " yet"))
+
+
+def called(thing: Json) -> str:
+    """Name and id, as a question names it; what a bootstrap file made may have no name."""
+    return f"{thing['name']} ({thing['id']})" if thing.get("name") else str(thing["id"])
 
 
 def confirm(question: str, yes: bool) -> None:

@@ -6,6 +6,7 @@ import click
 
 from eventmill.cli.places import (
     Json,
+    called,
     confirm,
     find_org,
     find_project,
@@ -19,7 +20,7 @@ from eventmill.cli.remote import Remote, remote_options
 from eventmill.cli.table import json_option, print_fields, print_json, print_table
 
 
-@click.group()
+@click.group(short_help="Projects of an organization")
 def project() -> None:
     """Projects: what belongs together in an organization.
 
@@ -96,7 +97,7 @@ def delete(remote: Remote, project: str, org: str | None, *, yes: bool) -> None:
     Refused while a provider or a registration is in it.
     """
     found = find_project(remote, org, project)
-    confirm(f"Delete project {found['name']} ({found['id']}) with its workspaces and credentials?", yes)
+    confirm(f"Delete project {called(found)} with its workspaces and credentials?", yes)
     remote.call("DELETE", project_path(found))
     click.echo(f"deleted project {found['id']}")
 

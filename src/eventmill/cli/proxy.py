@@ -8,7 +8,7 @@ import shlex
 import click
 
 
-@click.command()
+@click.command(short_help="Let the aio command line reach the gateway")
 @click.option("--port", type=int, default=8888, show_default=True, help="Port of the proxy.")
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="A loopback address.")
 @click.option("--gateway", metavar="URL", help="The gateway.  [default: http://127.0.0.1:<gateway port>]")

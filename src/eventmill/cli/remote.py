@@ -9,7 +9,9 @@ import base64
 import functools
 import json
 import os
+import re
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 CONSOLE_API_KEY = "aio-cli-console-auth"
 """What the official command line sends to the Console API; any bearer may use it there."""
 _TIMEOUT_S = 60.0
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 _ANSWER_BYTES_MAX = 64 * 1024 * 1024
 
 
@@ -51,6 +54,9 @@ class Remote:
     def __init__(self, url: str, token: str) -> None:
         self.url = url.rstrip("/")
         self._place = _place(self.url)
+        token = token.strip()
+        if not _TOKEN.fullmatch(token):  # not shown: it may be a token with something amiss
+            raise StartupError("the access token is not one: it must be a single word of printable ASCII characters")
         self._headers = {"authorization": f"Bearer {token}", "accept": "application/json"}
         api_key = _api_key(token)
         if api_key:
@@ -60,7 +66,8 @@ class Remote:
     def of(cls, url: str | None, token: str | None, data: str | None, port: int | None) -> Remote:
         """The gateway at `url`, else the one of this machine; with `token`, else as the operator.
 
-        Raises `StartupError` when neither a token nor a data directory to make one from is there.
+        Raises `StartupError` when neither a token nor a data directory to make one from is there, or when that data
+        directory's operator is nobody at `url`.
         """
         from eventmill.config import load_config
 
@@ -68,6 +75,8 @@ class Remote:
         if token is None:
             from eventmill.cli.environment import mint_admin_token
 
+            if url is not None:
+                _check_own(url, config)
             token = mint_admin_token(config)
         return cls(url or _local_url(config), token)
 
@@ -76,9 +85,9 @@ class Remote:
         return dict(self._headers) if org is None else {**self._headers, "x-ims-org-id": org}
 
     def call(self, method: str, path: str, body: object = None, org: str | None = None) -> tuple[int, Any]:
-        """Status and the parsed JSON, None when the answer is no JSON. `org`: IMS organisation id to act for.
+        """Status and the parsed JSON, None when there is no content. `org`: IMS organisation id to act for.
 
-        Raises `Refused` for every status from 300 on, `StartupError` when no gateway answers.
+        Raises `Refused` for every status from 300 on and for what is no JSON, `StartupError` when no gateway answers.
         """
         headers = self.headers(org)
         payload = None
@@ -87,20 +96,25 @@ class Remote:
             payload = json.dumps(body).encode()
         status, content_type, raw = self._exchange(method, path, payload, headers)
         parsed = _parse(content_type, raw)
-        if status >= 300:
+        if status >= 300 or (parsed is None and status != HTTPStatus.NO_CONTENT):
             raise _refused(self.url, status, parsed)
         return status, parsed
 
     def _exchange(
         self, method: str, path: str, payload: bytes | None, headers: dict[str, str]
     ) -> tuple[int, str, bytes]:
-        from http.client import HTTPException
+        from http.client import HTTPException, InvalidURL
 
-        connection = self._connect()
+        try:
+            connection = self._connect()
+        except InvalidURL:
+            raise _no_url(self.url) from None
         try:
             connection.request(method, self._place.path + path, payload, headers)
             response = connection.getresponse()
             return response.status, response.getheader("content-type") or "", response.read(_ANSWER_BYTES_MAX)
+        except (InvalidURL, UnicodeError):
+            raise _no_url(self.url) from None
         except (OSError, HTTPException) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise StartupError(
@@ -124,7 +138,23 @@ def _place(url: str) -> SplitResult:
             return place
     except ValueError:
         pass
-    raise StartupError(f"{url!r} is not the URL of a gateway; expected something like http://127.0.0.1:8080")
+    raise _no_url(url)
+
+
+def _no_url(url: str) -> StartupError:
+    return StartupError(f"{url!r} is not the URL of a gateway; expected something like http://127.0.0.1:8080")
+
+
+def _check_own(url: str, config: Config) -> None:
+    """Whoever gets an operator's token is the operator: it goes to no other gateway than its own."""
+    from eventmill.config import is_loopback
+
+    place = _place(url)
+    if not is_loopback(place.hostname or "") and place.netloc != urlsplit(config.url).netloc:
+        raise StartupError(
+            f"{url} is another machine's: say with --token who you are there. "
+            f"If it is the gateway of {config.data}, set EVENTMILL_BASE_URL to that URL."
+        )
 
 
 def _local_url(config: Config) -> str:

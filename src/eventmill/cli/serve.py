@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from eventmill.config import Config
 
 
-@click.command()
+@click.command(short_help="Run the gateway")
 @click.option("--dev", is_flag=True, default=None, help="Emulator: one process, a ready-made tenant, virtual clock.")
 @click.option("--host", metavar="ADDRESS", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="Port of every role.  [default: 8080]")

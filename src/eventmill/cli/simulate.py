@@ -36,7 +36,7 @@ def _select(_context: click.Context, _argument: click.Parameter, asked: tuple[st
     return select_channels(find_channels(load_builtin(load_config({}, os.environ))), asked)
 
 
-@click.command()
+@click.command(short_help="Publish believable events of the built-in channels")
 @click.argument("channels", metavar="[CHANNEL]...", nargs=-1, callback=_select)
 @click.option(
     "--rate",

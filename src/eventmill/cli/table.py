@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
+from unicodedata import combining, east_asian_width
 
 import click
 
@@ -28,9 +29,16 @@ def print_table(items: Sequence[Mapping[str, Any]], columns: Mapping[str, str], 
         click.echo(none, err=True)
         return
     rows = [[_text(item.get(member)) for member in columns.values()] for item in items]
-    widths = [max(len(cell) for cell in cells) for cells in zip(columns, *rows, strict=True)]
+    widths = [max(_width(cell) for cell in cells) for cells in zip(columns, *rows, strict=True)]
     for row in (list(columns), *rows):
-        click.echo(_GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        cells = (cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True))
+        click.echo(_GAP.join(cells).rstrip())
+
+
+def _width(text: str) -> int:
+    """In terminal columns: names may be Japanese, or have their accents beside the letters."""
+    wide = sum(east_asian_width(each) in ("W", "F") for each in text)
+    return len(text) + wide - sum(combining(each) != 0 for each in text)
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:

@@ -10,6 +10,7 @@ import click
 
 from eventmill.cli.places import (
     Json,
+    called,
     confirm,
     find_project,
     find_workspace,
@@ -24,7 +25,7 @@ from eventmill.cli.remote import Failed, Remote, remote_options
 from eventmill.cli.table import json_option, print_fields, print_json, print_table
 
 
-@click.group()
+@click.group(short_help="Workspaces of a project")
 def workspace() -> None:
     """Workspaces: where providers, registrations and credentials live.
 
@@ -103,7 +104,7 @@ def delete(remote: Remote, workspace: str, org: str | None, project: str | None,
     Refused while a provider or a registration is in it.
     """
     parent, found = find_workspace(remote, org, project, workspace)
-    confirm(f"Delete workspace {found['name']} ({found['id']}) with its credentials?", yes)
+    confirm(f"Delete workspace {called(found)} with its credentials?", yes)
     remote.call("DELETE", workspace_path(parent, found))
     click.echo(f"deleted workspace {found['id']}")
 

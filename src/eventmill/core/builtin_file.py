@@ -21,6 +21,7 @@ SAMPLE_BYTES_MAX = 64 * 1024
 
 _NAME = re.compile(r"[\w\-.]+", re.ASCII)
 _CHANNEL = re.compile(r"[\w\-./]+", re.ASCII)
+_HTTP_URL = re.compile(r"https?://[A-Za-z0-9.\-_:\[\]]+([/?#][!-~]*)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _AT = re.compile(r"(?P<what>.*) - at `\$\.?(?P<path>[^`]*)`", re.DOTALL)
 
@@ -49,6 +50,7 @@ def read_builtin(text: bytes, delivery_format: DeliveryFormat) -> Builtin:
     except msgspec.ValidationError as error:
         raise CatalogueFileError(_reword(str(error))) from None
     _check_text("publisher", file.publisher)
+    _check_document(file.document)
     families = _check_families(file.provider_metadata)
     if not file.providers:
         raise CatalogueFileError("providers: is empty; a catalogue has at least one")
@@ -64,8 +66,10 @@ def read_builtin(text: bytes, delivery_format: DeliveryFormat) -> Builtin:
     )
     events = [event for provider in providers for event in provider.events]
     _check_unique("events of all providers", "channel", (event.channel.replace("/", ".") for event in events))
-    for member in ("operation_id", "message"):
-        _check_unique("events of all providers", member, (getattr(event, member) for event in events))
+    _check_unique("events of all providers", "operation_id", (event.operation_id for event in events))
+    # The document names a payload after its message, without that ending.
+    messages = (event.message.removesuffix("Event") for event in events)
+    _check_unique("events of all providers", "message (but for Event at its end)", messages)
     return Builtin(
         families=file.provider_metadata, providers=providers, publisher=file.publisher, document=file.document
     )
@@ -80,6 +84,14 @@ def _reword(text: str) -> str:
     if what.startswith("has the member"):
         what += ", which no catalogue file has"
     return f"{path or 'the file'}: {what[:1].lower()}{what[1:]}"
+
+
+def _check_document(document: DocumentInfo) -> None:
+    named = {"contact": document.contact, "license": document.license}
+    urls = {f"{member}.url": each.url for member, each in named.items() if each is not None}
+    for member, url in {"journal_url": document.journal_url or None, **urls}.items():
+        if url is not None and not _HTTP_URL.fullmatch(url):
+            raise CatalogueFileError(f"document.{member}: must be an http or https URL, but is {url[:80]!r}")
 
 
 def _check_families(families: Iterable[BuiltinFamily]) -> dict[str, BuiltinFamily]:

@@ -1,10 +1,13 @@
-"""The synchronous challenge of a webhook: the probe's URL, whether an answer passes, what traces may show of it.
+"""The challenge of a webhook: the probe's URL, whether an answer passes, the link that validates later, and what of all
+this traces may show.
 
 Follows "Introduction to Adobe I/O Events Webhooks" (The challenge request) and "Debug Tracing". Sends nothing.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
 import zlib
 
@@ -59,6 +62,26 @@ def refusal(answer: Answer, value: str, *, strict: bool) -> str | None:
 def obscure(value: str) -> str:
     """The value as traces show it: every hex digit but the last four is `X`, dashes stay."""
     return _HEX_DIGIT.sub("X", value[:-4]) + value[-4:]
+
+
+def validation_url(base_url: str, registration_id: str, secret: str) -> str:
+    """What somebody opens to validate the webhook of a registration; both ids are UUIDs."""
+    return f"{base_url}/csm/registrations/validate?id={registration_id}&challenge={secret}"
+
+
+def offer_body(url: str) -> bytes:
+    """Body of the POST that offers a validation URL."""
+    return msgspec.json.encode({"validationUrl": url})
+
+
+def secret_sha256(secret: str) -> str:
+    """What is kept of a validation's secret: 122 random bits need neither salt nor stretching."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def is_secret(given: str, sha256: str) -> bool:
+    """Whether `given` is the secret of that digest; takes as long whatever was given."""
+    return hmac.compare_digest(secret_sha256(given), sha256)
 
 
 def _gives_back(body: bytes, value: str) -> bool:

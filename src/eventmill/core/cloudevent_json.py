@@ -17,7 +17,7 @@ from eventmill.errors import GatewayError, Reason
 DEPTH_MAX = 512
 """Levels of arrays and objects in an event. Common parsers stop at 1000, and pages and batches add a few levels."""
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _DEPTH_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 

@@ -45,9 +45,10 @@ def delivery_headers(
     return headers
 
 
-def challenge_headers(registration_id: str, now_ms: int, signature: str) -> Headers:
-    """Headers of the challenge GET; `signature` is the HMAC of the empty body."""
+def challenge_headers(registration_id: str, now_ms: int, signature: str, *, with_body: bool = False) -> Headers:
+    """Headers of a challenge: of the GET, whose `signature` is that of the empty body, or of the POST."""
     return [
+        *([("content-type", CONTENT_TYPE_JSON)] if with_body else []),
         *_CLIENT,
         ("x-adobe-event-code", CHALLENGE_EVENT_CODE),
         ("x-adobe-event-id", f"{registration_id}-probe-{now_ms}"),

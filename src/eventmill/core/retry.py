@@ -19,6 +19,9 @@ SCHEDULE_MIN: tuple[int, ...] = (
 )
 """Minutes from the start of the first attempt to each retry: 1, 3, 7, 15, 30, 45 ... 1440."""
 
+HELD_MIN_MS = 60_000
+HELD_MAX_MS = 60_000 * _LONGEST_DELAY_MIN
+
 _SCHEDULE_MS = tuple(60_000 * minutes for minutes in SCHEDULE_MIN)
 
 
@@ -46,3 +49,12 @@ def next_due_ms(first_ms: int, now_ms: int) -> int | None:
     """
     following = bisect_right(_SCHEDULE_MS, now_ms - first_ms)
     return first_ms + _SCHEDULE_MS[following] if following < len(_SCHEDULE_MS) else None
+
+
+def held_until_ms(published_ms: int, now_ms: int) -> int:
+    """When a unit is due again whose attempt did not get as far as its endpoint, so that nothing is known of that one.
+
+    Such a wait is no retry and has no end of its own: the event's retention ends it. It grows with the event's age,
+    from one minute to the longest delay of a retry.
+    """
+    return now_ms + min(max((now_ms - published_ms) // 4, HELD_MIN_MS), HELD_MAX_MS)

@@ -1,4 +1,4 @@
-"""One delivery attempt: build the request, send it, decide what its outcome means for the lane.
+"""One delivery attempt: have it made, decide what its outcome means for the lane.
 
 What goes wrong on the way counts as a 6xx status (`send.webhook`) and is retried like any attempt without an answer.
 Schedules nothing and commits nothing; it tells the lane.
@@ -6,22 +6,21 @@ Schedules nothing and commits nothing; it tells the lane.
 
 from __future__ import annotations
 
-import asyncio
-import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+
+from msgspec.structs import replace
 
 from eventmill.clock import Clock
 from eventmill.config import Config
-from eventmill.core.delivery_headers import delivery_headers
-from eventmill.core.envelope import recipient_suffix, webhook_body
-from eventmill.core.retry import Verdict, judge, next_due_ms
+from eventmill.core.retry import Verdict, held_until_ms, judge, next_due_ms
 from eventmill.core.signing import DeliverySigner
+from eventmill.flow.destinations import Destinations, Sent
 from eventmill.flow.lane import Lane, Unit
 from eventmill.flow.targets import Target
 from eventmill.flow.traces import TraceDetail, shown_url
-from eventmill.ids import IdSource, uuid_text
-from eventmill.send.webhook import Request, Response, WebhookSender
-from eventmill.store.base import Ended, RetryUnit, StoredEvent
+from eventmill.ids import IdSource
+from eventmill.send.webhook import WebhookSender
+from eventmill.store.base import Ended, RetryUnit
 from eventmill.store.seal import Sealer
 
 
@@ -29,32 +28,16 @@ class Attempter:
     def __init__(
         self, sender: WebhookSender, signer: DeliverySigner, sealer: Sealer, clock: Clock, config: Config
     ) -> None:
-        self._sender = sender
-        self._signer = signer
+        self.destinations = Destinations(sender, signer, clock, config)
         self._sealer = sealer
         self._clock = clock
-        self._config = config
         self._ids = IdSource()
-        # Signing is most of what a delivery costs, and OpenSSL lets other threads run meanwhile: a thread per core uses
-        # the cores that have no delivery process, and the event loop never waits for a signature.
-        self._signers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="signer")
-        self._suffixes: dict[str, bytes] = {}
 
     def unseal_secret(self, target: Target) -> bytes:
         """The client secret that signs `x-adobe-signature`; empty when the client id names no stored credential."""
         if not target.sealed_secret:
             return b""
         return self._sealer.unseal(target.sealed_secret, f"credential:{target.credential_id}")
-
-    def delivered_bytes(self, target: Target, event: StoredEvent) -> int:
-        """Size of the event as this target receives it."""
-        return len(event.body) + len(self._suffix(target))
-
-    def _suffix(self, target: Target) -> bytes:
-        suffix = self._suffixes.get(target.client_id)
-        if suffix is None:
-            suffix = self._suffixes[target.client_id] = recipient_suffix(target.client_id, self._config.legacy_fields)
-        return suffix
 
     async def attempt(self, lane: Lane, unit: Unit) -> None:
         """Make the attempt and settle it on the lane."""
@@ -63,69 +46,87 @@ class Attempter:
         started_ms = self._clock.now_ms()
         if not unit.events:  # a retry that outlived its events: retention dropped them while the gateway was down
             assert unit.retry is not None
-            lane.settle(unit, ended=Ended(unit.retry.positions, "expired", unit.retry.cause, started_ms))
+            lane.settle(unit, ended=[Ended(unit.retry.positions, "expired", unit.retry.cause, started_ms)])
             return
         delivery_id = self._ids.uuid()
-        request = await self._request(target, lane.secret, unit, delivery_id)
-        response = await self._sender.send(request)
-        self._settle(lane, unit, started_ms, response.status)
-        lane.note_attempt(unit, self._trace(target, unit, started_ms, delivery_id, request, response))
+        sent = await self.destinations.send(target, lane.secret, unit, delivery_id)
+        self._settle(lane, unit, started_ms, sent)
+        for each in sent:
+            part = replace(unit, events=each.events)
+            trace = self._trace(target, part, started_ms, delivery_id, each)
+            lane.note_attempt(part, trace, counts=each.response.blames_endpoint)
 
-    async def _request(self, target: Target, secret: bytes, unit: Unit, delivery_id: str) -> Request:
-        body = webhook_body([event.body for event in unit.events], self._suffix(target), batch=unit.batch)
-        headers = delivery_headers(
-            [(uuid_text(event.event_id), event.origin) for event in unit.events],
-            batch=unit.batch,
-            retry_count=unit.retry.retries if unit.retry else 0,
-            delivery_id=delivery_id,
-            request_id=self._ids.request_id(),
-        )
-        loop = asyncio.get_running_loop()
-        headers += await loop.run_in_executor(self._signers, self._signer.headers, body, secret)
-        return Request("POST", target.url, tuple(headers), body, self._config.webhook_timeout_s)
-
-    def _settle(self, lane: Lane, unit: Unit, started_ms: int, status: int) -> None:
-        verdict = judge(status)
-        if verdict is Verdict.DELIVERED:
-            lane.settle(unit)
-            return
+    def _settle(self, lane: Lane, unit: Unit, started_ms: int, sent: Sequence[Sent]) -> None:
+        """Events of one unit may have fared differently; those that are tried again stay together."""
         now_ms = self._clock.now_ms()
-        if verdict is Verdict.REFUSED:
-            lane.settle(unit, ended=Ended(unit.positions, "refused", status, now_ms))
+        ended: list[Ended] = []
+        failed: list[Sent] = []
+        for each in sent:
+            positions, status = _positions(each), each.response.status
+            verdict = judge(status)
+            if verdict is Verdict.REFUSED:
+                ended.append(Ended(positions, "refused", status, now_ms))
+            elif verdict is Verdict.RETRY:
+                failed.append(each)
+        if not failed:
+            lane.settle(unit, ended=ended)
             return
-        first_ms = unit.retry.first_ms if unit.retry else started_ms
-        due_ms = next_due_ms(first_ms, now_ms)
-        if due_ms is None:
-            lane.settle(unit, ended=Ended(unit.positions, "gave_up", status, now_ms))
+        held = all(not each.response.blames_endpoint for each in failed)
+        stored = self._stored(lane, unit, started_ms)
+        put = self._held(stored, unit, started_ms) if held else self._retried(stored, now_ms)
+        if put is None:
+            ended += [Ended(_positions(each), "gave_up", each.response.status, now_ms) for each in failed]
+            lane.settle(unit, ended=ended)
             return
-        retry = RetryUnit(
-            unit_id=unit.retry.unit_id if unit.retry else self._ids.event_id(now_ms),
-            lane=lane.number,
-            positions=unit.positions,
-            batch=unit.batch,
-            first_ms=first_ms,
-            retries=(unit.retry.retries if unit.retry else 0) + 1,
-            due_ms=due_ms,
-            cause=status,
-        )
-        lane.settle(unit, put=retry)
+        waiting = {seq for each in failed for seq in _positions(each)}
+        positions = tuple(seq for seq in unit.positions if seq in waiting)
+        lane.settle(unit, put=replace(put, positions=positions, cause=failed[0].response.status), ended=ended)
 
-    def _trace(
-        self, target: Target, unit: Unit, started_ms: int, delivery_id: str, request: Request, response: Response
-    ) -> TraceDetail:
+    @staticmethod
+    def _retried(stored: RetryUnit, now_ms: int) -> RetryUnit | None:
+        """None: its 24 hours are over."""
+        due_ms = next_due_ms(stored.first_ms, now_ms)
+        return None if due_ms is None else replace(stored, retries=stored.retries + 1, due_ms=due_ms)
+
+    def _held(self, stored: RetryUnit, unit: Unit, started_ms: int) -> RetryUnit:
+        """The same attempt again later: its schedule stands still meanwhile, and its retry keeps its number."""
+        due_ms = held_until_ms(unit.events[0].ts_ms, self._clock.now_ms())
+        return replace(stored, first_ms=stored.first_ms + due_ms - started_ms, due_ms=due_ms)
+
+    def _stored(self, lane: Lane, unit: Unit, started_ms: int) -> RetryUnit:
+        """The unit as the store has it, or would have it before its first attempt: that is retry number 0."""
+        if unit.retry is None:
+            return RetryUnit(
+                unit_id=self._ids.event_id(started_ms),
+                lane=lane.number,
+                positions=unit.positions,
+                batch=unit.batch,
+                first_ms=started_ms,
+                retries=0,
+                due_ms=started_ms,
+                cause=0,
+            )
+        return unit.retry if unit.retry.retries else replace(unit.retry, first_ms=started_ms)
+
+    def _trace(self, target: Target, unit: Unit, started_ms: int, delivery_id: str, sent: Sent) -> TraceDetail:
         return TraceDetail(
             delivery_id=delivery_id,
             event_code=unit.events[0].origin.event_code,
             client_id=target.client_id,
-            url=shown_url(request.url),
-            method=request.method,
-            request_headers=request.headers,
+            url=shown_url(sent.request.url),
+            method=sent.request.method,
+            request_headers=sent.request.headers,
             request_body=None,
+            form=sent.form,
             batch=unit.batch,
-            status=response.status,
-            response_headers=response.headers,
-            response_body=response.body,
-            duration_ms=response.duration_ms,
+            status=sent.response.status,
+            response_headers=sent.response.headers,
+            response_body=sent.response.body,
+            duration_ms=sent.response.duration_ms,
             started_ms=started_ms,
             insights=(),
         )
+
+
+def _positions(sent: Sent) -> tuple[int, ...]:
+    return tuple(event.seq for event in sent.events)

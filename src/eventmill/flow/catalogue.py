@@ -42,6 +42,7 @@ _DECODERS: dict[Kind, msgspec.json.Decoder[Any]] = {
     "signing_key": msgspec.json.Decoder(SigningKey),
     "revocation": msgspec.json.Decoder(Revocation),
 }
+"""Notices are not among them: nothing is looked up in those."""
 
 
 class Catalogue:
@@ -97,7 +98,8 @@ class Catalogue:
                     await self._load()  # the feed no longer reaches back to us
                     return touched | set(self._registration_by_lane)
                 for key in dict.fromkeys((change.kind, change.org, change.id) for change in changes):
-                    touched |= await self._apply(*key)
+                    if key[0] in _DECODERS:
+                        touched |= await self._apply(*key)
                 self.epoch = changes[-1].epoch
             return touched
 

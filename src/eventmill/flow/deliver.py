@@ -42,6 +42,7 @@ class Deliver:
     ) -> None:
         self._store = store
         self._attempter = attempter
+        self._destinations = attempter.destinations
         self._clock = clock
         self._config = config
         self._lanes = Lanes(store, catalogue, attempter, clock, config)
@@ -250,8 +251,9 @@ class Deliver:
         """Have enough bodies at hand for the lane's next unit; read ahead no further than its free places.
 
         Goes on until there is something: a whole page may be settled already, and pending events may have expired."""
-        wanted = self._config.webhook_batch_events_max if target.batch else 1
-        bytes_max = self._config.webhook_batch_bytes_max if target.batch else 1
+        limits = self._destinations.batch_limits(target)
+        wanted = limits.events_max if target.batch else 1
+        bytes_max = limits.bytes_max if target.batch else 1
         while len(lane.fetched) < wanted and lane.fetched_bytes() < bytes_max and (lane.pending or lane.behind):
             if lane.behind and len(lane.pending) < wanted:
                 room = lane.room()
@@ -266,12 +268,12 @@ class Deliver:
 
     def _cut_batch(self, lane: Lane, target: Target) -> Unit | None:
         """A batch when it is full by count or bytes, or its first event has waited long enough; else plan the flush."""
-        events_max = self._config.webhook_batch_events_max
-        sizes = [self._attempter.delivered_bytes(target, event) for event in lane.fetched]
-        count = fit_batch(sizes, events_max=events_max, bytes_max=self._config.webhook_batch_bytes_max)
+        limits = self._destinations.batch_limits(target)
+        sizes = [self._destinations.delivered_bytes(target, event) for event in lane.fetched]
+        count = fit_batch(sizes, events_max=limits.events_max, bytes_max=limits.bytes_max)
         now_s = self._clock.machine_s()
-        flush_s = lane.pending_since_s + self._config.webhook_batch_flush_ms / 1000
-        if count == len(sizes) < events_max and flush_s > now_s:
+        flush_s = lane.pending_since_s + limits.wait_ms / 1000
+        if count == len(sizes) < limits.events_max and flush_s > now_s:
             if flush_s != lane.flush_s:
                 lane.flush_s = flush_s
                 heapq.heappush(self._flushes, (flush_s, lane.number))

@@ -96,7 +96,7 @@ class Ingest:
         caller = self._admit(raw_headers)
         headers = dict(raw_headers)
         mode: Mode = "structured"
-        if headers.get(b"content-type") != STRUCTURED_TYPE:
+        if headers.get(b"content-type") != STRUCTURED_TYPE or b"content-encoding" in headers:
             mode = detect_mode(headers)
         config = self._config
         bytes_max = config.event_bytes_max if mode != "batch" else config.publish_batch_bytes_max

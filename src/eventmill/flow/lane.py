@@ -7,7 +7,8 @@ reports. Its memory is bounded whatever the backlog: positions beyond `pending_m
 from __future__ import annotations
 
 from bisect import insort
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Sequence
 from itertools import islice
 
 import msgspec
@@ -15,9 +16,8 @@ import msgspec
 from eventmill.core.attempts import Attempt, pack_attempts
 from eventmill.flow.targets import Target
 from eventmill.flow.traces import TraceDetail
-from eventmill.store.base import Ended, LaneProgress, LaneRecord, RetryUnit, StoredEvent, TraceRecord
+from eventmill.store.base import AttemptCount, Ended, LaneProgress, LaneRecord, RetryUnit, StoredEvent, TraceRecord
 
-BUCKET_MS = 300_000
 UNKNOWN_BODY_BYTES = 1 << 20
 """Until a lane has read its first body, it is taken for a large one."""
 _TRACES_AT_ONCE = 20
@@ -158,8 +158,9 @@ class Lane:
         else:
             self.busy_units.add(unit.retry.unit_id)
 
-    def settle(self, unit: Unit, *, put: RetryUnit | None = None, ended: Ended | None = None) -> None:
-        """The attempt has an outcome: delivered (neither given), to be retried (`put`), or over without (`ended`).
+    def settle(self, unit: Unit, *, put: RetryUnit | None = None, ended: Sequence[Ended] = ()) -> None:
+        """The attempt has an outcome: delivered (neither given), to be retried (`put`), or over without (`ended`); of a
+        unit whose events fared differently, both for some of them.
         One that was cut off has none, and is made again after the restart."""
         self.dirty = True
         if put is not None:
@@ -167,8 +168,7 @@ class Lane:
             self.busy_units.add(put.unit_id)
         elif unit.retry is not None:
             self._end_units.append(unit.retry.unit_id)
-        if ended is not None:
-            self._ended.append(ended)
+        self._ended += ended
         if unit.retry is None:
             self._settle_positions(unit.positions)
 
@@ -195,14 +195,14 @@ class Lane:
             return self.pending[0] - 1
         return self.taken
 
-    def note_attempt(self, unit: Unit, trace: TraceDetail) -> None:
-        """Remember an attempt for explain, counters and debug tracing."""
+    def note_attempt(self, unit: Unit, trace: TraceDetail, *, counts: bool = True) -> None:
+        """Remember an attempt for explain and debug tracing; and for the endpoint's health, if it `counts`."""
         retry = unit.retry.retries if unit.retry else 0
         for seq in unit.positions:
             self._attempts.append(Attempt(seq, retry, trace.status, trace.duration_ms, trace.started_ms))
         ok = 200 <= trace.status <= 299
-        self._counts[ok] += 1
-        self._bucket_ms = trace.started_ms - trace.started_ms % BUCKET_MS
+        if counts:
+            self._counts[trace.started_ms, ok] += 1
         self._traces[ok].append((unit.positions, trace))
 
     def unsettled(self, goal: int, now_ms: int) -> bool:
@@ -224,8 +224,7 @@ class Lane:
         self._end_units: list[bytes] = []
         self._ended: list[Ended] = []
         self._attempts: list[Attempt] = []
-        self._counts = {True: 0, False: 0}
-        self._bucket_ms = 0
+        self._counts: Counter[tuple[int, bool]] = Counter()
 
     def holds_traces(self) -> bool:
         return any(self._traces.values())
@@ -252,9 +251,10 @@ class Lane:
             ended=tuple(self._ended),
             attempts=pack_attempts(self._attempts) if self._attempts else b"",
             traces=traces,
-            ok_count=self._counts[True],
-            failed_count=self._counts[False],
-            bucket_ms=self._bucket_ms,
+            counts=tuple(
+                AttemptCount(at_ms, number if ok else 0, 0 if ok else number)
+                for (at_ms, ok), number in self._counts.items()
+            ),
             finished=self.closed and self.in_flight == 0,
         )
         self._progress_reset()

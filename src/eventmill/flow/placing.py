@@ -82,10 +82,11 @@ class Placing:
         org, provider = match.org, match.provider
         assert provider is not None
         origin = self._origin(published, org, provider, arrival.caller)
-        body = self._cut(published, provider, uuid_text(event_id), arrival)
+        body = self.cut(published, provider, uuid_text(event_id), arrival)
         return NewEvent(org, event_id, origin, body, match.lanes, match.epoch)
 
-    def _cut(self, published: Published, provider: Provider, event_id: str, arrival: Arrival) -> bytes:
+    def cut(self, published: Published, provider: Provider, event_id: str, arrival: Arrival) -> bytes:
+        """The form that is stored, without what is its recipient's."""
         legacy_fields = self._config.legacy_fields
         if provider.event_delivery_format == "adobe_io":
             return cut_adobe_io(published, event_id, legacy_fields=legacy_fields)

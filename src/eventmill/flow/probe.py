@@ -1,4 +1,4 @@
-"""The challenge of a registration's webhook, as the control plane asks for it, with the trace that it leaves."""
+"""The challenge of a registration's webhook, as the control plane asks for it, with the traces that it leaves."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import msgspec
 
 from eventmill.clock import Clock
 from eventmill.config import Config
+from eventmill.core.delivery_headers import CHALLENGE_EVENT_CODE
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.traces import TraceDetail, shown_url
 from eventmill.ids import IdSource
-from eventmill.send.challenge import Challenger
+from eventmill.send import challenge as sending
 from eventmill.send.webhook import WebhookSender
 from eventmill.store.base import TraceRecord
 from eventmill.store.seal import Sealer
@@ -24,6 +25,8 @@ class ChallengeResult(msgspec.Struct, frozen=True):
     """Why it did not pass; empty when it did."""
     traces: tuple[TraceRecord, ...] = ()
     """Of its probes; stored once the registration is."""
+    answered: bool = False
+    """Whether there was an HTTP response, however wrong: then the webhook may be offered to validate later."""
 
 
 class Prober:
@@ -31,35 +34,47 @@ class Prober:
         self, sender: WebhookSender, catalogue: Catalogue, sealer: Sealer, clock: Clock, config: Config
     ) -> None:
         self._ids = IdSource()
-        self._challenger = Challenger(sender, config, clock, self._ids)
+        self._challenger = sending.Challenger(sender, config, clock, self._ids)
         self._catalogue = catalogue
         self._sealer = sealer
         self._clock = clock
 
     async def challenge(self, url: str, registration_id: str, client_id: str) -> ChallengeResult:
         """Ask once, within the time limit of an attempt. Raises nothing but `CancelledError`."""
-        credential = self._catalogue.credential_by_client(client_id)
-        secret = b""
-        if credential is not None:
-            secret = self._sealer.unseal(credential.sealed_secret, f"credential:{credential.id}")
         started_ms = self._clock.now_ms()
-        result = await self._challenger.challenge(url, registration_id, secret)
+        result = await self._challenger.challenge(url, registration_id, self._client_secret(client_id))
+        return self._traced(result, client_id, started_ms)
+
+    async def offer(self, url: str, registration_id: str, client_id: str, secret: str) -> ChallengeResult:
+        """Offer the validation URL with this secret once, likewise; it passes when the webhook took it."""
+        started_ms = self._clock.now_ms()
+        result = await self._challenger.offer(url, registration_id, self._client_secret(client_id), secret)
+        return self._traced(result, client_id, started_ms)
+
+    def _client_secret(self, client_id: str) -> bytes:
+        credential = self._catalogue.credential_by_client(client_id)
+        if credential is None:
+            return b""
+        return self._sealer.unseal(credential.sealed_secret, f"credential:{credential.id}")
+
+    def _traced(self, result: sending.ChallengeResult, client_id: str, started_ms: int) -> ChallengeResult:
+        request, response = result.request, result.response
         detail = TraceDetail(
             delivery_id=self._ids.uuid(),
-            event_code="challenge",
+            event_code=CHALLENGE_EVENT_CODE,
             client_id=client_id,
-            url=shown_url(result.request.url),
-            method=result.request.method,
-            request_headers=result.request.headers,
-            request_body="",
+            url=shown_url(request.url),
+            method=request.method,
+            request_headers=request.headers,
+            request_body=request.body.decode(),
             batch=False,
-            status=result.response.status,
-            response_headers=result.response.headers,
-            response_body=result.response.body,
-            duration_ms=result.response.duration_ms,
+            status=response.status,
+            response_headers=response.headers,
+            response_body=response.body,
+            duration_ms=response.duration_ms,
             started_ms=started_ms,
             insights=((_PROVIDER_LABEL, _EVENT_LABEL),),
         )
-        ended_ms = started_ms + result.response.duration_ms
+        ended_ms = started_ms + response.duration_ms
         trace = TraceRecord(ok=result.passed, ts_ms=ended_ms, positions=(), detail=detail.encode())
-        return ChallengeResult(result.passed, result.explanation, (trace,))
+        return ChallengeResult(result.passed, result.explanation, (trace,), result.answered)

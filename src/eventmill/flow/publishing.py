@@ -11,6 +11,7 @@ from typing import Literal
 
 from eventmill.config import Config
 from eventmill.core.cloudevent import Published, parse_structured
+from eventmill.core.cloudevent_json import read_object
 from eventmill.core.cloudevent_modes import decode_text, make_raw, parse_binary
 from eventmill.errors import GatewayError, Reason
 
@@ -23,6 +24,10 @@ _JSON = b"application/json"
 _PROVIDER = b"x-adobe-event-provider-id"
 _CODE = b"x-adobe-event-code"
 _EVENT_ID = b"x-event-id"
+_NEEDS_SPECVERSION = (
+    "specversion: is required with content type application/json; send application/cloudevents+json, or a raw event "
+    "with the headers x-adobe-event-provider-id and x-adobe-event-code"
+)
 _TAKEN = "application/cloudevents+json, application/cloudevents-batch+json, or that of the data beside ce- headers"
 
 
@@ -33,10 +38,10 @@ Mode = Literal["structured", "plain_json", "binary", "raw", "batch"]
 def detect_mode(headers: Mapping[bytes, bytes]) -> Mode:
     """Raises UNSUPPORTED_MEDIA_TYPE."""
     media = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if media == STRUCTURED_TYPE:
-        return "structured"
     mode: Mode
-    if media == _BATCH_TYPE:
+    if media == STRUCTURED_TYPE:
+        mode = "structured"
+    elif media == _BATCH_TYPE:
         mode = "batch"
     elif b"ce-specversion" in headers and not media.startswith(_CLOUDEVENTS):
         mode = "binary"
@@ -62,20 +67,23 @@ def read_event(mode: Mode, headers: Headers, body: bytes, config: Config, new_id
     if mode == "raw":
         return _read_raw(last, body, config, new_id)
     if mode == "plain_json":
-        _check_not_half_raw(last, body)
+        _check_says_event(last, body)
     published = parse_structured(body, strict=config.strict_events)
     if mode == "plain_json" and not published.has_specversion:
-        message = "specversion: is required with content type application/json; send application/cloudevents+json"
-        raise GatewayError(Reason.INVALID_EVENT, message)
+        raise GatewayError(Reason.INVALID_EVENT, _NEEDS_SPECVERSION)
     return published
 
 
-def _check_not_half_raw(headers: Mapping[bytes, bytes], body: bytes) -> None:
-    """One header of raw mode without the other is most likely a forgotten header, unless the body is an event."""
+def _check_says_event(headers: Mapping[bytes, bytes], body: bytes) -> None:
+    """Plain JSON that is no event most likely lacks a header: one of raw mode's, or the content type of events."""
+    if b'"specversion"' in body:
+        return
     for given, missing in ((_PROVIDER, _CODE), (_CODE, _PROVIDER)):
-        if headers.get(given) and not headers.get(missing) and b'"specversion"' not in body:
+        if headers.get(given) and not headers.get(missing):
             message = f"{missing.decode()}: is required beside {given.decode()}"
             raise GatewayError(Reason.INVALID_EVENT, message)
+    read_object(body, "the body")
+    raise GatewayError(Reason.INVALID_EVENT, _NEEDS_SPECVERSION)
 
 
 def _read_binary(headers: Headers, body: bytes, config: Config) -> Published:

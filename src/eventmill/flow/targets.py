@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from eventmill.model import Credential, Lane, OrgId, Registration
+from eventmill.model import Credential, EventBridgeDestination, Lane, OrgId, Registration
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -19,11 +19,17 @@ class Target(msgspec.Struct, frozen=True):
     sealed_secret: str
     """The client secret, sealed under `credential:<credential_id>`; empty without a stored credential."""
     url: str
+    """Of the webhook; empty when there is none."""
     batch: bool
+    runtime_action: str = ""
+    """`<package>/<action>`, in place of a webhook."""
+    event_bus: EventBridgeDestination | None = None
+    """In place of a webhook."""
 
     @classmethod
     def for_registration(cls, registration: Registration, credential: Credential | None) -> Target:
         """The target of a registration; `credential` is the one its client id names."""
+        pushed = registration.delivery_type != "journal"
         return cls(
             lane=registration.id,
             org=registration.org,
@@ -31,9 +37,16 @@ class Target(msgspec.Struct, frozen=True):
             client_id=registration.client_id,
             credential_id="" if credential is None else credential.id,
             sealed_secret="" if credential is None else credential.sealed_secret,
-            url=registration.webhook_url or registration.retry_url or "",
-            batch=registration.delivery_type == "webhook_batch",
+            url=(registration.webhook_url if pushed else registration.retry_url) or "",
+            batch=registration.delivery_type in ("webhook_batch", "aws_eventbridge"),
+            runtime_action=(registration.runtime_action if pushed else registration.retry_action) or "",
+            event_bus=registration.destination_metadata if pushed else registration.retry_destination,
         )
+
+    @property
+    def is_somewhere(self) -> bool:
+        """False for a journal that was never anything else."""
+        return bool(self.url or self.runtime_action or self.event_bus)
 
     def encode(self) -> bytes:
         return msgspec.msgpack.encode(self)
@@ -44,7 +57,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 def delivers(registration: Registration) -> bool:
-    """Whether new events are pushed: to a webhook, enabled, and not waiting for its validation."""
+    """Whether new events are pushed: enabled, not a journal, and not waiting for validation or association."""
     return (
-        registration.webhook_url is not None and registration.enabled and registration.webhook_status != "accepted"
+        registration.delivery_type != "journal" and registration.enabled and registration.webhook_status != "accepted"
     )

@@ -1,8 +1,9 @@
-"""Dev mode: moves business time, stopping at every due time on the way so that each retry there is really made."""
+"""Dev mode: moves business time, stopping at every due time on the way so that all that is due there really happens."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Protocol
 
 from eventmill.clock import VirtualClock
@@ -10,36 +11,49 @@ from eventmill.flow.deliver import Deliver
 from eventmill.flow.upkeep import Upkeep
 
 _STEP_MS = 50
-"""Retries due this close to each other share a stop; they start late by no more."""
+"""What is due this close to each other shares a stop, and happens late by no more."""
 
 
 class OffsetStore(Protocol):
-    async def set_clock_offset_ms(self, offset_ms: int) -> None: ...
+    async def set_clock(self, offset_ms: int, jumped_ms: int) -> None: ...
+
+
+class Timed(Protocol):
+    """A stage that has due times besides those of delivery."""
+
+    def next_due_ms(self) -> int | None:
+        """Business time of the earliest, should nothing but advances move it; None when there is none."""
+
+    async def step(self) -> int:
+        """Do all that is due now; returns how much that was."""
 
 
 class TimeTravel:
-    def __init__(self, clock: VirtualClock, store: OffsetStore, deliver: Deliver, upkeep: Upkeep) -> None:
+    def __init__(
+        self, clock: VirtualClock, store: OffsetStore, deliver: Deliver, upkeep: Upkeep, timed: Sequence[Timed] = ()
+    ) -> None:
         self._clock = clock
         self._store = store
         self._deliver = deliver
         self._upkeep = upkeep
+        self._timed = timed
         self._moving = asyncio.Lock()
 
     async def advance(self, seconds: float) -> None:
-        """Move forward by `seconds` (not negative); returns when every attempt due on the way has ended and retention
-        has run."""
+        """Move forward by `seconds` (not negative); returns when every attempt due on the way has ended, all else that
+        fell due is done, and retention has run."""
         async with self._moving:
             left_ms = int(seconds * 1000)
-            await self._deliver.quiesce()
-            while (due_ms := self._deliver.next_due_ms()) is not None:
+            await self._settle()
+            while (due_ms := self._next_due_ms()) is not None:
                 step_ms = max(0, due_ms + _STEP_MS - self._clock.now_ms())
                 if step_ms > left_ms:
                     break
                 left_ms -= step_ms
                 await self._step(step_ms)
-                await self._deliver.quiesce()
+                await self._settle()
             await self._step(left_ms)
-            await self._deliver.quiesce()
+            await self._settle()
             await self._upkeep.step()
 
     async def set_rate(self, rate: float) -> None:
@@ -48,6 +62,15 @@ class TimeTravel:
         self._deliver.wake()
         await self.save()
 
+    def _next_due_ms(self) -> int | None:
+        dues = (self._deliver.next_due_ms(), *(stage.next_due_ms() for stage in self._timed))
+        return min((due_ms for due_ms in dues if due_ms is not None), default=None)
+
+    async def _settle(self) -> None:
+        await self._deliver.quiesce()
+        for stage in self._timed:
+            await stage.step()
+
     async def _step(self, step_ms: int) -> None:
         self._clock.advance(step_ms)
         await self.save()
@@ -55,4 +78,4 @@ class TimeTravel:
 
     async def save(self) -> None:
         """Make the offset survive a restart."""
-        await self._store.set_clock_offset_ms(self._clock.offset_ms)
+        await self._store.set_clock(self._clock.offset_ms, self._clock.jumped_ms)

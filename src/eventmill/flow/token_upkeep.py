@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import structlog
 
 from eventmill import telemetry
@@ -13,7 +14,7 @@ from eventmill.errors import StaleVersion, StoreUnavailable
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.keyring import retired_token_keys, rotate_token_key
 from eventmill.ids import IdSource
-from eventmill.model import BUILTIN_ORG
+from eventmill.model import BUILTIN_ORG, Revocation
 from eventmill.store.base import ControlStore, Delete
 from eventmill.store.seal import Sealer
 
@@ -62,12 +63,18 @@ class TokenUpkeep:
             Delete("signing_key", BUILTIN_ORG, key.id)
             for key in retired_token_keys(keys, now_ms=now_ms, lifetime_s=self._lifetime_s)
         ]
-        over += [
-            Delete("revocation", each.org, each.id)
-            for each in self._catalogue.revocations()
-            if each.expires_ms <= now_ms
-        ][:_DELETES_MAX]
+        over += await self._revocations_over(now_ms)
         if over:
             await self._store.write(over)
         await self._catalogue.refresh()
         return len(over)
+
+    async def _revocations_over(self, now_ms: int) -> list[Delete]:
+        """As they are stored now: one that was just renewed stays, or what it revoked would be good again."""
+        over = []
+        expired = [each for each in self._catalogue.revocations() if each.expires_ms <= now_ms]
+        for each in expired[:_DELETES_MAX]:
+            held = await self._store.get("revocation", each.org, each.id)
+            if held is not None and msgspec.json.decode(held.doc, type=Revocation).expires_ms <= now_ms:
+                over.append(Delete("revocation", each.org, each.id, held.version))
+        return over

@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 
 from eventmill.core.envelope import format_time, recipient_suffix, webhook_body
+from eventmill.core.eventbridge import BusForm, entry_of
+from eventmill.core.openwhisk import ActionForm
 from eventmill.ids import uuid_text
 from eventmill.model import Registration
 from eventmill.store.base import Store, StoredEvent, TraceRecord
@@ -32,6 +34,8 @@ class TraceDetail(msgspec.Struct, frozen=True, kw_only=True):
     request_headers: tuple[tuple[str, str], ...]
     request_body: str | None
     """None: rebuilt from the record's positions."""
+    form: ActionForm | BusForm | None = None
+    """How it is rebuilt when it is not a webhook's."""
     batch: bool
     status: int
     response_headers: tuple[tuple[str, str], ...]
@@ -78,8 +82,7 @@ def _entry(
 ) -> dict[str, Any]:
     body = detail.request_body
     if body is None:
-        whole = webhook_body([event.body for event in events], suffix, batch=detail.batch) if events else b""
-        body = _cut_text(whole, body_bytes_max)
+        body = _cut_text(_request_body(detail, events, suffix) if events else b"", body_bytes_max)
     ended_ms = detail.started_ms + detail.duration_ms
     return {
         "event": detail.event_code,
@@ -106,6 +109,13 @@ def _entry(
             "insightsInfo": _insights(detail, events),
         },
     }
+
+
+def _request_body(detail: TraceDetail, events: Sequence[StoredEvent], suffix: bytes) -> bytes:
+    if isinstance(detail.form, BusForm):
+        return detail.form.call_body([entry_of(event.origin, event.ts_ms, event.body + suffix) for event in events])
+    body = webhook_body([event.body for event in events], suffix, batch=detail.batch)
+    return body if detail.form is None else detail.form.params(body, batch=detail.batch)
 
 
 def _insights(detail: TraceDetail, events: list[StoredEvent]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ function redirect (keysUrl) {
   const http = require('node:http')
   const https = require('node:https')
   const there = keysUrl.protocol === 'https:' ? https : http
+  const above = keysUrl.pathname.replace(/\/$/, '') // a gateway may be served below a path
   const requestThere = there.request
 
   // The host a request is for: of a string or URL, else of its options.
@@ -26,7 +27,7 @@ function redirect (keysUrl) {
   function redirected (input, options) {
     const url = typeof input === 'string' || input instanceof URL ? new URL(String(input)) : null
     const given = url ? options : input
-    const path = url ? url.pathname + url.search : given.path
+    const path = above + (url ? url.pathname + url.search : given.path)
     const { agent, host, hostname, port, protocol, servername, createConnection, headers, ...rest } = given || {}
     return { ...rest, path, headers: withoutHost(headers), hostname: keysUrl.hostname, port: keysUrl.port }
   }
@@ -59,7 +60,7 @@ function redirect (keysUrl) {
         return fetch.call(this, input, init)
       }
       const { pathname, search } = new URL(address)
-      const target = new URL(pathname + search, keysUrl)
+      const target = new URL(above + pathname + search, keysUrl)
       return fetch.call(this, input instanceof Request ? new Request(target, input) : target, init)
     }
   }

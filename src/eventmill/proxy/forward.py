@@ -28,6 +28,8 @@ _OF_CONNECTION = frozenset(
     {"connection", "expect", "keep-alive", "proxy-authorization", "proxy-connection"}
     | {"te", "trailer", "transfer-encoding", "upgrade"}
 )
+_SERVER = ("Server", "eventmill proxy")
+"""aiohttp would name itself."""
 _NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
@@ -66,7 +68,7 @@ class Forwarder:
                 allow_redirects=False,
             ) as answer:
                 headers = _end_to_end(answer.raw_headers)
-                headers.setdefault("Server", "eventmill proxy")  # aiohttp would name itself
+                headers.setdefault(*_SERVER)
                 response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
                 await response.prepare(request)
                 async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
@@ -101,7 +103,7 @@ def _told(error: Exception) -> str:
 
 def refuse(status: int, reason: str, message: str) -> web.Response:
     """A reply of the proxy itself, which ends the connection: what follows the refused request is not looked at."""
-    response = web.json_response({"reason": reason, "message": message}, status=status)
+    response = web.json_response({"reason": reason, "message": message}, status=status, headers=dict([_SERVER]))
     response.force_close()
     return response
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from http import HTTPStatus
 from pathlib import Path
 
@@ -19,8 +19,9 @@ from eventmill.clock import Clock
 from eventmill.config import Config
 from eventmill.errors import StartupError
 from eventmill.local_ca import server_certificate
+from eventmill.proxy.connection import HttpServer
 from eventmill.proxy.forward import Forwarder, refuse
-from eventmill.proxy.target import HEAD_BYTES_MAX, Refusal, end_of_head, read_absolute, read_target
+from eventmill.proxy.target import Refusal, end_of_head, read_absolute, read_target
 
 log = structlog.get_logger()
 
@@ -28,7 +29,6 @@ _CONNECTIONS_MAX = 512
 _HEAD_TIMEOUT_S = 10.0
 _HANDSHAKE_TIMEOUT_S = 10.0
 _REFUSALS_TOLD_MAX = 1000
-_KEEP_ALIVE_S = 75.0
 _FINISH_S = 5.0
 _RENEWAL_CHECK_S = 24 * 3600.0
 
@@ -44,8 +44,8 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._forwarder = forwarder
         self._told: set[str] = set()
-        self._tunnelled = _http_server(self._tunnelled_request)
-        self._plain = _http_server(self._plain_request)
+        self._tunnelled = HttpServer(self._tunnelled_request, self.note_refusal)
+        self._plain = HttpServer(self._plain_request, self.note_refusal)
         self._tls = self._tls_context()
         self._server: asyncio.Server | None = None
 
@@ -150,18 +150,6 @@ class Proxy:
                 self._load_certificate(self._tls)
             except (StartupError, OSError) as error:
                 log.warning(telemetry.TLS_CERTIFICATE_FAILED, cause=str(error))
-
-
-def _http_server(handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> web.Server:
-    return web.Server(
-        handler,
-        handler_cancellation=True,
-        access_log=None,
-        auto_decompress=False,
-        keepalive_timeout=_KEEP_ALIVE_S,
-        max_line_size=HEAD_BYTES_MAX,
-        max_field_size=HEAD_BYTES_MAX,
-    )
 
 
 def _hand_over(transport: asyncio.Transport, protocol: asyncio.Protocol, received: bytes) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import signal
 import ssl
@@ -15,7 +14,7 @@ import msgspec
 
 from eventmill import telemetry
 from eventmill.clock import SystemClock
-from eventmill.config import Config
+from eventmill.config import Config, is_loopback
 from eventmill.errors import StartupError
 from eventmill.local_ca import ensure_ca
 from eventmill.proxy.forward import Forwarder
@@ -31,11 +30,7 @@ class ProxySettings(msgspec.Struct, frozen=True):
 
 def check_settings(host: str, port: int, gateway: str) -> ProxySettings:
     """Raises `StartupError` for an address that is not loopback, or a gateway that is not scheme, host and port."""
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
+    if not is_loopback(host):
         raise StartupError(
             f"the proxy does not listen on {host}: whoever reaches it speaks to the gateway under Adobe's names. "
             "Use a loopback address such as 127.0.0.1."

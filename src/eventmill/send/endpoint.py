@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,8 +17,10 @@ class Endpoint(NamedTuple):
     """Request line without its method, `host`, and `authorization` when the URL holds a login."""
 
 
-def parse_endpoint(url: str) -> Endpoint:
+def parse_endpoint(url: str, tls: ssl.SSLContext) -> Endpoint:
     """Raises `ValueError` for what is no absolute http(s) URL. Needs a running loop.
+
+    Connections are shared by endpoints of the same host, port and `tls`.
 
     A URL of visible ASCII is sent exactly as it was registered; anything else is encoded first.
     """
@@ -25,7 +28,7 @@ def parse_endpoint(url: str) -> Endpoint:
     parsed = URL(url, encoded=visible)
     if parsed.scheme not in ("http", "https") or not parsed.raw_host:
         raise ValueError("the webhook's URL is not an absolute http or https URL")
-    request = ClientRequest("GET", parsed, skip_auto_headers=("accept", "accept-encoding", "user-agent"))
+    request = ClientRequest("GET", parsed, skip_auto_headers=("accept", "accept-encoding", "user-agent"), ssl=tls)
     start = f" {parsed.raw_path_qs} HTTP/1.1\r\nhost: {request.headers['host']}\r\n"
     login = request.headers.get("authorization")
     return Endpoint(request, start if login is None else f"{start}authorization: {login}\r\n")

@@ -1,9 +1,10 @@
-"""Which addresses may be dialled, and the connector that asks before every TCP connect.
+"""Which addresses and ports may be dialled.
 
-The check sits where sockets are made, so it sees the final address of each dial: literal, resolved or re-bound, with
-nothing between check and connect. Two tiers: *private* networks open when a configured network contains the address;
-*forbidden* ones (loopback, link-local with the clouds' metadata services, and what is no unicast destination at all)
-only when the configured network names that very range, so that `0.0.0.0/0` opens none of them by accident.
+Two tiers. *Private* networks open by setting, for all or for named hosts, or when a configured network contains the
+address. *Forbidden* ones (loopback, link-local with the clouds' metadata services, and what is no unicast destination
+at all) open only when a configured network lies within that very range, so that `0.0.0.0/0` opens none of them by
+accident. `send.connector` asks where sockets are made, so the guard sees the final address of each dial: literal,
+resolved or re-bound, with nothing between check and connect.
 Ranges: the IANA special-purpose address registries (RFC 6890), RFC 6598, RFC 9637, RFC 9602, and the metadata
 addresses that cloud providers document. Must not decide anything about an answer.
 """
@@ -11,27 +12,28 @@ addresses that cloud providers document. Must not decide anything about an answe
 from __future__ import annotations
 
 import errno
+import re
 import socket
-import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 import msgspec
-from aiohttp import TCPConnector
 
 from eventmill.config import Config
 from eventmill.errors import StartupError
-from eventmill.send.resolver import ThreadResolver
 
 _Address = IPv4Address | IPv6Address
 _Network = IPv4Network | IPv6Network
 _SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 _AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, _SocketAddress]
 
-_DNS_CACHE_S = 10
-_KEEPALIVE_S = 15.0
 _ALLOW_SETTING = "EVENTMILL_WEBHOOK_ALLOW_CIDRS"
+_FORBIDDEN_REMEDY = f"{_ALLOW_SETTING} may allow it by naming a network within that range"
+_PRIVATE_REMEDY = f"EVENTMILL_WEBHOOK_ALLOW_HOSTS, {_ALLOW_SETTING} or EVENTMILL_WEBHOOK_ALLOW_PRIVATE may allow it"
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
+_IPV4_BITS = 0xFFFFFFFF
+_HOST = re.compile(r"\.?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z]([a-z0-9_-]{0,61}[a-z0-9_])?")
+"""The last label begins with a letter: addresses are no names."""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -99,11 +101,18 @@ _RULES = (
     ),
 )
 
-_CARRIERS = (ip_network("::ffff:0:0/96"), ip_network("64:ff9b::/96"))
-"""IPv4-mapped (RFC 4291) and NAT64 (RFC 6052): nothing but the IPv4 address in the last 32 bits is reached."""
+_MAPPED = ip_network("::ffff:0:0/96")
+_NAT64 = ip_network("64:ff9b::/96")
 _6TO4 = ip_network("2002::/16")
+_TEREDO = ip_network("2001::/32")
+_TAILED = (ip_network("::/96"), ip_network("::ffff:0:0:0/96"))
+"""IPv4-compatible (RFC 4291) and IPv4-translated (RFC 2765) addresses: an IPv4 address in the last 32 bits."""
 _ISATAP_INTERFACE = 0x5EFE
 """Upper half of an interface id that ends in an IPv4 address (RFC 5214), but for the bit that marks it as global."""
+_NAT64_LENGTHS = (32, 40, 48, 56, 64, 96)
+"""Of prefixes (RFC 6052 section 2.2)."""
+_AFTER_UNUSED_OCTET = (1 << 56) - 1
+"""Bits 64 to 71 of a NAT64 address are skipped (RFC 6052 section 2.2)."""
 
 
 class DialRefusedError(OSError):
@@ -118,16 +127,33 @@ class DialRefusedError(OSError):
 
 
 class DialGuard:
-    """Decides on addresses; pure after construction."""
+    """Decides on addresses and ports; pure after construction."""
 
-    def __init__(self, allowed: Sequence[_Network] = ()) -> None:
+    def __init__(
+        self,
+        allowed: Sequence[_Network] = (),
+        *,
+        allow_private: bool = False,
+        nat64: Sequence[IPv6Network] = (),
+        denied_ports: Iterable[int] = (),
+    ) -> None:
         self._allowed = tuple(allowed)
+        self._allow_private = allow_private
+        self._nat64 = tuple(nat64)
+        self._denied_ports = frozenset(denied_ports)
 
     @classmethod
-    def of(cls, config: Config) -> DialGuard:
-        """The configured networks, plus loopback in dev mode. Raises `StartupError` for what is no network."""
+    def of(cls, config: Config, *, for_named_hosts: bool = False) -> DialGuard:
+        """The configured networks, plus loopback in dev mode; private ones too for the hosts that the settings name.
+
+        Raises `StartupError` for what is no network."""
         texts = config.webhook_allow_cidrs + (_LOOPBACK if config.dev else ())
-        return cls([_parse_network(text) for text in texts])
+        return cls(
+            [_parse_network(_ALLOW_SETTING, text) for text in texts],
+            allow_private=config.webhook_allow_private or for_named_hosts,
+            nat64=[_parse_nat64(text) for text in config.nat64_prefixes],
+            denied_ports=config.webhook_deny_ports,
+        )
 
     def refusal(self, address: str) -> str | None:
         """Why `address` may not be dialled; None: it may.
@@ -138,15 +164,18 @@ class DialGuard:
             dialled = ip_address(address.partition("%")[0])
         except ValueError:
             return f"{address} is not an IP address"
-        for reached in _destinations(dialled):
+        for reached in self._destinations(dialled):
             rule = self._closing_rule(reached)
             if rule is not None:
                 via = "" if reached == dialled else f" (reached through {dialled})"
-                return (
-                    f"address {reached}{via} is refused: {rule.name} ({rule.network}); "
-                    f"{_ALLOW_SETTING} may allow it{' by naming a network within that range' if rule.forbidden else ''}"
-                )
+                remedy = _FORBIDDEN_REMEDY if rule.forbidden else _PRIVATE_REMEDY
+                return f"address {reached}{via} is refused: {rule.name} ({rule.network}); {remedy}"
         return None
+
+    def refuse_port(self, port: int | None) -> None:
+        """Raises `DialRefusedError` for a port that no webhook may have."""
+        if port in self._denied_ports:
+            raise DialRefusedError(f"port {port} is refused; EVENTMILL_WEBHOOK_DENY_PORTS lists it")
 
     def open_socket(self, info: _AddressInfo) -> socket.socket:
         """The connector's socket factory. Raises `DialRefusedError` before any packet leaves."""
@@ -163,46 +192,78 @@ class DialGuard:
         return None
 
     def _opens(self, rule: Rule, address: _Address) -> bool:
+        if self._allow_private and not rule.forbidden:
+            return True
         return any(
             address in network and (not rule.forbidden or _is_within(network, rule.network))
             for network in self._allowed
         )
 
+    def _destinations(self, address: _Address) -> Iterator[_Address]:
+        """What a packet to `address` may reach: itself, or the IPv4 address it carries, or both."""
+        if isinstance(address, IPv4Address):
+            yield address
+            return
+        bits = int(address)
+        if address in _MAPPED or address in _NAT64:
+            yield _low_ipv4(bits)
+            return
+        for prefix in self._nat64:
+            if address in prefix:
+                yield _carried_by_nat64(bits, prefix.prefixlen)
+                return
+        yield address
+        if address in _6TO4:
+            yield IPv4Address(bits >> 80 & _IPV4_BITS)
+        elif address in _TEREDO:  # server, and client in disguise (RFC 4380)
+            yield IPv4Address(bits >> 64 & _IPV4_BITS)
+            yield IPv4Address(bits & _IPV4_BITS ^ _IPV4_BITS)
+        elif bits >> 32 & 0xFDFFFFFF == _ISATAP_INTERFACE or (
+            bits > 1 and any(address in network for network in _TAILED)
+        ):
+            yield _low_ipv4(bits)
 
-def guarded_connector(guard: DialGuard, tls: ssl.SSLContext) -> TCPConnector:
-    """A pooling connector whose every dial passes `guard`. Needs a running loop.
 
-    Without a limit of its own: how many requests run at once is the lanes' affair.
-    """
-    return TCPConnector(
-        ssl=tls,
-        limit=0,
-        resolver=ThreadResolver(),
-        ttl_dns_cache=_DNS_CACHE_S,
-        keepalive_timeout=_KEEPALIVE_S,
-        socket_factory=guard.open_socket,
-    )
+def read_named_hosts(config: Config) -> tuple[str, ...]:
+    """The names of `webhook_allow_hosts`. Raises `StartupError` for what is no name."""
+    for text in config.webhook_allow_hosts:
+        if not _HOST.fullmatch(text):
+            raise StartupError(f"EVENTMILL_WEBHOOK_ALLOW_HOSTS: {text!r} is not a host name in lower case")
+    return config.webhook_allow_hosts
 
 
-def _parse_network(text: str) -> _Network:
+def is_named(host: str, names: Iterable[str]) -> bool:
+    """Whether `host`, as a URL has it, is one of `names`, or below one that begins with a dot."""
+    host = host.rstrip(".").lower()
+    return any(host.endswith(name) if name.startswith(".") else host == name for name in names)
+
+
+def _parse_network(setting: str, text: str) -> _Network:
     try:
         return ip_network(text)
     except ValueError as error:
-        raise StartupError(f"{_ALLOW_SETTING}: {error}; write a network such as 10.0.0.0/8") from error
+        raise StartupError(f"{setting}: {error}; write a network such as 10.0.0.0/8") from error
+
+
+def _parse_nat64(text: str) -> IPv6Network:
+    network = _parse_network("EVENTMILL_NAT64_PREFIXES", text)
+    if not isinstance(network, IPv6Network) or network.prefixlen not in _NAT64_LENGTHS:
+        lengths = ", ".join(map(str, _NAT64_LENGTHS))
+        raise StartupError(f"EVENTMILL_NAT64_PREFIXES: {text} is not an IPv6 network with a prefix of {lengths} bits")
+    return network
 
 
 def _is_within(inner: _Network, outer: _Network) -> bool:
     return inner.network_address in outer and inner.broadcast_address in outer
 
 
-def _destinations(address: _Address) -> Iterator[_Address]:
-    """What a packet to `address` may reach: itself, or the IPv4 address it carries, or both."""
-    bits = int(address)
-    if any(address in network for network in _CARRIERS):
-        yield IPv4Address(bits & 0xFFFFFFFF)
-        return
-    yield address
-    if address in _6TO4:
-        yield IPv4Address(bits >> 80 & 0xFFFFFFFF)
-    elif bits >> 32 & 0xFDFFFFFF == _ISATAP_INTERFACE:
-        yield IPv4Address(bits & 0xFFFFFFFF)
+def _low_ipv4(bits: int) -> IPv4Address:
+    return IPv4Address(bits & _IPV4_BITS)
+
+
+def _carried_by_nat64(bits: int, prefix_bits: int) -> IPv4Address:
+    """The IPv4 address after the prefix; the unused octet, when it lies between, is left out."""
+    if prefix_bits == 96:
+        return _low_ipv4(bits)
+    packed = bits >> 64 << 56 | bits & _AFTER_UNUSED_OCTET
+    return IPv4Address(packed >> 120 - 32 - prefix_bits & _IPV4_BITS)

@@ -3,7 +3,7 @@
 The codes and the text of their bodies follow "Debug Tracing". Redirects are returned, not followed; every dial passes
 `netguard`. Must not judge outcomes, sign, or retry on any schedule.
 
-This is the hot path of delivery, so it stands on aiohttp's connector (dialling, TLS, pool) and response parser and
+This is the hot path of delivery, so it stands on aiohttp's connector (`send.connector`) and response parser and
 leaves out its session, request writer and response objects: half the cost per request, and what the session hides is
 in sight here (interim responses, whether a connection was reused, aborting instead of closing).
 """
@@ -11,22 +11,12 @@ in sight here (interim responses, whether a connection was reused, aborting inst
 from __future__ import annotations
 
 import asyncio
-import ssl
-from contextlib import suppress
-from weakref import WeakSet
+import time
 
 import msgspec
 import structlog
-from aiohttp import (
-    ClientConnectionError,
-    ClientError,
-    ClientOSError,
-    ClientTimeout,
-    EofStream,
-    ServerDisconnectedError,
-    TCPConnector,
-)
-from aiohttp.client_proto import ResponseHandler
+from aiohttp import ClientConnectionError, ClientError, ClientOSError, EofStream, ServerDisconnectedError
+from aiohttp.abc import AbstractResolver
 from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError, RawResponseMessage
 from aiohttp.streams import StreamReader
@@ -34,9 +24,12 @@ from aiohttp.streams import StreamReader
 from eventmill import telemetry
 from eventmill.config import Config
 from eventmill.ids import IdSource
+from eventmill.send.connector import Dialler, Wire, abort, release, wire_of
+from eventmill.send.egress import EgressProxyError
 from eventmill.send.endpoint import Endpoint, parse_endpoint, request_head
-from eventmill.send.netguard import DialGuard, DialRefusedError, guarded_connector
+from eventmill.send.netguard import DialRefusedError
 from eventmill.send.no_answer import body_text, causes_of, code_of
+from eventmill.send.tls import ClientTls
 
 log = structlog.get_logger()
 
@@ -47,8 +40,6 @@ KEPT_HEADERS_BYTES_MAX = 16 * 1024
 INTERIM_RESPONSES_MAX = 16
 ENDPOINTS_MAX = 4096
 """Parsed URLs kept at hand."""
-_CLOSE_S = 1.0
-_NO_TIMEOUT = ClientTimeout(total=None)
 
 Headers = tuple[tuple[str, str], ...]
 _Answer = tuple[int, Headers, bytes]
@@ -63,6 +54,8 @@ class Request(msgspec.Struct, frozen=True):
     headers: Headers
     body: bytes
     timeout_s: float
+    ca_bundle: str = ""
+    """PEM of the only certificate authorities that count for this request; empty: the system's."""
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -73,6 +66,8 @@ class Response(msgspec.Struct, frozen=True):
     body: bytes
     """At most `Config.trace_body_bytes_max` bytes, as they came: content codings are left alone."""
     duration_ms: int
+    blames_endpoint: bool = True
+    """False: the egress proxy failed, and nothing is known about the endpoint."""
 
 
 class _StaleConnectionError(Exception):
@@ -80,49 +75,50 @@ class _StaleConnectionError(Exception):
 
 
 class WebhookSender:
-    """One per event loop. Usable between `start` and `close`."""
+    """One per event loop. Usable between `start` and `close`. Raises `StartupError` for settings that cannot be used.
 
-    def __init__(self, config: Config, ids: IdSource | None = None) -> None:
-        self._guard = DialGuard.of(config)
+    `resolver` looks names up; the system's unless given."""
+
+    def __init__(self, config: Config, ids: IdSource | None = None, resolver: AbstractResolver | None = None) -> None:
+        self._dialler = Dialler(config, resolver)
+        self._tls = ClientTls(config, time.monotonic)
+        self._tls_generation = self._tls.generation
         self._allow_http = config.dev or config.webhook_allow_http
         self._read_max = config.webhook_response_bytes_max
         self._keep_max = min(config.trace_body_bytes_max, config.webhook_response_bytes_max)
         self._ids = ids or IdSource()
-        self._connector: TCPConnector | None = None
-        self._endpoints: dict[str, Endpoint] = {}
-        self._pooled: WeakSet[ResponseHandler] = WeakSet()
-        """Connections that carried a request before."""
+        self._endpoints: dict[tuple[str, str], Endpoint] = {}
 
     async def start(self) -> None:
-        """Load the system's trusted certificates and make the pool."""
-        tls = ssl.create_default_context()
-        tls.set_alpn_protocols(["http/1.1"])
-        self._connector = guarded_connector(self._guard, tls)
+        """Make the pools."""
+        self._dialler.start()
 
     async def close(self) -> None:
         """Drop pooled connections. Requests under way should have ended or been cancelled before."""
-        if self._connector is not None:
-            with suppress(TimeoutError):  # a peer that reads nothing can hold up an orderly close
-                async with asyncio.timeout(_CLOSE_S):
-                    await self._connector.close(abort_ssl=True)
+        await self._dialler.close()
 
     async def send(self, request: Request) -> Response:
         """The outcome of one attempt. Raises nothing but `CancelledError`."""
         loop = asyncio.get_running_loop()
         started_s = loop.time()
         deadline = asyncio.timeout(request.timeout_s)
+        blames_endpoint = True
         try:
             async with deadline:
                 answer = await self._exchange(request)
+        except EgressProxyError as error:
+            answer = self._failed(request, error, deadline.expired())
+            blames_endpoint = False
         except (ClientError, HttpProcessingError, EofStream, OSError, RuntimeError, ValueError) as error:
             answer = self._failed(request, error, deadline.expired())
         except Exception as error:  # one endpoint's surprise must not end the delivery to all others
             log.exception(telemetry.STAGE_FAILED, stage="send")
             answer = self._failed(request, error, deadline.expired())
-        return Response(*answer, duration_ms=round((loop.time() - started_s) * 1000))
+        duration_ms = round((loop.time() - started_s) * 1000)
+        return Response(*answer, duration_ms=duration_ms, blames_endpoint=blames_endpoint)
 
     async def _exchange(self, request: Request) -> _Answer:
-        endpoint = self._endpoints.get(request.url) or self._add_endpoint(request.url)
+        endpoint = self._endpoint(request)
         head = request_head(request.method, endpoint, request.headers, request.body)
         try:
             return await self._exchange_on(await self._acquire(endpoint), head, request.body)
@@ -130,27 +126,35 @@ class WebhookSender:
             # RFC 9112 §9.3.1. Sending twice is safe: delivery is at least once, and both carry one delivery id.
             return await self._exchange_on(await self._acquire_fresh(endpoint), head, request.body)
 
-    def _add_endpoint(self, url: str) -> Endpoint:
-        endpoint = parse_endpoint(url)
+    def _endpoint(self, request: Request) -> Endpoint:
+        self._tls.look()
+        if self._tls_generation != self._tls.generation:
+            self._tls_generation = self._tls.generation
+            self._endpoints.clear()
+        key = request.url, request.ca_bundle
+        return self._endpoints.get(key) or self._add_endpoint(key)
+
+    def _add_endpoint(self, key: tuple[str, str]) -> Endpoint:
+        url, ca_bundle = key
+        endpoint = parse_endpoint(url, self._tls.context(ca_bundle))
         if not endpoint.request.is_ssl() and not self._allow_http:
             raise DialRefusedError("plain http is refused; EVENTMILL_WEBHOOK_ALLOW_HTTP may allow it")
+        self._dialler.refuse_port(endpoint.request.port)
         if len(self._endpoints) >= ENDPOINTS_MAX:
             del self._endpoints[next(iter(self._endpoints))]
-        self._endpoints[url] = endpoint
+        self._endpoints[key] = endpoint
         return endpoint
 
     async def _acquire(self, endpoint: Endpoint) -> Connection:
         """A connection on which nothing waits to be read: what came unasked would pass for the next answer."""
-        assert self._connector is not None, "send() before start()"
         while True:
-            connection = await self._connector.connect(endpoint.request, [], _NO_TIMEOUT)
-            protocol = connection.protocol
-            assert protocol is not None
-            if protocol.transport is not None and not protocol.should_close:
+            connection = await self._dialler.connect(endpoint.request)
+            wire = wire_of(connection)
+            if wire.transport is not None and not wire.should_close:
                 return connection
-            lost = protocol.transport is None
-            _abort(connection)
-            if protocol not in self._pooled:
+            lost = wire.transport is None
+            abort(connection)
+            if not wire.was_used:
                 if lost:
                     raise ServerDisconnectedError
                 raise ClientConnectionError("the endpoint spoke before it was asked")
@@ -159,13 +163,12 @@ class WebhookSender:
         """A newly dialled connection; pooled ones to this endpoint are no longer trusted and go."""
         while True:
             connection = await self._acquire(endpoint)
-            if connection.protocol not in self._pooled:
+            if not wire_of(connection).was_used:
                 return connection
-            _abort(connection)
+            abort(connection)
 
     async def _exchange_on(self, connection: Connection, head: bytes, body: bytes) -> _Answer:
-        protocol = connection.protocol
-        assert protocol is not None
+        protocol = wire_of(connection)
         transport = protocol.transport
         assert transport is not None
         reusable = False
@@ -185,12 +188,11 @@ class WebhookSender:
             return message.code, _kept_headers(message), content
         finally:
             if reusable:
-                self._pooled.add(protocol)
-                connection.release()
+                release(connection)
             else:
-                _abort(connection)
+                abort(connection)
 
-    async def _read_final_head(self, protocol: ResponseHandler) -> tuple[RawResponseMessage, StreamReader]:
+    async def _read_final_head(self, protocol: Wire) -> tuple[RawResponseMessage, StreamReader]:
         """The head after all interim ones; the last interim one when the endpoint then closed in good order."""
         head: tuple[RawResponseMessage, StreamReader] | None = None
         for _ in range(INTERIM_RESPONSES_MAX):
@@ -199,7 +201,7 @@ class WebhookSender:
             except (ServerDisconnectedError, ClientOSError) as error:
                 if head is None:
                     begun = isinstance(getattr(error, "message", None), RawResponseMessage)
-                    if protocol in self._pooled and not begun:
+                    if protocol.was_used and not begun:
                         raise _StaleConnectionError from error
                     raise
                 if not isinstance(error, ServerDisconnectedError):
@@ -227,7 +229,7 @@ class WebhookSender:
         causes = causes_of(error, timeout_s=request.timeout_s, expired=expired)
         error_id = self._ids.uuid()
         # The URL may hold secrets, in its query or before an @; the host does not.
-        endpoint = self._endpoints.get(request.url)
+        endpoint = self._endpoints.get((request.url, request.ca_bundle))
         host = endpoint.request.host if endpoint else ""
         log.info(telemetry.ATTEMPT_FAILED, code=int(code), error_id=error_id, host=host, causes=causes)
         return int(code), (), body_text(code, error_id, causes).encode()[: self._keep_max]
@@ -242,10 +244,3 @@ def _kept_headers(message: RawResponseMessage) -> Headers:
             break
         kept.append((name.decode("latin-1"), value.decode("utf-8", "replace")))
     return tuple(kept)
-
-
-def _abort(connection: Connection) -> None:
-    """Drop the connection at once: an orderly close would wait for a peer that may never read or answer."""
-    if connection.protocol is not None:
-        connection.protocol.abort()
-    connection.close()

@@ -20,6 +20,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from eventmill.core.health import Tally
 from eventmill.model import DeliveryFormat, Lane, OrgId, Origin
 
 SLOTS = 1024
@@ -38,6 +39,7 @@ Kind = Literal[
     "registration",
     "signing_key",
     "revocation",
+    "notice",
 ]
 
 
@@ -69,14 +71,14 @@ class Create(msgspec.Struct, frozen=True, tag=True):
 
 
 class Replace(msgspec.Struct, frozen=True, tag=True):
-    """Replaces document and keys; raises `StaleVersion` unless the stored version is `if_version`."""
+    """Replaces document and keys (None: they stay); raises `StaleVersion` unless the stored version is `if_version`."""
 
     kind: Kind
     org: OrgId
     id: str
     doc: bytes
     if_version: int
-    keys: tuple[Key, ...] = ()
+    keys: tuple[Key, ...] | None = ()
 
 
 class Delete(msgspec.Struct, frozen=True, tag=True):
@@ -122,7 +124,17 @@ class DisableLane(msgspec.Struct, frozen=True, tag=True):
 
 
 class EnableLane(msgspec.Struct, frozen=True, tag=True):
-    """Closes the open gap at the head and moves the lane's mark there. No effect without an open gap."""
+    """Closes the open gap, if there is one, at the head and moves the lane's mark there. In any case the lane's health
+    is counted afresh: attempts that began before `now_ms` do not count any more (see `ObserveStore.health_tallies`)."""
+
+    lane: Lane
+    now_ms: int
+
+
+class SplitTallies(msgspec.Struct, frozen=True, tag=True):
+    """From here on the lane's attempts are counted in buckets that begin at `now_ms` or later; those counted so far
+    stay in theirs. Of the attempts under way, failures that began earlier are counted where they began, successes here:
+    a success is news whenever it began."""
 
     lane: Lane
     now_ms: int
@@ -138,7 +150,9 @@ class CloseLane(msgspec.Struct, frozen=True, tag=True):
     now_ms: int
 
 
-ControlOp = Create | Replace | Delete | Require | RequireNone | OpenLane | DisableLane | EnableLane | CloseLane
+ControlOp = (
+    Create | Replace | Delete | Require | RequireNone | OpenLane | DisableLane | EnableLane | SplitTallies | CloseLane
+)
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -319,9 +333,9 @@ class RetryUnit(msgspec.Struct, frozen=True):
     positions: tuple[int, ...]
     batch: bool
     first_ms: int
-    """Business time at which the first attempt started."""
+    """Business time at which the first attempt started, moved on by the time that an egress proxy held the unit up."""
     retries: int
-    """Number of the retry that is due: 1 for the first."""
+    """Number of the retry that is due: 1 for the first; 0 when no attempt got as far as the endpoint."""
     due_ms: int
     cause: int
     """Status of the last attempt (HTTP or 6xx)."""
@@ -364,6 +378,15 @@ class TraceRecord(msgspec.Struct, frozen=True):
     """Encoded `flow.traces.TraceDetail`; opaque to the store."""
 
 
+class AttemptCount(msgspec.Struct, frozen=True, array_like=True):
+    """Attempts of a lane that began in the same millisecond; a batch attempt counts once."""
+
+    at_ms: int
+    """Business time."""
+    ok: int
+    failed: int
+
+
 class LaneProgress(msgspec.Struct, frozen=True, kw_only=True):
     """What changed on one lane since its last commit."""
 
@@ -379,10 +402,7 @@ class LaneProgress(msgspec.Struct, frozen=True, kw_only=True):
     attempts: bytes = b""
     """Packed block of attempts (`core.attempts`); opaque to the store."""
     traces: tuple[TraceRecord, ...] = ()
-    ok_count: int = 0
-    failed_count: int = 0
-    bucket_ms: int = 0
-    """Start of the 5-minute business-time bucket the counts belong to."""
+    counts: tuple[AttemptCount, ...] = ()
     finished: bool = False
     """Nothing is under way on this deleted lane: if no unit is left either, lane and tombstone go. `CloseLane` itself
     never removes them, because an attempt under way may still have to be retried."""
@@ -457,6 +477,15 @@ class ObserveStore(Protocol):
     async def counts(self, lane: Lane, since_ms: int) -> tuple[int, int]:
         """(successful, failed) attempts in the 5-minute buckets from `since_ms` on."""
 
+    async def health_tallies(self, lane: Lane, since_ms: int) -> list[Tally]:
+        """The buckets that begin at `since_ms` or later, and not before the last `EnableLane`, oldest first.
+
+        Buckets are of 5 minutes, but for those that an `EnableLane` or `SplitTallies` began: none lies across one."""
+
+    async def counted(self) -> dict[Lane, bool]:
+        """*System*: the lanes whose tallies grew, durably, since the last call or the start; True where a failure was
+        among them. For one caller in the writing process."""
+
 
 # --- The store -------------------------------------------------------------------------------------------------------
 
@@ -470,7 +499,10 @@ class Store(ControlStore, EventLog, WorkStore, ObserveStore, Protocol):
 
     async def clock_offset_ms(self) -> int: ...
 
-    async def set_clock_offset_ms(self, offset_ms: int) -> None: ...
+    async def clock_jumped_ms(self) -> int: ...
+
+    async def set_clock(self, offset_ms: int, jumped_ms: int) -> None:
+        """`jumped_ms`: how much of the offset advances made, and not a rate."""
 
     async def reset(self) -> None:
         """Dev mode: empty journals, registrations, providers, event metadata, retries and traces, and raise the

@@ -11,6 +11,7 @@ from eventmill.errors import GatewayError, StartupError
 from eventmill.model import CredentialKind
 from eventmill.web import checks
 from eventmill.web.certificates import read_certificate
+from eventmill.web.tokens import PEOPLES_CLIENTS
 
 RESERVED_ORG_IDS = frozenset({"organizations", "providers", "providermetadata"})
 """First path segments of their own below /events."""
@@ -85,6 +86,8 @@ def _check_organization(organization: OrganizationEntry) -> None:
 def _check_credential(credential: CredentialEntry) -> None:
     _check("credential id", credential.id, _ID)
     checks.check_client_id("client_id", credential.client_id)
+    if credential.client_id in PEOPLES_CLIENTS:
+        raise checks.invalid("client_id", f"{credential.client_id} is not a credential's to have")
     if not _SECRET.fullmatch(credential.client_secret):
         what = "must be 1 to 256 printable ASCII characters without blanks"
         raise checks.invalid(f"client_secret of credential {credential.id}", what)

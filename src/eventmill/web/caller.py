@@ -34,6 +34,8 @@ from eventmill.web.tokens import (
 KEPT_MAX = 4096
 KEPT_BYTES_MAX = 4096
 """Of header values that an answer is kept for. Padded ones would fill the memory; they are examined each time."""
+API_KEY_CHARS_MAX = 128
+"""Of the longest client id. Lenient mode believes every other key, and what it was is kept with the event."""
 _NEVER_MS = 1 << 62
 _NO_SCOPE = "none"
 
@@ -132,6 +134,9 @@ class Authenticator:
         epoch = self._catalogue.epoch
         asked_orgs = [org for org in (ims_org_id, gw_ims_org_id) if org]
         token = self._read_if_operator(bearer) if self._lenient else self._verify_access(bearer)
+        if len(api_key) > API_KEY_CHARS_MAX:
+            message = f"the api key is longer than {API_KEY_CHARS_MAX} characters, so it is no client's"
+            raise GatewayError(Reason.UNKNOWN_API_KEY, message)
         if token is None:
             return _Known(self._believe(api_key, asked_orgs), _NEVER_MS, epoch)
         if token.is_operator:

@@ -26,13 +26,12 @@ from eventmill.web.console_forms import (
 )
 from eventmill.web.console_organizations import DONE
 from eventmill.web.console_paths import path_credential
-from eventmill.web.http import Reply, Request, json_reply
+from eventmill.web.http import NOT_STORED, Reply, Request, json_reply
 from eventmill.web.ims_form import parse_form
 from eventmill.web.parts import Parts
 from eventmill.web.paths import not_found, path_workspace
 from eventmill.web.tenancy_deletion import delete_tenant
 
-_NOT_STORED = ((b"cache-control", b"no-store"),)
 _PUBLIC_KEYS_MAX = 10
 
 Form = TypeVar("Form", bound=CertificateForm)
@@ -88,7 +87,7 @@ async def _create(
         "client_secret": secret,
         "technicalAccountId": credential.technical_account_id,
     }
-    return json_reply(200, body, headers=_NOT_STORED)
+    return json_reply(200, body, headers=NOT_STORED)
 
 
 async def _read_form(parts: Parts, request: Request, model: type[Form]) -> Form:
@@ -147,7 +146,7 @@ async def add_secret(parts: Parts, request: Request, caller: Caller) -> Reply:
         return with_secret(stored, sealed)
 
     await tenancy.change(parts, known, caller.client_id, decide)
-    return json_reply(200, {"uuid": secret_id(sealed), "client_secret": secret}, headers=_NOT_STORED)
+    return json_reply(200, {"uuid": secret_id(sealed), "client_secret": secret}, headers=NOT_STORED)
 
 
 async def delete_secret(parts: Parts, request: Request, caller: Caller) -> Reply:

@@ -9,12 +9,10 @@ from eventmill.model import Caller, Credential
 from eventmill.store.seal import Sealer
 from eventmill.web.client_secrets import open_secret
 from eventmill.web.console_bodies import INTEGRATION_TYPES, META_SCOPE, Body, download_body
-from eventmill.web.http import Reply, Request, json_reply
+from eventmill.web.http import NOT_STORED, Reply, Request, json_reply
 from eventmill.web.parts import Parts
 from eventmill.web.paths import path_organization, path_workspace
 from eventmill.web.tokens import DEFAULT_SCOPE
-
-_NOT_STORED = ((b"cache-control", b"no-store"),)
 
 
 async def download_workspace(parts: Parts, request: Request, caller: Caller) -> Reply:
@@ -25,7 +23,7 @@ async def download_workspace(parts: Parts, request: Request, caller: Caller) -> 
     assert project is not None, "a workspace never outlives its project"
     found = parts.catalogue.workspace_credentials(workspace.org, workspace.id)
     items = [_credential_item(parts.sealer, each) for each in found]
-    return json_reply(200, download_body(organization, project, workspace, items), headers=_NOT_STORED)
+    return json_reply(200, download_body(organization, project, workspace, items), headers=NOT_STORED)
 
 
 def _credential_item(sealer: Sealer, credential: Credential) -> Body:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
 import msgspec
 import structlog
 
 from eventmill import telemetry
+from eventmill.config import is_loopback
 from eventmill.core.envelope import format_time
 from eventmill.errors import GatewayError, Reason
 from eventmill.web.checks import invalid, read_object, show
@@ -56,21 +55,12 @@ async def post_reset(parts: Parts, request: Request) -> Reply:
 def _hooks(parts: Parts, request: Request) -> DevHooks:
     if parts.dev is None:
         raise GatewayError(Reason.NOT_FOUND, "/_dev is served in dev mode only")
-    if not _is_loopback(request.peer):
+    if not is_loopback(request.peer):
         raise GatewayError(Reason.LOOPBACK_ONLY, "/_dev may be used from this machine only")
     origin = request.header(b"origin")
     if origin and origin != parts.config.url:  # a page of another site, in a browser on this machine
         raise GatewayError(Reason.LOOPBACK_ONLY, f"/_dev may not be used by pages of {show(origin)}")
     return parts.dev
-
-
-def _is_loopback(peer: str) -> bool:
-    try:
-        address = ip_address(peer)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
 
 
 def _check_range(member: str, value: float, most: int) -> None:

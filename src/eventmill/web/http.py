@@ -20,6 +20,8 @@ Headers = Sequence[tuple[bytes, bytes]]
 JSON_TYPE = "application/json"
 HAL_TYPE = "application/hal+json;charset=UTF-8"
 PATCH_TYPE = "application/json-patch+json"
+NOT_STORED = ((b"cache-control", b"no-store"),)
+"""Headers of an answer with a secret or a token in it."""
 _QUERY_FIELDS_MAX = 100
 _SHOWN_CHARS = 64
 _LENGTH_DIGITS_MAX = 18
@@ -47,6 +49,11 @@ class Request:
         self._scope = scope
         self._receive = receive
         self.params = params
+
+    @property
+    def method(self) -> str:
+        """`HEAD` also reaches the handlers of `GET`."""
+        return str(self._scope["method"])
 
     @property
     def headers(self) -> Headers:

@@ -13,12 +13,11 @@ from eventmill.flow.answers import ERROR_CODES
 from eventmill.model import Credential
 from eventmill.store.seal import Sealer
 from eventmill.web.client_secrets import open_secret
-from eventmill.web.http import Reply, Request, json_reply, parse_urlencoded
+from eventmill.web.http import NOT_STORED, Reply, Request, json_reply, parse_urlencoded
 from eventmill.web.multipart import parse_multipart
 from eventmill.web.parts import Parts
 from eventmill.web.tokens import CONSOLE_CLIENTS
 
-NOT_STORED = ((b"cache-control", b"no-store"),)
 _FORM_BYTES_MAX = 64 * 1024
 _REASONS = {401: Reason.INVALID_CLIENT, 403: Reason.NOT_PERMITTED}
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from eventmill.errors import GatewayError
 from eventmill.model import Credential
-from eventmill.web.http import Reply, Request, json_reply
-from eventmill.web.ims_form import NOT_STORED, TokenRefusal, check_client, read_fields, require
+from eventmill.web.http import NOT_STORED, Reply, Request, json_reply
+from eventmill.web.ims_form import TokenRefusal, check_client, read_fields, require
 from eventmill.web.parts import Parts
 from eventmill.web.standing import organization_of, revoke_subject, revoke_token
 from eventmill.web.tokens import Token

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -13,15 +13,22 @@ from eventmill.web.forms import InterestForm
 from eventmill.web.parts import Parts
 
 
-async def find_interests(parts: Parts, org: OrgId, forms: Sequence[InterestForm]) -> tuple[EventOfInterest, ...]:
-    """In the order given, each once. A provider may be named by its technical name instead of its id."""
+async def find_interests(
+    parts: Parts, org: OrgId, forms: Sequence[InterestForm], held: Collection[EventOfInterest] = ()
+) -> tuple[EventOfInterest, ...]:
+    """In the order given, each once. A provider may be named by its technical name instead of its id.
+
+    What the registration has already, `held`, may stay when its event code is gone: it could not be disabled else."""
     by_name: dict[str, str] = {}
     if any(form.provider_id is None for form in forms):
         by_name = await _providers_by_name(parts, org)
     found: dict[EventOfInterest, None] = {}
     for at, form in enumerate(forms):
         provider_id = form.provider_id or by_name.get(form.provider or "")
-        found[_interest(parts, org, form, provider_id, f"events_of_interest[{at}]")] = None
+        asked = EventOfInterest(provider_id or "", form.event_code)
+        if asked not in held:
+            asked = _interest(parts, org, form, provider_id, f"events_of_interest[{at}]")
+        found[asked] = None
     return tuple(found)
 
 

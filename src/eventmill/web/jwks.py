@@ -8,21 +8,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import msgspec
+import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import RSAAlgorithm
 
+from eventmill import telemetry
 from eventmill.errors import GatewayError, Reason
 from eventmill.flow.keyring import rotate_token_key
 from eventmill.model import Caller
-from eventmill.web.checks import parse_json
+from eventmill.web.checks import read_object
 from eventmill.web.http import Reply, Request, json_reply
 from eventmill.web.parts import Parts
 
 _CACHED = ((b"cache-control", b"public, max-age=300"), (b"access-control-allow-origin", b"*"))
 
+log = structlog.get_logger()
 
-class _RotateForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+
+class RotateForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What becomes of the keys there are."""
+
     revoke_earlier: bool = False
 
 
@@ -44,12 +50,9 @@ async def post_key(parts: Parts, request: Request, caller: Caller) -> Reply:
     """The operator's. `{"revoke_earlier": true}` voids every token there is, the operator's own included."""
     if not caller.is_admin or caller.org is not None:
         raise GatewayError(Reason.NOT_PERMITTED, "only the operator, for all organizations, changes token keys")
-    body = await request.body(parts.config.request_bytes_max)
-    try:
-        form = msgspec.convert(parse_json(body) if body else {}, _RotateForm)
-    except msgspec.ValidationError as error:
-        raise GatewayError(Reason.INVALID_BODY, f"the body cannot be used: {error}") from None
+    form = read_object(await request.body(parts.config.request_bytes_max) or b"{}", RotateForm)
     key = await rotate_token_key(parts.store, parts.sealer, parts.clock, parts.ids, revoke_earlier=form.revoke_earlier)
     await parts.catalogue.refresh()
+    log.info(telemetry.TOKEN_KEY_ROTATED, kid=key.id, revoke_earlier=form.revoke_earlier, by=caller.client_id)
     held = [each.id for each in parts.catalogue.signing_keys() if each.purpose == "token"]
     return json_reply(201, {"kid": key.id, "created_ms": key.created_ms, "kids": held})

@@ -178,8 +178,11 @@ class _Writer:
         for answer in operation.answers:
             self._add_answer(written.setdefault(str(answer.status), {}), answer)
         for status, reasons in group_by_status(refusals):
-            if str(status) not in written:
+            own = written.get(str(status))
+            if own is None:
                 written[str(status)] = {"$ref": f"#/components/responses/{self._refusal(status, reasons)}"}
+            elif "content" in own:
+                own["content"].setdefault(JSON_TYPE, self._refusal_schema(reasons))
         return dict(sorted(written.items()))
 
     def _add_answer(self, response: Json, answer: Answer) -> None:
@@ -195,14 +198,16 @@ class _Writer:
             taken = sum(known == status for known, _ in self._refusal_names)
             name = f"Refused{status}" + (f"_{taken + 1}" if taken else "")
             self._refusal_names[status, reasons] = name
-            codes = [reason.code for reason in reasons]
-            one_of_them = {"properties": {"reason": {"enum": codes}}}
             self.refusals[name] = {
-                "description": ", ".join(f"`{code}`" for code in codes),
+                "description": ", ".join(f"`{reason.code}`" for reason in reasons),
                 "headers": _header_refs(("x-request-id", *_REFUSAL_HEADERS.get(status, ()))),
-                "content": {JSON_TYPE: {"schema": {"allOf": [self._schema(REFUSAL), one_of_them]}}},
+                "content": {JSON_TYPE: self._refusal_schema(reasons)},
             }
         return name
+
+    def _refusal_schema(self, reasons: tuple[Reason, ...]) -> Json:
+        one_of_them = {"properties": {"reason": {"enum": [reason.code for reason in reasons]}}}
+        return {"schema": {"allOf": [self._schema(REFUSAL), one_of_them]}}
 
 
 def _header_refs(names: Sequence[str]) -> Json:

@@ -12,11 +12,12 @@ from eventmill.config import Config
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.journal import Journal
 from eventmill.flow.probe import ChallengeResult
+from eventmill.flow.validation import Validations
 from eventmill.ids import IdSource
 from eventmill.store.base import Store
 from eventmill.store.seal import Sealer
 from eventmill.web.caller import Authenticator
-from eventmill.web.http import ASGIApp
+from eventmill.web.http import ASGIApp, Reply
 from eventmill.web.listings import Listings
 from eventmill.web.tokens import TokenKey
 
@@ -28,6 +29,12 @@ class Challenge(Protocol):
     """Asks a webhook whether it wants to be called. Answers within the time limit of an attempt, raises nothing."""
 
     def __call__(self, url: str, registration_id: str, client_id: str) -> Awaitable[ChallengeResult]: ...
+
+
+class Offer(Protocol):
+    """Offers a webhook the link to validate later, with this secret; likewise. It passes when the webhook took it."""
+
+    def __call__(self, url: str, registration_id: str, client_id: str, secret: str) -> Awaitable[ChallengeResult]: ...
 
 
 class DevHooks(msgspec.Struct, frozen=True):
@@ -54,7 +61,11 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     ingest: ASGIApp
     journal: Journal
     challenge: Challenge
+    offer: Offer
+    validations: Validations
     unready: Callable[[], str | None]
     """Why no events can be taken now, or None."""
     dev: DevHooks | None = None
     listings: Listings = msgspec.field(default_factory=Listings)
+    documents: dict[tuple[str, str], Reply] = msgspec.field(default_factory=dict)
+    """Made so far, by name and content type: what `web.documents` keeps."""

@@ -1,24 +1,23 @@
-"""From a form to a registration that can be stored: what it names is looked up, its webhook asked, its lane switched.
+"""From a form to a registration that can be stored: what it names is looked up, its webhook asked.
 
-A webhook is challenged before anything is stored, so nobody ever sees a registration whose status is not known yet.
-Document and lane change in one write. Whether a lane pushes follows from the document: a registration that is enabled
-and has a webhook does, any other has an open gap (`DisableLane`), which ends at the head when it starts to push. So a
-journal that becomes a webhook, or a registration that is enabled again, is sent new events only.
+A webhook is challenged before anything is stored. One that answered, but not as it should, is offered a link to
+validate later. That is stored first: the webhook may open the link before it has even answered the offer, and after a
+crash in between the link is good, or expires. `flow.registration_change` switches the lane.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from eventmill.errors import Conflict, GatewayError, LimitReached, Reason, StoreUnavailable
 from eventmill.flow.probe import ChallengeResult
-from eventmill.flow.targets import delivers
-from eventmill.model import EventBridgeDestination, Lane, Registration, Workspace
-from eventmill.store.base import ControlOp, DisableLane, EnableLane, Key
+from eventmill.flow.registration_change import name_key
+from eventmill.model import EventBridgeDestination, Lane, Registration, Validation, WebhookStatus, Workspace
+from eventmill.store.base import ControlOp
 from eventmill.web.checks import show
 from eventmill.web.forms import RegistrationCreate, RegistrationUpdate, check_registration
 from eventmill.web.interests import find_interests
@@ -57,16 +56,39 @@ async def redraft(parts: Parts, known: Registration, form: RegistrationUpdate) -
         known,
         name=form.name,
         description=form.description or "",
-        events_of_interest=await find_interests(parts, known.org, form.events_of_interest),
+        events_of_interest=await find_interests(parts, known.org, form.events_of_interest, known.events_of_interest),
         delivery_type=form.type,
         webhook_url=form.hook,
         runtime_action=form.action,
-        retry_url=None if form.hook else known.webhook_url or known.retry_url,
         destination_metadata=_destination(form),
+        **_retry_targets(known, form),
         enabled=form.enabled is not False,
     )
     await _refuse_taken_name(parts, draft)
-    return draft
+    return msgspec.structs.replace(draft, webhook_status=_bus_status(parts, known, draft))
+
+
+def _retry_targets(known: Registration, form: RegistrationUpdate) -> dict[str, Any]:
+    """Scheduled retries go where the registration delivers; a journal's to where it delivered last."""
+    if form.type != "journal":
+        return {"retry_url": None, "retry_action": None, "retry_destination": None}
+    if known.delivery_type == "journal":
+        return {}
+    return {
+        "retry_url": known.webhook_url,
+        "retry_action": known.runtime_action,
+        "retry_destination": known.destination_metadata,
+    }
+
+
+def _bus_status(parts: Parts, known: Registration, draft: Registration) -> WebhookStatus:
+    """A partner event source is verified once its owner has associated it; a custom bus needs no association. Any other
+    type keeps its status until it is settled."""
+    mode, bus = parts.config.eventbridge_mode, draft.destination_metadata
+    if bus is None:
+        return known.webhook_status
+    was_associated = bus == known.destination_metadata and known.webhook_status in ("verified", "unstable")
+    return "verified" if mode == "custom" or (mode == "partner" and was_associated) else "accepted"
 
 
 def _destination(form: RegistrationUpdate) -> EventBridgeDestination | None:
@@ -92,14 +114,10 @@ _PATCHED = RegistrationUpdate.__struct_fields__
 
 async def _refuse_taken_name(parts: Parts, registration: Registration) -> None:
     """Before somebody's webhook is called for nothing; the store decides again."""
-    holders = await parts.store.list_docs("registration", registration.org, _name_key(registration))
+    holders = await parts.store.list_docs("registration", registration.org, name_key(registration))
     for holder in holders:
         if holder.id != registration.registration_id:
             raise _name_taken(registration, holder.id)
-
-
-def _name_key(registration: Registration) -> tuple[str, str]:
-    return "name", f"{registration.workspace_id}/{registration.name}"
 
 
 def _name_taken(registration: Registration, holder_id: str) -> Conflict:
@@ -114,42 +132,22 @@ async def ask(parts: Parts, draft: Registration) -> ChallengeResult | None:
     return await parts.challenge(draft.webhook_url, draft.registration_id, draft.client_id)
 
 
-def settled(draft: Registration, challenge: ChallengeResult | None) -> Registration:
-    """The draft with its status. Disabling a webhook by hand leaves its status as it was."""
+def settled(draft: Registration, challenge: ChallengeResult | None, begin: Callable[[], Validation]) -> Registration:
+    """The draft with its status. Disabling a webhook by hand leaves its status as it was, unless that was open.
+
+    `begin` is called for a validation when the webhook is to be offered one."""
+    draft = msgspec.structs.replace(draft, validation=None)
+    if challenge is not None and challenge.answered and not challenge.passed:
+        return msgspec.structs.replace(draft, webhook_status="accepted", enabled=True, validation=begin())
     if challenge is not None:
         status, enabled = ("verified", True) if challenge.passed else ("verification_failed", False)
         return msgspec.structs.replace(draft, webhook_status=status, enabled=enabled)
     if draft.webhook_url is not None:
+        was_open = draft.webhook_status == "accepted"
+        return msgspec.structs.replace(draft, webhook_status="verification_failed") if was_open else draft
+    if draft.destination_metadata is not None:
         return draft
-    # An event bus is verified once its owner has associated it.
-    status = "accepted" if draft.delivery_type == "aws_eventbridge" else "verified"
-    return msgspec.structs.replace(draft, webhook_status=status)
-
-
-def lane_op(registration: Registration) -> EnableLane | DisableLane:
-    """Both have no effect on a lane that is in that state already."""
-    if delivers(registration):
-        return EnableLane(registration.id, registration.updated_ms)
-    return DisableLane(registration.id, _pause_cause(registration), registration.updated_ms)
-
-
-def _pause_cause(registration: Registration) -> str:
-    if registration.runtime_action is not None:
-        return "runtime_action"
-    if registration.webhook_url is None:
-        return registration.delivery_type
-    return "disabled" if registration.webhook_status == "verified" else registration.webhook_status
-
-
-def keys(parts: Parts, registration: Registration, *, counted: bool) -> tuple[Key, ...]:
-    """`counted`: the quotas bind who creates, not who changes what exists."""
-    name, value = _name_key(registration)
-    return (
-        Key("workspace", registration.workspace_id),
-        Key(name, value, at_most=1),
-        Key("client", registration.client_id, parts.config.registrations_per_client if counted else 0),
-        Key("org", registration.org, parts.config.registrations_per_org if counted else 0),
-    )
+    return msgspec.structs.replace(draft, webhook_status="verified")
 
 
 async def write(
@@ -159,7 +157,7 @@ async def write(
         await parts.store.write(ops)
     except Conflict as conflict:
         # A quota of 1 is a unique key to the store, so it speaks of a conflict too.
-        holders = await parts.store.list_docs("registration", registration.org, _name_key(registration))
+        holders = await parts.store.list_docs("registration", registration.org, name_key(registration))
         if any(holder.id == conflict.conflicting_id for holder in holders):
             raise _name_taken(registration, conflict.conflicting_id or "") from None
         raise GatewayError(Reason.QUOTA_REACHED, _quota_message(parts, registration)) from None
@@ -167,8 +165,26 @@ async def write(
         raise GatewayError(Reason.QUOTA_REACHED, _quota_message(parts, registration)) from None
     finally:
         await parts.catalogue.refresh()
-    if challenge is not None and challenge.traces:
-        # The registration is stored: that its traces are not must not look like a failure.
+    if challenge is not None:
+        await _add_traces(parts, registration, challenge)
+
+
+async def offer_validation(parts: Parts, registration: Registration, secret: str) -> ChallengeResult | None:
+    """Offer the webhook the link that the stored registration waits for; refused, the registration has failed. None:
+    it waits for none."""
+    if registration.webhook_url is None or registration.validation is None:
+        return None
+    client_id = registration.client_id
+    offer = await parts.offer(registration.webhook_url, registration.registration_id, client_id, secret)
+    if not offer.passed:
+        await parts.validations.refuse(registration.org, registration.registration_id, secret)
+    await _add_traces(parts, registration, offer)
+    return offer
+
+
+async def _add_traces(parts: Parts, registration: Registration, challenge: ChallengeResult) -> None:
+    """The registration is stored: that its traces are not must not look like a failure."""
+    if challenge.traces:
         with contextlib.suppress(StoreUnavailable):
             await parts.store.add_traces(registration.id, challenge.traces)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-import msgspec
-
 from eventmill.errors import GatewayError, Reason
+from eventmill.flow.registration_change import decode_registration
 from eventmill.model import Caller, Registration, Workspace
 from eventmill.store.base import Versioned
 from eventmill.web import hal
@@ -20,10 +19,6 @@ from eventmill.web.paths import not_found, path_organization, path_workspace
 PAGE_SIZE = 10
 PAGE_SIZE_MAX = 100
 _BODIES_AT_ONCE = 100
-
-
-def decode_registration(stored: Versioned) -> Registration:
-    return msgspec.json.decode(stored.doc, type=Registration)
 
 
 def registration_reply(parts: Parts, status: int, registration: Registration) -> Reply:

@@ -1,16 +1,18 @@
-"""Writing event registrations: create, replace, patch, delete ("Registration API")."""
+"""Writing event registrations: create, replace, patch, challenge again, delete ("Registration API")."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from eventmill.errors import GatewayError, Reason, StaleVersion
 from eventmill.flow.probe import ChallengeResult
+from eventmill.flow.registration_change import decode_registration, lane_op, registration_keys, replacement
 from eventmill.flow.targets import Target, delivers
 from eventmill.model import Caller, Credential, Lane, Registration, Workspace
-from eventmill.store.base import CloseLane, ControlOp, Create, Delete, OpenLane, Replace, Require
+from eventmill.store.base import CloseLane, ControlOp, Create, Delete, OpenLane, Require
 from eventmill.web import registration_drafts as drafts
 from eventmill.web.checks import convert, invalid, read_object
 from eventmill.web.forms import RegistrationCreate, RegistrationUpdate
@@ -18,7 +20,7 @@ from eventmill.web.http import NO_CONTENT, Reply, Request
 from eventmill.web.parts import WRITES_MAX, Parts
 from eventmill.web.patch import apply_patch, read_patch
 from eventmill.web.paths import path_workspace
-from eventmill.web.registration_reads import decode_registration, registration_reply, stored_registration
+from eventmill.web.registration_reads import registration_reply, stored_registration
 
 
 async def create_registration(parts: Parts, request: Request, caller: Caller) -> Reply:
@@ -28,14 +30,27 @@ async def create_registration(parts: Parts, request: Request, caller: Caller) ->
     credential = _client_credential(parts, workspace, form.client_id)
     draft = await drafts.new_draft(parts, workspace, form)
     challenge = await drafts.ask(parts, draft)
-    if challenge is not None and not challenge.passed and parts.config.strict_challenge:
+    if challenge is not None and not challenge.passed and not challenge.answered and parts.config.strict_challenge:
         raise GatewayError(Reason.CHALLENGE_FAILED, f"webhook_url: {challenge.explanation}")
-    now_ms = parts.clock.now_ms()
+    now_ms, secret = parts.clock.now_ms(), parts.ids.uuid()
     lane = Lane(await parts.store.allocate("lane"))
-    registration = msgspec.structs.replace(
-        drafts.settled(draft, challenge), id=lane, created_ms=now_ms, updated_ms=now_ms
-    )
-    doc, keys = msgspec.json.encode(registration), drafts.keys(parts, registration, counted=True)
+    registration = drafts.settled(draft, challenge, lambda: parts.validations.begin(secret))
+    registration = msgspec.structs.replace(registration, id=lane, created_ms=now_ms, updated_ms=now_ms)
+    await drafts.write(parts, registration, _creation(parts, workspace, credential, registration), challenge)
+    offer = await drafts.offer_validation(parts, registration, secret)
+    if challenge is not None and offer is not None and not offer.passed and parts.config.strict_challenge:
+        await _withdraw(parts, registration)
+        raise GatewayError(Reason.CHALLENGE_FAILED, f"webhook_url: {challenge.explanation}; {offer.explanation}")
+    return registration_reply(parts, 201, await _after(parts, registration, offer))
+
+
+def _creation(
+    parts: Parts, workspace: Workspace, credential: Credential | None, registration: Registration
+) -> list[ControlOp]:
+    doc = msgspec.json.encode(registration)
+    config, lane = parts.config, registration.id
+    client_max, org_max = config.registrations_per_client, config.registrations_per_org
+    keys = registration_keys(registration, client_max=client_max, org_max=org_max)
     ops: list[ControlOp] = [
         Require("workspace", workspace.org, workspace.id),
         *(() if credential is None else (Require("credential", credential.org, credential.id),)),
@@ -43,9 +58,31 @@ async def create_registration(parts: Parts, request: Request, caller: Caller) ->
         OpenLane(lane, registration.org, registration.registration_id),
     ]
     if not delivers(registration):
-        ops.append(drafts.lane_op(registration))
-    await drafts.write(parts, registration, ops, challenge)
-    return registration_reply(parts, 201, registration)
+        ops.append(lane_op(registration))
+    return ops
+
+
+async def _withdraw(parts: Parts, registration: Registration) -> None:
+    """Delete what was stored only so that its webhook could be offered a link, unless somebody has changed it since."""
+    assert registration.validation is not None
+    for _ in range(WRITES_MAX):
+        stored = await parts.store.get("registration", registration.org, registration.registration_id)
+        validation = None if stored is None else decode_registration(stored).validation
+        if stored is None or validation is None or validation.secret_sha256 != registration.validation.secret_sha256:
+            return
+        close = CloseLane(registration.id, b"", parts.clock.now_ms())
+        with contextlib.suppress(StaleVersion):
+            await parts.store.write([Delete("registration", registration.org, stored.id, stored.version), close])
+            await parts.catalogue.refresh()
+            return
+
+
+async def _after(parts: Parts, registration: Registration, offer: ChallengeResult | None) -> Registration:
+    """The registration as its webhook's answer to the offer left it; the link may have been opened meanwhile."""
+    stored = None
+    if offer is not None:
+        stored = await parts.store.get("registration", registration.org, registration.registration_id)
+    return registration if stored is None else decode_registration(stored)
 
 
 def _client_credential(parts: Parts, workspace: Workspace, client_id: str) -> Credential | None:
@@ -63,7 +100,7 @@ async def update_registration(parts: Parts, request: Request, caller: Caller) ->
     workspace, registration_id = await _known(parts, request, caller)
     form = read_object(await request.json_body(parts.config.request_bytes_max), RegistrationUpdate)
     drafts.check_form(parts, form)
-    registration = await _change(parts, workspace, registration_id, lambda _: form)
+    registration = await _change(parts, workspace, registration_id, lambda known: drafts.redraft(parts, known, form))
     return registration_reply(parts, 200, registration)
 
 
@@ -72,11 +109,24 @@ async def patch_registration(parts: Parts, request: Request, caller: Caller) -> 
     workspace, registration_id = await _known(parts, request, caller)
     patch = await read_patch(request, parts.config)
 
-    def revise(registration: Registration) -> RegistrationUpdate:
+    async def revise(registration: Registration) -> Registration:
         document = apply_patch(drafts.update_document(registration), patch, parts.config)
         form = convert(document, RegistrationUpdate)
         drafts.check_form(parts, form)
-        return form
+        return await drafts.redraft(parts, registration, form)
+
+    return registration_reply(parts, 200, await _change(parts, workspace, registration_id, revise))
+
+
+async def challenge_registration(parts: Parts, request: Request, caller: Caller) -> Reply:
+    """Ours: the registration as it is, asked again and enabled, as a PUT without a change would be."""
+    workspace, registration_id = await _known(parts, request, caller)
+
+    async def revise(registration: Registration) -> Registration:
+        if registration.webhook_url is None:
+            message = f"registration {registration_id} has no webhook_url to challenge"
+            raise GatewayError(Reason.CHALLENGE_FAILED, message)
+        return msgspec.structs.replace(registration, enabled=True)
 
     return registration_reply(parts, 200, await _change(parts, workspace, registration_id, revise))
 
@@ -88,27 +138,25 @@ async def _known(parts: Parts, request: Request, caller: Caller) -> tuple[Worksp
 
 
 async def _change(
-    parts: Parts, workspace: Workspace, registration_id: str, revise: Callable[[Registration], RegistrationUpdate]
+    parts: Parts, workspace: Workspace, registration_id: str, revise: Callable[[Registration], Awaitable[Registration]]
 ) -> Registration:
     """Store what `revise` makes of the registration; made again when another change came first. No webhook is asked
     twice for that."""
     asked: dict[str | None, ChallengeResult | None] = {}
+    secret = parts.ids.uuid()
     for _ in range(WRITES_MAX):
         stored = await stored_registration(parts, workspace, registration_id)
-        known = decode_registration(stored)
-        draft = await drafts.redraft(parts, known, revise(known))
+        draft = await revise(decode_registration(stored))
         wanted = draft.webhook_url if draft.enabled else None
         if wanted not in asked:
             asked[wanted] = await drafts.ask(parts, draft)
-        registration = drafts.settled(draft, asked[wanted])
+        registration = drafts.settled(draft, asked[wanted], lambda: parts.validations.begin(secret))
         registration = msgspec.structs.replace(registration, updated_ms=parts.clock.now_ms())
-        doc, keys = msgspec.json.encode(registration), drafts.keys(parts, registration, counted=False)
-        replace = Replace("registration", registration.org, registration_id, doc, stored.version, keys)
         try:
-            await drafts.write(parts, registration, [replace, drafts.lane_op(registration)], asked[wanted])
+            await drafts.write(parts, registration, replacement(stored, registration), asked[wanted])
         except StaleVersion:
             continue
-        return registration
+        return await _after(parts, registration, await drafts.offer_validation(parts, registration, secret))
     raise StaleVersion("registration", registration_id)
 
 
@@ -130,7 +178,6 @@ async def delete_registration(parts: Parts, request: Request, caller: Caller) ->
 
 def _tombstone(parts: Parts, registration: Registration) -> bytes:
     """Empty when no retry of it can be scheduled, or none shall run on."""
-    if parts.config.cancel_retries_on_delete or not (registration.webhook_url or registration.retry_url):
-        return b""
     credential = parts.catalogue.credential_by_client(registration.client_id)
-    return Target.for_registration(registration, credential).encode()
+    target = Target.for_registration(registration, credential)
+    return target.encode() if target.is_somewhere and not parts.config.cancel_retries_on_delete else b""

@@ -8,19 +8,17 @@ from __future__ import annotations
 import msgspec
 
 from eventmill.core.cloudevent import Published
-from eventmill.core.envelope import cut_adobe_io, cut_cloud_event, recipient_suffix, webhook_body
+from eventmill.core.envelope import recipient_suffix, webhook_body
 from eventmill.errors import GatewayError, Reason, RoutingStale, StoreUnavailable
+from eventmill.flow.batch import MATCHES_MAX
+from eventmill.flow.placing import Arrival, Match, Placing
 from eventmill.ids import uuid_text
 from eventmill.model import (
     BUILTIN_ORG,
     Caller,
     EventMetadata,
     EventOfInterest,
-    OrgId,
-    Origin,
-    Provider,
     Registration,
-    provider_technical_name,
 )
 from eventmill.store.base import NewEvent
 from eventmill.web import hal
@@ -31,10 +29,6 @@ from eventmill.web.parts import Parts
 from eventmill.web.paths import not_found, path_metadata, path_provider
 from eventmill.web.sample_template import ANY_CLIENT, Sampler
 
-_MATCHES_MAX = 10
-"""A sample is placed again this often when registrations changed under it."""
-_STORAGE_RETRY_AFTER_S = 60
-
 
 async def get_sample_event(parts: Parts, request: Request, caller: Caller) -> Reply:
     """The sample as a webhook would get it; 404 when the code has none."""
@@ -42,9 +36,9 @@ async def get_sample_event(parts: Parts, request: Request, caller: Caller) -> Re
     metadata = path_metadata(parts, request, provider)
     if metadata.sample_event_template is None:
         raise not_found("a sample event", f"event code {metadata.event_code}")
-    now_ms = parts.clock.now_ms()
-    published = Sampler(metadata, ANY_CLIENT, parts.ids, now_ms).from_template()
-    cut = _cut(parts, provider, published, uuid_text(parts.ids.event_id(now_ms)), now_ms)
+    arrival = Arrival(caller, parts.clock.now_ms(), phidata=False)
+    published = Sampler(metadata, ANY_CLIENT, parts.ids, arrival.now_ms).from_template()
+    cut = _placing(parts).cut(published, provider, uuid_text(parts.ids.event_id(arrival.now_ms)), arrival)
     payload = webhook_body([cut], recipient_suffix(ANY_CLIENT, parts.config.legacy_fields), batch=False)
     path = f"{hal.provider_url(parts.config.url, provider.id)}/eventmetadata/{metadata.event_code}/sample_event"
     body = SampleEventBody(
@@ -55,28 +49,21 @@ async def get_sample_event(parts: Parts, request: Request, caller: Caller) -> Re
     return hal_reply(200, body)
 
 
-def _cut(parts: Parts, provider: Provider, published: Published, event_id: str, now_ms: int) -> bytes:
-    legacy_fields = parts.config.legacy_fields
-    if provider.event_delivery_format == "adobe_io":
-        return cut_adobe_io(published, event_id, legacy_fields=legacy_fields)
-    return cut_cloud_event(published, event_id, now_ms, legacy_fields=legacy_fields)
-
-
 async def post_sample_event(parts: Parts, request: Request, caller: Caller) -> Reply:
     """Send the sample, or the body when there is one, to one registration. 204: neither a sample nor a body."""
     provider = path_provider(parts, request, caller)
     metadata = path_metadata(parts, request, provider)
     registration = _subscriber(parts, metadata, request.params["registration"], caller)
     body = await request.json_body(parts.config.event_bytes_max)
-    _check_quota(parts, registration.org)
-    now_ms = parts.clock.now_ms()
-    published = _sample(Sampler(metadata, registration.client_id, parts.ids, now_ms), body)
+    placing = _placing(parts)
+    placing.check_quota(registration.org)
+    arrival = Arrival(caller, parts.clock.now_ms(), phidata=False)
+    published = _sample(Sampler(metadata, registration.client_id, parts.ids, arrival.now_ms), body)
     if published is None:
         return NO_CONTENT
-    event_id = parts.ids.event_id(now_ms)
-    cut = _cut(parts, provider, published, uuid_text(event_id), now_ms)
-    origin = _origin(parts, provider, metadata, registration.org, caller)
-    await _store_durable(parts, registration, NewEvent(registration.org, event_id, origin, cut, (), 0))
+    event_id = parts.ids.event_id(arrival.now_ms)
+    match = Match(parts.catalogue.routing_epoch(registration.org), registration.org, provider, (registration.id,))
+    await _store_durable(parts, registration, placing.new_event(published, match, event_id, arrival))
     return json_reply(200, {"eventid": uuid_text(event_id), "event_id": uuid_text(event_id)})
 
 
@@ -105,37 +92,20 @@ def _subscriber(parts: Parts, metadata: EventMetadata, registration_id: str, cal
     return registration
 
 
-def _check_quota(parts: Parts, org: OrgId) -> None:
-    quota = parts.config.stored_bytes_per_org
-    if quota and parts.store.stored_bytes(org) >= quota:
-        message = f"the organization stores its {quota} bytes of events"
-        raise GatewayError(Reason.STORAGE_QUOTA_REACHED, message, retry_after_s=_STORAGE_RETRY_AFTER_S)
-
-
-def _origin(parts: Parts, provider: Provider, metadata: EventMetadata, org: OrgId, caller: Caller) -> Origin:
-    """`org` is the one that the event is for; only a built-in provider is not its own."""
-    return Origin(
-        org=org,
-        provider_id=provider.id,
-        event_code=metadata.event_code,
-        provider_name=provider_technical_name(provider, hal.publisher(parts.catalogue, provider)),
-        provider_label=provider.label,
-        delivery_format=provider.event_delivery_format,
-        client_id=caller.client_id,
-    )
+def _placing(parts: Parts) -> Placing:
+    return Placing(parts.store, parts.catalogue, parts.config)
 
 
 async def _store_durable(parts: Parts, registration: Registration, event: NewEvent) -> None:
     """Commit for this lane only, as long as the registration exists."""
-    for _ in range(_MATCHES_MAX):
+    for _ in range(MATCHES_MAX):
         if parts.catalogue.registration(registration.org, registration.registration_id) is None:
             raise not_found(f"registration {registration.registration_id}")
-        epoch = parts.catalogue.routing_epoch(event.org)
-        placed = msgspec.structs.replace(event, lanes=(registration.id,), routing_epoch=epoch)
         try:
-            await parts.store.append_durable((placed,))
+            await parts.store.append_durable((event,))
         except RoutingStale:
             await parts.catalogue.refresh()
+            event = msgspec.structs.replace(event, routing_epoch=parts.catalogue.routing_epoch(event.org))
         else:
             return
     raise StoreUnavailable("registrations keep changing; send the sample again")

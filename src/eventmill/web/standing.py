@@ -12,13 +12,12 @@ from eventmill.errors import GatewayError, LimitReached, Reason
 from eventmill.flow.catalogue import Catalogue
 from eventmill.model import BUILTIN_ORG, Organization, OrgId, Revocation
 from eventmill.store.base import ControlOp, ControlStore, Create, Delete, Key, Replace
-from eventmill.web.tokens import ADMIN_CLIENT, CONSOLE_CLIENTS, Token, invalid_token
+from eventmill.web.tokens import PEOPLES_CLIENTS, Token, invalid_token
 
 REVOCATIONS_PER_SUBJECT = 1000
 """Single tokens revoked at a time; one more, and everything issued to the subject so far is."""
 _SINGLE_MS = 1 << 53
 _ATTEMPTS_MAX = 5
-_PEOPLES_CLIENTS = frozenset((ADMIN_CLIENT, *CONSOLE_CLIENTS))
 
 
 def organization_of(token: Token, catalogue: Catalogue) -> Organization | None:
@@ -44,7 +43,7 @@ def _check_client(token: Token, catalogue: Catalogue) -> None:
     if credential is not None:
         if token.created_ms < credential.revoked_before_ms:
             raise _revoked("the tokens that its client had until then were revoked")
-    elif token.client_id not in _PEOPLES_CLIENTS:
+    elif token.client_id not in PEOPLES_CLIENTS:
         raise _revoked("its client does not exist any more")
 
 

@@ -30,17 +30,18 @@ from eventmill.web.bootstrap import (
 )
 from eventmill.web.certificates import read_certificate
 from eventmill.web.client_secrets import make_secret, open_secret, seal_secret
-from eventmill.web.tenancy import tenant_keys
+from eventmill.web.tenancy import Tenant, tenant_keys
 
 log = structlog.get_logger()
 
-Tenant = Organization | Project | Workspace | Credential
 _TYPES: Mapping[Kind, type[Any]] = {
     "organization": Organization,
     "project": Project,
     "workspace": Workspace,
     "credential": Credential,
 }
+_CHANGEABLE = frozenset({"name", "title", "description", "public_keys"})
+"""Members that may differ from the file: a project that was renamed must not keep the gateway from its next start."""
 _Place = tuple[Kind, str, str]
 """Kind, organisation, id."""
 
@@ -176,7 +177,7 @@ def _sealed(sealer: Sealer, wish: _Wish) -> Tenant:
 
 
 def _compare(sealer: Sealer, known: Tenant, wish: _Wish) -> None:
-    """What the file says has to be so; it need not say what was added since: titles, secrets, public keys."""
+    """Ids, places and secrets have to be as the file says; secrets and public keys may have been added since."""
     if isinstance(known, Credential) and isinstance(wish.doc, Credential):
         if wish.secret not in [open_secret(sealer, known, sealed) for sealed in known.sealed_secrets]:
             raise _contradiction(wish, "its client_secret is another")
@@ -184,7 +185,7 @@ def _compare(sealer: Sealer, known: Tenant, wish: _Wish) -> None:
             raise _contradiction(wish, "it lacks a public key of the file")
     for field in wish.doc.__struct_fields__:
         wanted, is_now = getattr(wish.doc, field), getattr(known, field)
-        if wanted and field != "public_keys" and wanted != is_now:
+        if wanted and field not in _CHANGEABLE and wanted != is_now:
             raise _contradiction(wish, f"its {field} is {is_now}, not {wanted}")
 
 

@@ -30,6 +30,8 @@ ADMIN_SCOPE = "eventmill_admin"
 ADMIN_CLIENT = "eventmill-admin"
 CONSOLE_CLIENTS = ("aio-cli-console-auth", "aio-cli-console-auth-stage")
 """Api keys of the official CLI: clients of people, without a credential and without a secret."""
+PEOPLES_CLIENTS = frozenset((ADMIN_CLIENT, *CONSOLE_CLIENTS))
+"""No credential may have one of these as its client id."""
 DEFAULT_SCOPE = (
     "AdobeID,openid,read_organizations,additional_info.projectedProductContext,additional_info.roles,"
     "adobeio_api,read_client_secret,manage_client_secrets"

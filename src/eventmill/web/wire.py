@@ -1,4 +1,5 @@
-"""The HTTP server's protocol, with a bound on what it lacks: the size of a request's head.
+"""The HTTP server's protocol, with what it lacks: a bound on the size of a request's head, bodies beside an offered
+upgrade, and refusals of malformed requests in the form of all others.
 
 uvicorn keeps URL and header fields in memory for as long as they go on, and so does the parser with a single one.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from eventmill.errors import GatewayError, Reason
@@ -15,21 +17,58 @@ from eventmill.ids import IdSource
 
 HEAD_BYTES_MAX = 64 * 1024
 """Of request line and header fields; also of trailers and of all else that comes without a byte of a body."""
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class BoundedHttp(HttpToolsProtocol):
     _without_progress_bytes = 0
     """Received since the last head, body part or message was complete."""
+    _framing = b""
+    """Header fields that frame the body of a request that offers an upgrade: the parser skips such bodies."""
+    _resumes = False
+    """While the parser is made to read on at such a body."""
 
     def data_received(self, data: bytes) -> None:
         self._without_progress_bytes += len(data)
-        super().data_received(data)
-        if self._without_progress_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
-            self._refuse()
+        self._unset_keepalive_if_required()
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            self._refuse(GatewayError(Reason.MALFORMED_REQUEST, "this is not an HTTP/1.1 request (RFC 9112)"))
+            return
+        if self._without_progress_bytes > HEAD_BYTES_MAX:
+            message = f"the request's head is larger than {HEAD_BYTES_MAX} bytes"
+            self._refuse(GatewayError(Reason.HEADERS_TOO_LARGE, message))
+
+    def _parse(self, data: bytes) -> None:
+        """An offered upgrade (RFC 9110 §7.8) is passed over, as java.net.http expects that offers HTTP/2 each time."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+                if self._framing:
+                    self._resume_body()
+            else:
+                return
+
+    def _resume_body(self) -> None:
+        """The parser took the message for complete and waits for the next: give it a head with the same body."""
+        head, self._framing = b"POST / HTTP/1.1\r\n%b\r\n" % self._framing, b""
+        self._resumes = True
+        try:
+            self.parser.feed_data(head)
+        finally:
+            self._resumes = False
 
     def on_headers_complete(self) -> None:
         self._without_progress_bytes = 0
+        if self._resumes:
+            return
         super().on_headers_complete()
+        if self.parser.should_upgrade():
+            fields = [b"%b: %b\r\n" % field for field in self.headers if field[0] in _FRAMING]
+            self._framing = b"".join(fields)
 
     def on_body(self, body: bytes) -> None:
         self._without_progress_bytes = 0
@@ -37,11 +76,13 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._without_progress_bytes = 0
-        super().on_message_complete()
+        if not self._framing:
+            super().on_message_complete()
 
-    def _refuse(self) -> None:
+    def _refuse(self, error: GatewayError) -> None:
         """The rest of the request is not read: the connection ends with the answer (RFC 6585 §5)."""
-        error = GatewayError(Reason.HEADERS_TOO_LARGE, f"the request's head is larger than {HEAD_BYTES_MAX} bytes")
+        if self.transport.is_closing():
+            return
         status, headers, body = error_answer(error, IdSource().request_id())
         lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()]
         lines += [name + b": " + value for name, value in (*headers, (b"connection", b"close"))]

@@ -25,6 +25,7 @@ from eventmill.store.base import (
     Replace,
     Require,
     RequireNone,
+    SplitTallies,
     Versioned,
 )
 from eventmill.store.sqlite.memory import LaneState, Memory, Outcome
@@ -39,7 +40,7 @@ GLOBAL_KEYS = frozenset({"client_id", "ims_org_id"})
 CHANGES_KEPT = 100_000
 _TRIM_EVERY = 1024
 
-_EMPTIED_KINDS: tuple[Kind, ...] = ("registration", "event_metadata", "provider")
+_EMPTIED_KINDS: tuple[Kind, ...] = ("registration", "event_metadata", "provider", "notice")
 _FORGET = ("lane", "progress", "gaps", "units", "ended", "traces", "tallies")
 _EMPTY = ("lanes", "progress", "gaps", "units", "ended", "traces", "tallies")
 
@@ -69,7 +70,7 @@ class ControlWrite:
                     self._require_none(op)
                 case OpenLane():
                     self._open_lane(op)
-                case DisableLane() | EnableLane() | CloseLane():
+                case DisableLane() | EnableLane() | SplitTallies() | CloseLane():
                     self._change_lane(op)
 
     def empty(self) -> None:
@@ -99,8 +100,9 @@ class ControlWrite:
     def _replace(self, op: Replace) -> None:
         self._check_version(op.kind, op.org, op.id, op.if_version)
         self._connection.execute(_SQL["update_doc"], (op.doc, op.kind, op.org, op.id))
-        self._connection.execute(_SQL["delete_keys"], (op.kind, op.org, op.id))
-        self._put_keys(op.kind, op.org, op.id, op.keys)
+        if op.keys is not None:
+            self._connection.execute(_SQL["delete_keys"], (op.kind, op.org, op.id))
+            self._put_keys(op.kind, op.org, op.id, op.keys)
         self.note_change(op.kind, op.org, op.id)
         self.docs.append(Versioned(op.kind, op.org, op.id, op.if_version + 1, op.doc))
 
@@ -145,7 +147,7 @@ class ControlWrite:
         )
         self.note_change("registration", op.org, op.registration_id)
 
-    def _change_lane(self, op: DisableLane | EnableLane | CloseLane) -> None:
+    def _change_lane(self, op: DisableLane | EnableLane | SplitTallies | CloseLane) -> None:
         """Without effect on a lane that is gone or closed: its registration was deleted."""
         state = self.outcome.lane(op.lane)
         if state is None or state.tombstone is not None:
@@ -154,7 +156,9 @@ class ControlWrite:
             case DisableLane():
                 self._disable(op, state)
             case EnableLane():
-                self._enable(op, state)
+                self._enable(op, self._split(state, op.now_ms, op.now_ms))
+            case SplitTallies():
+                self._split(state, state.counted_ms, op.now_ms)
             case CloseLane():
                 self._close(op, state)
         self.note_change("registration", state.org, state.registration_id)
@@ -177,6 +181,12 @@ class ControlWrite:
         mark = max(self._head, state.mark)
         put_progress(self._connection, op.lane, mark, ())
         self.outcome.lanes[op.lane] = msgspec.structs.replace(state, disabled=False, mark=mark, done=())
+
+    def _split(self, state: LaneState, counted_ms: int, split_ms: int) -> LaneState:
+        self._connection.execute(_SQL["set_lane_tallies"], (counted_ms, split_ms, state.lane))
+        state = msgspec.structs.replace(state, counted_ms=counted_ms, split_ms=split_ms)
+        self.outcome.lanes[state.lane] = state
+        return state
 
     def _close(self, op: CloseLane, state: LaneState) -> None:
         if op.tombstone:

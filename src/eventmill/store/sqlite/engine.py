@@ -23,7 +23,7 @@ from eventmill.store.migrate import load_migrations, migrate, read_format
 from eventmill.store.sqlite.connect import open_writer, transaction
 from eventmill.store.sqlite.control import ControlWrite, forget_lane
 from eventmill.store.sqlite.layout import Layout, day_of
-from eventmill.store.sqlite.memory import Memory, Outcome, get_meta, load_memory, set_meta
+from eventmill.store.sqlite.memory import Counted, Memory, Outcome, get_meta, load_memory, set_meta
 from eventmill.store.sqlite.progress import TraceRings, WorkWrite, apply_traces
 from eventmill.store.sqlite.queries import load_queries
 from eventmill.store.sqlite.retention import Expiry
@@ -51,6 +51,7 @@ class Engine:
         self.log = SegmentWriter(self._paths.segments, layout)
         self._rings = TraceRings(config.traces_kept)
         self._traces_kept = config.traces_kept
+        self.counted = Counted()
         self.state: sqlite3.Connection
         self.state_commits = 0
 
@@ -94,6 +95,7 @@ class Engine:
             self._rings.forget()
             raise
         self.memory.apply(work.outcome)
+        self.counted.note(work.counted)
         self.state_commits += 1
 
     # Control operations, each in a transaction of its own
@@ -111,9 +113,10 @@ class Engine:
             self.state.execute(_SQL["next_number"], (counter,))
             return int(self.state.execute(_SQL["last_number"], (counter,)).fetchone()[0])
 
-    def set_clock_offset_ms(self, offset_ms: int) -> None:
+    def set_clock(self, offset_ms: int, jumped_ms: int) -> None:
         with transaction(self.state):
             set_meta(self.state, "clock_offset_ms", offset_ms)
+            set_meta(self.state, "clock_jumped_ms", jumped_ms)
 
     def reset(self) -> None:
         control = ControlWrite(self.state, self.memory, self.log.head_seq)

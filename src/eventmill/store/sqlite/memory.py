@@ -4,6 +4,8 @@ and only after the commit that made it true."""
 from __future__ import annotations
 
 import sqlite3
+import threading
+from collections.abc import Mapping
 
 import msgspec
 
@@ -25,6 +27,28 @@ class LaneState(msgspec.Struct, frozen=True):
     tombstone: bytes | None
     mark: int
     done: tuple[int, ...]
+    counted_ms: int = 0
+    """Attempts that began earlier do not count for its health."""
+    split_ms: int = 0
+    """Start of its last bucket out of turn; no bucket lies across it."""
+
+
+class Counted:
+    """Lanes whose tallies grew; filled by the writer thread, taken by the event loop."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lanes: dict[Lane, bool] = {}
+
+    def note(self, lanes: Mapping[Lane, bool]) -> None:
+        with self._lock:
+            for lane, failed in lanes.items():
+                self._lanes[lane] = failed or self._lanes.get(lane, False)
+
+    def take(self) -> dict[Lane, bool]:
+        with self._lock:
+            taken, self._lanes = self._lanes, {}
+        return taken
 
 
 class Memory:
@@ -81,11 +105,11 @@ def load_memory(connection: sqlite3.Connection) -> Memory:
     memory.trimmed = (connection.execute(_SQL["first_change"]).fetchone()[0] or 1) - 1
     memory.routing_epochs = {OrgId(org): epoch for org, epoch in connection.execute(_SQL["routing_epochs"])}
     memory.gapped = {lane for (lane,) in connection.execute(_SQL["gapped_lanes"])}
-    for lane, org, registration_id, opened, floor, disabled, tombstone, mark, done in connection.execute(
-        _SQL["all_lanes"]
-    ):
+    for row in connection.execute(_SQL["all_lanes"]):
+        lane, org, registration_id, opened, floor, disabled, tombstone, mark, done, counted_ms, split_ms = row
+        done_seqs = tuple(unpack_seqs(done))
         memory.lanes[lane] = LaneState(
-            lane, org, registration_id, opened, floor, bool(disabled), tombstone, mark, tuple(unpack_seqs(done))
+            lane, org, registration_id, opened, floor, bool(disabled), tombstone, mark, done_seqs, counted_ms, split_ms
         )
     return memory
 

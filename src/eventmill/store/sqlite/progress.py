@@ -21,7 +21,8 @@ _PUT_UNITS = ManyRows(_SQL["put_units"], 9)
 _END_UNITS = InList(_SQL["end_units"])
 _INSERT_ENDED = ManyRows(_SQL["insert_ended"], 5)
 _PUT_TRACES = ManyRows(_SQL["put_traces"], 7)
-_ADD_TALLIES = ManyRows(_SQL["add_tallies"], 4)
+_ADD_TALLIES = ManyRows(_SQL["add_tallies"], 5)
+BUCKET_MS = 300_000
 
 ENDED_POSITIONS_MAX = 4096
 """Positions of one `Ended` row; longer ranges take several rows."""
@@ -91,7 +92,10 @@ class WorkWrite:
         self._units: dict[bytes, RetryUnit | None] = {}
         self._ended: list[tuple[object, ...]] = []
         self._traces: list[tuple[object, ...]] = []
-        self._tallies: list[tuple[object, ...]] = []
+        self._tallies: dict[tuple[Lane, int], list[int]] = {}
+        """Lane and start of the bucket -> successes, failures, units given up."""
+        self.counted: dict[Lane, bool] = {}
+        """Lanes with new tallies; True where a failure is among them."""
         self._closing: set[Lane] = set()
 
     def add_all(self, work: WorkCommit, lost: frozenset[int]) -> None:
@@ -119,8 +123,28 @@ class WorkWrite:
         self._units.update((unit_id, None) for unit_id in progress.end_units)
         self._ended.extend(chain.from_iterable(ended_rows(lane, ended) for ended in progress.ended))
         self._traces.extend(self._rings.rows(self._connection, lane, progress.traces))
-        if progress.ok_count or progress.failed_count:
-            self._tallies.append((lane, progress.bucket_ms, progress.ok_count, progress.failed_count))
+        if progress.counts or progress.ended:
+            self._tally(progress, state.split_ms)
+
+    def _tally(self, progress: LaneProgress, split_ms: int) -> None:
+        lane, failed = progress.lane, False
+        for count in progress.counts:
+            if count.ok:
+                self._bucket(lane, max(count.at_ms, split_ms), split_ms)[0] += count.ok
+            if count.failed:
+                self._bucket(lane, count.at_ms, split_ms)[1] += count.failed
+                failed = True
+        for ended in progress.ended:
+            if ended.outcome == "gave_up":
+                self._bucket(lane, ended.at_ms, split_ms)[2] += 1
+        self.counted[lane] = failed or self.counted.get(lane, False)
+
+    def _bucket(self, lane: Lane, at_ms: int, split_ms: int) -> list[int]:
+        """The sums of the bucket of a time: of 5 minutes, but cut in two where a split lies."""
+        start_ms = at_ms - at_ms % BUCKET_MS
+        if at_ms >= split_ms:
+            start_ms = max(start_ms, split_ms)
+        return self._tallies.setdefault((lane, start_ms), [0, 0, 0])
 
     def flush(self) -> None:
         connection = self._connection
@@ -129,7 +153,7 @@ class WorkWrite:
         end_units(connection, [unit_id for unit_id, unit in self._units.items() if unit is None])
         _INSERT_ENDED.run(connection, self._ended)
         _PUT_TRACES.run(connection, self._traces)
-        _ADD_TALLIES.run(connection, self._tallies)
+        _ADD_TALLIES.run(connection, [(*bucket, *sums) for bucket, sums in self._tallies.items()])
         for lane in self._closing:
             if not connection.execute(_SQL["has_units"], (lane,)).fetchone()[0]:
                 forget_lane(connection, self.outcome, lane)

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from eventmill.core.health import Tally
 from eventmill.model import Lane, OrgId
 from eventmill.store.base import SLOTS, Change, Ended, Gap, Kind, LaneRecord, RetryUnit, TraceRecord, Versioned
 from eventmill.store.sqlite.layout import SHARD
@@ -92,6 +93,9 @@ class StateReads:
     async def counts(self, lane: Lane, since_ms: int) -> tuple[int, int]:
         ok, failed = self._row("tally_since", lane, since_ms)
         return ok, failed
+
+    async def health_tallies(self, lane: Lane, since_ms: int) -> list[Tally]:
+        return [Tally(*row) for row in self._rows("health_tallies", lane, since_ms)]
 
     def _row(self, query: str, *values: object) -> Any:
         return self._reader.execute(_SQL[query], values).fetchone()

@@ -117,8 +117,11 @@ class SqliteStore(LogReads, StateReads):
     async def clock_offset_ms(self) -> int:
         return get_meta(self._reader, "clock_offset_ms", 0)
 
-    async def set_clock_offset_ms(self, offset_ms: int) -> None:
-        await self._control(lambda: self._engine.set_clock_offset_ms(offset_ms))
+    async def clock_jumped_ms(self) -> int:
+        return get_meta(self._reader, "clock_jumped_ms", 0)
+
+    async def set_clock(self, offset_ms: int, jumped_ms: int) -> None:
+        await self._control(lambda: self._engine.set_clock(offset_ms, jumped_ms))
 
     async def reset(self) -> None:
         await self._control(self._engine.reset)
@@ -203,6 +206,9 @@ class SqliteStore(LogReads, StateReads):
 
     async def add_traces(self, lane: Lane, traces: Sequence[TraceRecord]) -> None:
         await self.submit_traces(lane, traces)
+
+    async def counted(self) -> dict[Lane, bool]:
+        return self._engine.counted.take()
 
     def submit(self, work: WorkCommit) -> asyncio.Future[frozenset[int]]:
         future: asyncio.Future[frozenset[int]] = self._loop.create_future()

@@ -98,7 +98,7 @@ GATEWAY = Group(
             Operation(
                 "getCatalogYaml",
                 "Read the AsyncAPI document of the built-in events as YAML",
-                (Answer(200, str, asyncapi.YAML_TYPE, ("ETag",)), NOT_MODIFIED),
+                (Answer(200, dict[str, Any], asyncapi.YAML_TYPE, ("ETag",)), NOT_MODIFIED),
                 (_VERSION, KNOWN_TAG),
                 refusals=(Reason.NOT_FOUND,),
             ),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from eventmill.errors import Reason
 from eventmill.web import ims, ims_people, ims_tokens, jwks
 from eventmill.web.endpoint import (
@@ -60,12 +58,6 @@ def _issuing(pattern: str, name: str) -> Endpoint[OpenHandler]:
         about=_WORDS,
     )
     return Endpoint("POST", pattern, ims.issue_token, operation)
-
-
-class RotateForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What becomes of the keys there are."""
-
-    revoke_earlier: bool = False
 
 
 IMS = Group(
@@ -164,7 +156,7 @@ IMS = Group(
                 "rotateTokenKey",
                 "Sign tokens with a new key from now on",
                 (json_answer(NewKey, 201),),
-                bodies=(RequestBody(RotateForm, required=False),),
+                bodies=(RequestBody(jwks.RotateForm, required=False),),
                 refusals=(Reason.NOT_PERMITTED, Reason.STALE_VERSION),
                 about="The operator's. `revoke_earlier` voids every token there is.",
             ),

@@ -7,11 +7,13 @@ from typing import Annotated
 import msgspec
 
 from eventmill.errors import Reason
-from eventmill.web import insight, isv, registration_reads, registrations
+from eventmill.web import insight, isv, registration_health, registration_reads, registrations, validation
 from eventmill.web.bodies import RegistrationBody, RegistrationCollection, RegistrationPage
 from eventmill.web.endpoint import (
     NO_CONTENT,
     PATCH,
+    TEXT,
+    Answer,
     Endpoint,
     Group,
     Operation,
@@ -21,6 +23,7 @@ from eventmill.web.endpoint import (
     json_answer,
 )
 from eventmill.web.forms import RegistrationCreate, RegistrationUpdate
+from eventmill.web.registration_health import RegistrationHealthBody
 from eventmill.web.registration_reads import PAGE_SIZE, PAGE_SIZE_MAX
 from eventmill.web.shapes import TracingRequestResponse, ValidApp
 
@@ -130,6 +133,29 @@ REGISTRATIONS = Group(
         ),
         Endpoint(
             "POST",
+            _REGISTRATION + "/challenge",
+            registrations.challenge_registration,
+            Operation(
+                "challengeRegistration",
+                "Challenge the webhook of a registration again",
+                (hal_answer(RegistrationBody),),
+                refusals=(Reason.CHALLENGE_FAILED, Reason.CONFLICT, Reason.STALE_VERSION),
+                about="Not part of the original API. As a PUT that changes nothing; enables a disabled registration.",
+            ),
+        ),
+        Endpoint(
+            "GET",
+            _REGISTRATION + "/health",
+            registration_health.get_health,
+            Operation(
+                "getRegistrationHealth",
+                "Read what the attempts of a registration make of its status",
+                (json_answer(RegistrationHealthBody),),
+                about="Counts of the last attempts, whether they are too many failures, and what comes next.",
+            ),
+        ),
+        Endpoint(
+            "POST",
             _WORKSPACE + "/isv/registrations/validate",
             isv.validate_registrations,
             Operation(
@@ -139,6 +165,34 @@ REGISTRATIONS = Group(
                 bodies=(RequestBody(list[isv.AppRegistration]),),
                 refusals=(Reason.UNKNOWN_EVENT,),
                 about="Stores nothing.",
+            ),
+        ),
+    ),
+)
+
+_PAGE = "A page, or the same as text."
+
+VALIDATION = Group(
+    tag="Validation",
+    about="The links that webhooks are offered to validate their registrations with.",
+    for_anyone=(
+        Endpoint(
+            "GET",
+            "/csm/registrations/validate",
+            validation.open_link,
+            Operation(
+                "validateRegistration",
+                "Open the link of an asynchronous validation",
+                (
+                    Answer(200, str, TEXT, about=_PAGE),
+                    *(Answer(status, str, "text/html", about=_PAGE) for status in (200, 403, 404, 410)),
+                ),
+                (
+                    Parameter("id", str, "Of the registration.", required=True),
+                    Parameter("challenge", str, "The secret of the link.", required=True),
+                ),
+                refusals=(Reason.NOT_FOUND, Reason.VALIDATION_OVER, Reason.NOT_PERMITTED, Reason.STALE_VERSION),
+                about="Good for once, and for five minutes. HEAD validates nothing, nor do previews.",
             ),
         ),
     ),

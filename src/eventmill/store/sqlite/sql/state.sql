@@ -71,11 +71,14 @@ INSERT INTO lane (lane, org, registration_id, opened, floor, disabled, tombstone
 -- name: set_lane_state
 UPDATE lane SET disabled = ?, tombstone = ? WHERE lane = ?;
 
+-- name: set_lane_tallies
+UPDATE lane SET counted_ms = ?, split_ms = ? WHERE lane = ?;
+
 -- name: set_lane_floor
 UPDATE lane SET floor = ? WHERE lane = ?;
 
 -- name: all_lanes
-SELECT lane.lane, org, registration_id, opened, floor, disabled, tombstone, mark, done
+SELECT lane.lane, org, registration_id, opened, floor, disabled, tombstone, mark, done, counted_ms, split_ms
 FROM lane JOIN progress ON progress.lane = lane.lane
 ORDER BY lane.lane;
 
@@ -124,7 +127,8 @@ DELETE FROM gap WHERE closed_ms < ? AND to_seq <= ?;
 -- name: put_units
 INSERT INTO unit (unit_id, lane, positions, first_seq, batch, first_ms, retries, due_ms, cause)
 SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL
-ON CONFLICT (unit_id) DO UPDATE SET retries = excluded.retries, due_ms = excluded.due_ms, cause = excluded.cause;
+ON CONFLICT (unit_id) DO UPDATE
+SET first_ms = excluded.first_ms, retries = excluded.retries, due_ms = excluded.due_ms, cause = excluded.cause;
 
 -- name: end_units
 DELETE FROM unit WHERE unit_id IN ({values});
@@ -166,12 +170,18 @@ SELECT n, slot FROM trace WHERE lane = ? AND ok = ? ORDER BY n DESC LIMIT 1;
 DELETE FROM trace WHERE slot >= ?;
 
 -- name: add_tallies
-INSERT INTO tally (lane, bucket_ms, ok, failed)
+INSERT INTO tally (lane, bucket_ms, ok, failed, gave_up)
 SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL
-ON CONFLICT (lane, bucket_ms) DO UPDATE SET ok = ok + excluded.ok, failed = failed + excluded.failed;
+ON CONFLICT (lane, bucket_ms) DO UPDATE
+SET ok = ok + excluded.ok, failed = failed + excluded.failed, gave_up = gave_up + excluded.gave_up;
 
 -- name: tally_since
 SELECT coalesce(sum(ok), 0), coalesce(sum(failed), 0) FROM tally WHERE lane = ? AND bucket_ms >= ?;
+
+-- name: health_tallies
+SELECT bucket_ms, ok, failed, gave_up FROM tally
+WHERE lane = ?1 AND bucket_ms >= max(?2, (SELECT counted_ms FROM lane WHERE lane = ?1))
+ORDER BY bucket_ms;
 
 -- name: drop_old_tallies
 DELETE FROM tally WHERE bucket_ms < ?;

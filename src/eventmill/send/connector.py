@@ -1,0 +1,154 @@
+"""Connections to webhooks: pooled, every dial asked of the guard, through the egress proxy if there is one.
+
+Stands on aiohttp's connector and changes three things about it: the guard makes the sockets, a proxy's failures are
+told apart from an endpoint's, and a pooled connection on which the endpoint talks unasked is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+
+from aiohttp import ClientRequest, ClientTimeout, TCPConnector
+from aiohttp.abc import AbstractResolver
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
+
+from eventmill.config import Config
+from eventmill.send.egress import EgressProxy
+from eventmill.send.netguard import DialGuard, DialRefusedError, is_named, read_named_hosts
+from eventmill.send.resolver import ThreadResolver
+
+_DNS_CACHE_S = 10
+_KEEPALIVE_S = 15.0
+_CLOSE_S = 1.0
+_OWN_LOOKUP_S = 2.0
+"""With a proxy, our own look-up of a name is a courtesy: the proxy may know names that we do not."""
+_NO_TIMEOUT = ClientTimeout(total=None)
+
+
+class Wire(ResponseHandler):
+    """A connection. While it is pooled, what the endpoint sends is neither parsed nor kept: it would pile up."""
+
+    was_used = False
+    """Whether it carried a request before."""
+    is_pooled = False
+
+    def data_received(self, data: bytes) -> None:
+        if self.is_pooled:
+            self.abort()
+        else:
+            super().data_received(data)
+
+
+class GuardedConnector(TCPConnector):
+    """Without a limit of its own: how many requests run at once is the lanes' affair. Needs a running loop."""
+
+    def __init__(self, guard: DialGuard, resolver: AbstractResolver) -> None:
+        super().__init__(
+            limit=0,
+            resolver=resolver,
+            ttl_dns_cache=_DNS_CACHE_S,
+            keepalive_timeout=_KEEPALIVE_S,
+            socket_factory=guard.open_socket,
+        )
+        self._factory = partial(Wire, loop=self._loop)  # type: ignore[assignment]
+
+
+class TunnelConnector(GuardedConnector):
+    """Every connection is a tunnel of the egress proxy, which looks names up itself. So the guard can only judge the
+    addresses that a URL names, or that we find for its name ourselves; the proxy must be told the rest."""
+
+    def __init__(self, guard: DialGuard, resolver: AbstractResolver, proxy: EgressProxy) -> None:
+        super().__init__(guard, resolver)
+        self._guard = guard
+        self._proxy = proxy
+
+    async def _create_connection(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: ClientTimeout,  # noqa: ASYNC109 - aiohttp's, and unlimited: see `_NO_TIMEOUT`
+    ) -> ResponseHandler:
+        host, port = req.url.raw_host, req.port
+        assert host is not None and port is not None
+        await self._refuse_known_addresses(host, port)
+        tunnel = await self._proxy.open_tunnel(host, port, self._resolver)
+        tls = self._get_ssl_context(req)
+        _, protocol = await self._loop.create_connection(  # closes the socket when it fails
+            self._factory, sock=tunnel, ssl=tls, server_hostname=host.rstrip(".") if tls else None
+        )
+        return protocol
+
+    async def _refuse_known_addresses(self, host: str, port: int) -> None:
+        found = []
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(_OWN_LOOKUP_S):
+                found = await self._resolve_host(host, port)
+        for each in found:
+            if (text := self._guard.refusal(each["host"])) is not None:
+                raise DialRefusedError(text)
+
+
+class Dialler:
+    """Gives connections, one pool for the hosts that the settings trust with private addresses, one for all others.
+
+    One per event loop; usable between `start` and `close`."""
+
+    def __init__(self, config: Config, resolver: AbstractResolver | None = None) -> None:
+        self._guard = DialGuard.of(config)
+        self._guard_of_named = DialGuard.of(config, for_named_hosts=True)
+        self._named = read_named_hosts(config)
+        self._proxy = EgressProxy.of(config)
+        self._resolver = resolver
+        self._connectors: dict[bool, GuardedConnector] = {}
+
+    def start(self) -> None:
+        resolver = self._resolver or ThreadResolver()
+        for named, guard in ((False, self._guard), (True, self._guard_of_named)):
+            self._connectors[named] = (
+                GuardedConnector(guard, resolver)
+                if self._proxy is None
+                else TunnelConnector(guard, resolver, self._proxy)
+            )
+
+    async def close(self) -> None:
+        """Drop pooled connections. Requests under way should have ended or been cancelled before."""
+        for connector in self._connectors.values():
+            with suppress(TimeoutError):  # a peer that reads nothing can hold up an orderly close
+                async with asyncio.timeout(_CLOSE_S):
+                    await connector.close(abort_ssl=True)
+
+    def refuse_port(self, port: int | None) -> None:
+        """Raises `DialRefusedError` for a port that no webhook may have."""
+        self._guard.refuse_port(port)
+
+    async def connect(self, request: ClientRequest) -> Connection:
+        """A pooled connection, or a new one. Raises what aiohttp's connector does, `DialRefusedError` and
+        `EgressProxyError`."""
+        connector = self._connectors[is_named(request.url.raw_host or "", self._named)]
+        connection = await connector.connect(request, [], _NO_TIMEOUT)
+        wire_of(connection).is_pooled = False
+        return connection
+
+
+def wire_of(connection: Connection) -> Wire:
+    wire = connection.protocol
+    assert isinstance(wire, Wire)
+    return wire
+
+
+def release(connection: Connection) -> None:
+    """Give it back to the pool, for the next request."""
+    wire = wire_of(connection)
+    wire.was_used = wire.is_pooled = True
+    connection.release()
+
+
+def abort(connection: Connection) -> None:
+    """Drop the connection at once: an orderly close would wait for a peer that may never read or answer."""
+    if connection.protocol is not None:
+        connection.protocol.abort()
+    connection.close()
