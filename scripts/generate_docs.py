@@ -6,16 +6,19 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
-from eventmill import config, errors, telemetry
+from eventmill import config, errors, model, telemetry
+from eventmill.core import health
+from eventmill.core.envelope import format_time
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -166,6 +169,7 @@ REASON_MEANINGS = {
     errors.Reason.THROTTLED: "Too many requests in 5 seconds; `Retry-After` says when to try again.",
     errors.Reason.STORAGE_QUOTA_REACHED: "The organisation stores as much as it may; retention makes room.",
     errors.Reason.HEADERS_TOO_LARGE: "Request line and header fields are larger than 64 KiB; the connection is closed.",
+    errors.Reason.EGRESS_PROXY_FAILED: "The gateway's own proxy failed, so that the webhook was not asked. Try again.",
     errors.Reason.ISSUER_UNAVAILABLE: "The keys of the OpenID Connect issuer could not be read yet. Try again.",
     errors.Reason.INTERNAL: "A fault of the gateway; its log has the request id.",
     errors.Reason.STORE_UNAVAILABLE: "The store cannot promise durability now. Nothing was accepted.",
@@ -219,9 +223,153 @@ def logging_page() -> str:
     return "\n".join(parts)
 
 
+# --- Health ----------------------------------------------------------------------------------------------------------
+
+HEALTH_INTRO = """\
+A webhook that fails for long is first marked, then no longer called, so that nobody's dead endpoint is called for
+ever and its owner learns of it. This page is the rules, exactly as the gateway applies them.
+
+## What is counted
+
+Attempts: each retry is one, and a batch is one. Any answer but 2xx is a failure, a final refusal (404, say) as much
+as a 503 or no answer. Challenges are no attempts. A Runtime action and an event bus are counted as webhooks are.
+
+Counts are sums over the last {day} hours and the last {half_hour} minutes of business time, kept in buckets of 5
+minutes. A bucket leaves a window as a whole, so that nothing older than the window ever counts, and what is about to
+leave it may do so 5 minutes early. They are on disk with the progress of delivery: a restart or a crash forgets
+nothing.
+
+**A window is failing** when it has at least {attempts} attempts and fewer than {percent} % of them succeeded. Exactly
+{percent} % is enough. With fewer than {attempts} attempts a day a dead webhook stays `verified` for ever; its events
+wait for their retries, and are in the journal.
+
+Only attempts since the registration last became `verified` count. Each change to `verified` or `unstable` begins a
+bucket of its own, in the same write. A failure that was under way then counts where it began, before the change; a
+success counts after it. So requests that time out after a recovery do not undo it.
+"""
+
+HEALTH_STATUSES = {
+    "accepted": ("Pending", "Waits for its validation, or for its event bus. Nothing is pushed."),
+    "verified": ("Active", "New events are pushed."),
+    "unstable": ("Unstable", "New events are pushed; the webhook has been failing."),
+    "hook_unreachable": ("Disabled", "`enabled` is `false`: too many attempts failed for too long."),
+    "verification_failed": ("Disabled", "`enabled` is `false`: the webhook did not agree to be called."),
+}
+
+HEALTH_RULES: dict[health.RuleSet, str] = {"v3": "the current ones, and the default", "v1": "those of 2024 to 2026"}
+
+HEALTH_OUTRO = """\
+With `v1` the first success after the change to `unstable` recovers, whatever this setting is. And with `v1` a webhook
+that fails from the start is disabled at its tenth attempt: the day is looked at first.
+
+A status is looked at after each attempt (within moments, and in dev mode before an advance of the clock answers) and
+whenever time alone can change it: windows age without traffic, and 24 hours end.
+
+## While a registration is disabled
+
+New events go to the journal only; the gap is on record with its cause. Retries that were scheduled before go on until
+they succeed or their own 24 hours end, and a late success enables nothing. `PUT` or `PATCH` with a webhook that
+agrees to be called enables it: new events are pushed from then on, counting begins afresh, and what came meanwhile is
+in the journal and is not pushed by itself. A change of the registration that comes between the judgement and its
+write wins: it is judged anew by what it says.
+
+A registration that was disabled by hand (`"enabled": false`) keeps its status and is not judged while it is disabled.
+
+## Asking
+
+`GET /events/{org}/{project}/{workspace}/registrations/{id}/health` (an addition of ours) shows where a registration
+stands:
+
+```json
+"""
+
+HEALTH_END = """\
+```
+
+`next_evaluation` is when time alone will change the status, `next_status` what it then becomes, should attempts go on
+as they do; both are `null` when nothing is going to happen. Each change to `unstable` and `hook_unreachable` leaves a
+notice in the store, in the same write, and each change a `health_changed` line in the log.
+"""
+
+
+def health_page() -> str:
+    intro = HEALTH_INTRO.format(
+        day=health.DAY_MS // 3_600_000,
+        half_hour=health.HALF_HOUR_MS // 60_000,
+        attempts=health.ATTEMPTS_MIN,
+        percent=health.SUCCESSES_MIN_PERCENT,
+    )
+    parts = [
+        MADE_BY.format(source="`eventmill.core.health`"),
+        "# Health of webhooks\n",
+        intro,
+        "## Statuses\n",
+        "| `webhook_status` | in the console | |",
+        "|---|---|---|",
+    ]
+    for status in get_args(model.WebhookStatus):
+        name, meaning = HEALTH_STATUSES[status]
+        parts.append(f"| `{status}` | {name} | {meaning} |")
+    parts.append("\n## The rules\n\nThe first line that applies counts. A status that no line begins with stays.")
+    for rule_set, about in HEALTH_RULES.items():
+        parts += [f"\n### `EVENTMILL_STATE_RULES={rule_set}`: {about}\n", *rule_table(health.RULES[rule_set])]
+    parts.append("\n### `EVENTMILL_EARLY_RECOVERY`: before the lines of `v3`\n")
+    parts += ["| setting | status | when | becomes |", "|---|---|---|---|"]
+    for setting, rules in health.EARLY_RECOVERY.items():
+        parts += [f"| `{setting}` {row}" for row in rule_rows(rules)] or [f"| `{setting}` | | never | |"]
+    return "\n".join([*parts, "", HEALTH_OUTRO + health_example() + "\n" + HEALTH_END])
+
+
+def rule_table(rules: Sequence[health.Rule]) -> list[str]:
+    return ["| status | when | becomes |", "|---|---|---|", *rule_rows(rules)]
+
+
+def rule_rows(rules: Sequence[health.Rule]) -> list[str]:
+    return [f"| `{rule.status}` | {rule_when(rule)} | `{rule.becomes}` |" for rule in rules]
+
+
+def rule_when(rule: health.Rule) -> str:
+    age = f"it has been so for {rule.after_ms // 3_600_000} hours, and " if rule.after_ms else ""
+    return age + rule.condition.value
+
+
+def health_example() -> str:
+    """A registration that has been failing for a while, as the endpoint would show it."""
+    since_ms = 1_767_276_300_000
+    now_ms = since_ms + 3_600_000
+    tallies = [health.Tally(since_ms - 7_200_000, 3, 9), health.Tally(now_ms - 600_000, 0, 9)]
+    outlook = health.judge(health.Case("unstable", since_ms, tallies), health.rules_for("v3", "next_success"), now_ms)
+    assert outlook.next_ms is not None
+    next_evaluation = format_time(outlook.next_ms)
+    body = {
+        "registration_id": "0b7e4f0c-5a3e-4c0e-9d7b-2f4f5a1c9e11",
+        "webhook_status": "unstable",
+        "enabled": True,
+        "since": format_time(since_ms),
+        "rules": "v3",
+        "last_24_hours": health_window(outlook.day),
+        "last_30_minutes": health_window(outlook.half_hour),
+        "next_evaluation": next_evaluation,
+        "next_status": outlook.then,
+        "summary": health.tell("unstable", outlook, next_evaluation),
+    }
+    lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in body.items()]
+    return "{" + ",\n ".join(lines) + "}"
+
+
+def health_window(figures: health.Figures) -> dict[str, Any]:
+    successful = figures.attempts - figures.failed
+    return {
+        "attempts": figures.attempts,
+        "successful": successful,
+        "failed": figures.failed,
+        "failing": figures.is_failing,
+    }
+
+
 # --- The map of the modules ------------------------------------------------------------------------------------------
 
-FOLDERS = ("core", "store", "store/sqlite", "send", "flow", "web", "cli")
+FOLDERS = ("core", "store", "store/sqlite", "send", "flow", "web", "web/endpoints", "cli")
 """Of the package, in the order in which a newcomer reads them; the package itself comes first."""
 
 
@@ -254,6 +402,7 @@ def module_rows(folder: Path) -> list[str]:
 def pages() -> Iterator[tuple[Path, str]]:
     yield DOCS / "configuration.md", configuration_page()
     yield DOCS / "errors.md", errors_page()
+    yield DOCS / "health.md", health_page()
     yield DOCS / "logging.md", logging_page()
     yield ROOT / "ARCHITECTURE.md", architecture_page((ROOT / "ARCHITECTURE.md").read_text())
 

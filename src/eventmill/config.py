@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from eventmill.errors import StartupError
+from eventmill.model import MAIL_ADDRESS
 
 ENV_PREFIX = "EVENTMILL_"
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
@@ -169,6 +170,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     webhook_batch_bytes_max: int = 2 * MIB
     webhook_batch_flush_ms: int = 1000
     webhook_response_bytes_max: int = 1 * MIB
+    webhook_idle_connections_max: int = 256
+    """Connections kept open between deliveries, per process; each is a file descriptor."""
     legacy_fields: bool = True
     """Send `event_id` and `recipient_client_id` beside the new spellings; both official SDKs verify only these."""
     in_flight_max: int = 512
@@ -190,6 +193,32 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """When a registration becomes unstable and is disabled: by the current rules, or those of 2024 to 2026."""
     early_recovery: Literal["next_success", "window", "off"] = "next_success"
     """What makes an unstable registration `verified` before its 24 hours are over; of `v3` only (see the guide)."""
+
+    # Mails about webhooks
+    smtp_host: str = ""
+    """Mail server that notices are sent through; empty: nobody is mailed, and dev mode has them at `/_dev/mailbox`."""
+    smtp_port: int = 587
+    smtp_tls: Literal["starttls", "tls", "off"] = "starttls"
+    """`starttls` is demanded, `tls` is from the first byte on (port 465), `off` is for a server on the same machine."""
+    smtp_ca: str = ""
+    """PEM file of the only certificate authorities that the mail server's certificate may stem from; empty: the
+    system's."""
+    smtp_user: str = ""
+    smtp_password: str = ""
+    smtp_password_file: str = ""
+    """File that holds `smtp_password`."""
+    smtp_timeout_s: float = 30.0
+    """One mail, connecting included."""
+    mail_from: str = ""
+    """Address that mails come from; with `smtp_host` there must be one."""
+    notice_recipients: tuple[str, ...] = ()
+    """Addresses that notices of organizations without recipients of their own go to."""
+    notice_days: int = 5
+    """How long a notice is tried to be sent, or kept while nobody is to be mailed."""
+    notices_per_org: int = 1000
+    """Kept at a time; beyond it the oldest go."""
+    console_url: str = ""
+    """Base of the links in mails; empty: the base URL of all links."""
 
     # Runtime actions and event buses
     runtime_apihost: str = ""
@@ -246,6 +275,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return self.auth == "lenient" or (self.auth == "" and self.dev)
 
     @property
+    def captures_mail(self) -> bool:
+        """Whether mails are shown at `/_dev/mailbox` instead of sent."""
+        return self.dev and not self.smtp_host
+
+    @property
     def is_open_to_others(self) -> bool:
         """Whether other machines can call, and unchecked: then each of them is the operator."""
         return self.lenient and not is_loopback(self.host)
@@ -292,7 +326,7 @@ def load_config(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Config:
 
 def _with_secret_files(config: Config) -> Config:
     """Each secret that may also come in a file, from there."""
-    for name in ("runtime_auth", "aws_secret_access_key"):
+    for name in ("runtime_auth", "aws_secret_access_key", "smtp_password"):
         if path := getattr(config, f"{name}_file"):
             try:
                 secret = Path(path).read_text("utf-8").strip()
@@ -314,7 +348,7 @@ def _convert(raw: Any, kind: Any, source: str) -> Any:
 
 
 def _check_ranges(config: Config) -> None:
-    for port in (config.port, config.tls_port):
+    for port in (config.port, config.tls_port, config.smtp_port):
         if not 0 <= port <= 65535:
             raise StartupError(f"port {port} is not a TCP port (0 to 65535)")
     for key, certificate in (("tls_key", "tls_cert"), ("client_key", "client_cert")):
@@ -323,6 +357,7 @@ def _check_ranges(config: Config) -> None:
                 f"EVENTMILL_{key.upper()} needs EVENTMILL_{certificate.upper()}, the certificate that it belongs to"
             )
     _check_base_url(config.base_url)
+    _check_mail(config)
     _check_adobe_hosts(config.adobe_hosts)
     _check_issuer(config)
     for field in msgspec.structs.fields(Config):
@@ -340,13 +375,17 @@ def _check_ranges(config: Config) -> None:
         "refresh_token_lifetime_s",
         "webhook_batch_events_max",
         "validation_window_s",
+        "smtp_port",
+        "smtp_timeout_s",
+        "notice_days",
+        "notices_per_org",
     )
     for name in positive:
         if getattr(config, name) < 1:
             raise StartupError(f"{ENV_PREFIX}{name.upper()} must be at least 1")
 
 
-def _check_base_url(url: str) -> None:
+def _check_base_url(url: str, setting: str = "--base-url") -> None:
     """Every link starts with it, and clients follow them."""
     try:
         parts = urlsplit(url)
@@ -355,8 +394,25 @@ def _check_base_url(url: str) -> None:
         is_usable = False
     if url and (not is_usable or "?" in url or "#" in url or "@" in url):
         raise StartupError(
-            f"--base-url={url!r} cannot begin links: it must be scheme and host, such as https://events.example.com"
+            f"{setting}={url!r} cannot begin links: it must be scheme and host, such as https://events.example.com"
         )
+
+
+def _check_mail(config: Config) -> None:
+    addresses = [("mail_from", config.mail_from)] if config.mail_from else []
+    for name, address in (*addresses, *(("notice_recipients", each) for each in config.notice_recipients)):
+        if not re.match(MAIL_ADDRESS, address):
+            raise StartupError(
+                f"{ENV_PREFIX}{name.upper()}: {address!r} is not a mail address, such as ops@example.com"
+            )
+    if config.smtp_host and not config.mail_from:
+        raise StartupError("EVENTMILL_SMTP_HOST needs EVENTMILL_MAIL_FROM, the address that mails come from")
+    if bool(config.smtp_user) != bool(config.smtp_password):
+        raise StartupError("EVENTMILL_SMTP_USER and EVENTMILL_SMTP_PASSWORD come together")
+    if config.smtp_user and config.smtp_tls == "off" and not is_loopback(config.smtp_host):
+        raise StartupError("EVENTMILL_SMTP_TLS=off would send the password of EVENTMILL_SMTP_USER for anyone to read")
+    if config.console_url:
+        _check_base_url(config.console_url, "EVENTMILL_CONSOLE_URL")
 
 
 def _check_adobe_hosts(hosts: tuple[str, ...]) -> None:

@@ -51,6 +51,7 @@ class Reason(Enum):
     HEADERS_TOO_LARGE = ("headers_too_large", 431)
     STORAGE_QUOTA_REACHED = ("storage_quota_reached", 429)
     INTERNAL = ("internal_error", 500)
+    EGRESS_PROXY_FAILED = ("egress_proxy_failed", 503)
     ISSUER_UNAVAILABLE = ("issuer_unavailable", 503)
     STORE_UNAVAILABLE = ("store_unavailable", 503)
     DISK_RESERVE_REACHED = ("disk_reserve_reached", 503)

@@ -21,6 +21,11 @@ DeliveryFormat = Literal["cloud_events_v1", "adobe_io"]
 WebhookStatus = Literal["accepted", "verified", "unstable", "hook_unreachable", "verification_failed"]
 Region = Literal["VA6", "IRL1"]
 
+_HOST_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_ATOM = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+MAIL_ADDRESS = r"(?=.{3,254}$)(?=[^@]{1,64}@)" + rf"{_ATOM}(\.{_ATOM})*@{_HOST_LABEL}(\.{_HOST_LABEL})*" + r"$(?!\n)"
+"""Pattern of an address that mails go to or come from (RFC 5321): ASCII, without quotes, comments or a name."""
+
 BUILTIN_ORG = OrgId("")
 """Owns the built-in providers. No caller acts for it; every organisation may subscribe to what it publishes."""
 BUILTIN_PUBLISHER = "Adobe"
@@ -37,6 +42,8 @@ class Organization(Doc, frozen=True, kw_only=True):
     id: OrgId
     ims_org_id: str
     name: str
+    notice_recipients: tuple[str, ...] = ()
+    """Mail addresses that its notices go to; none: those of the settings."""
 
 
 class Project(Doc, frozen=True, kw_only=True):
@@ -45,6 +52,8 @@ class Project(Doc, frozen=True, kw_only=True):
     name: str
     title: str = ""
     description: str = ""
+    pause_notices: bool = False
+    """Nobody is told of its registrations."""
 
 
 class Workspace(Doc, frozen=True, kw_only=True):
@@ -147,10 +156,14 @@ class Registration(Doc, frozen=True, kw_only=True):
     events_of_interest: tuple[EventOfInterest, ...]
     delivery_type: DeliveryType
     webhook_url: str | None
+    ca_bundle: str | None = None
+    """PEM of the only certificate authorities that the webhook's certificate may stem from; None: the system's."""
     runtime_action: str | None = None
     """`<package>/<action>`; then `webhook_url` is None."""
     retry_url: str | None = None
     """The webhook it had before it was pushed to nothing: where its scheduled retries still go."""
+    retry_ca_bundle: str | None = None
+    """That webhook's."""
     retry_action: str | None = None
     """The Runtime action, likewise."""
     retry_destination: EventBridgeDestination | None = None
@@ -182,6 +195,8 @@ class Notice(Doc, frozen=True, kw_only=True):
     attempts: int
     """In the 24 hours before, as far as they count."""
     failed: int
+    told: tuple[str, ...] = ()
+    """Mail addresses that are done with: their server took the mail, or refused it for good."""
 
 
 class SigningKey(Doc, frozen=True, kw_only=True):

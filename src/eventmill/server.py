@@ -35,6 +35,7 @@ from eventmill.flow.health import Health
 from eventmill.flow.ingest import Ingest
 from eventmill.flow.journal import Journal
 from eventmill.flow.keyring import delivery_signer, ensure_keys
+from eventmill.flow.notices import Notices
 from eventmill.flow.probe import Prober
 from eventmill.flow.timetravel import TimeTravel
 from eventmill.flow.token_upkeep import TokenUpkeep
@@ -44,6 +45,8 @@ from eventmill.ids import IdSource
 from eventmill.send.destination_settings import check_destination_settings
 from eventmill.send.eventbridge import EventBridge
 from eventmill.send.issuer import IssuerClient
+from eventmill.send.mail import MailServer
+from eventmill.send.mailbox import Mailbox
 from eventmill.send.webhook import WebhookSender
 from eventmill.store.seal import Sealer, load_seal_key
 from eventmill.store.sqlite.store import SqliteStore
@@ -164,6 +167,9 @@ class Front:
         self._health = Health(store, catalogue, clock, self._ids, config)
         event_bridge = EventBridge(self._sender, config, clock, self._ids)
         self._buses = EventBuses(store, catalogue, event_bridge, clock, config)
+        self._mailbox = Mailbox()
+        post = MailServer(config).send if config.smtp_host else self._mailbox.send if config.dev else None
+        self._notices = Notices(store, catalogue, clock, config, post)
         self._deliver: Deliver | None = None
         self._children: DeliveryChildren | None = None
         dev = None
@@ -172,9 +178,9 @@ class Front:
             await known.load()
             self._deliver = Deliver(store, known, Attempter(self._sender, signer, sealer, clock, config), clock, config)
             self._travel = TimeTravel(
-                clock, store, self._deliver, self._upkeep, (self._validations, self._health, self._buses)
+                clock, store, self._deliver, self._upkeep, (self._validations, self._health, self._buses, self._notices)
             )
-            dev = DevHooks(clock, self._travel.advance, self._travel.set_rate, self._reset)
+            dev = DevHooks(clock, self._travel.advance, self._travel.set_rate, self._reset, self._mailbox)
         else:
             self._children = DeliveryChildren(store, config)
         self._token_upkeep = TokenUpkeep(store, catalogue, sealer, clock, self._ids, config)
@@ -214,6 +220,7 @@ class Front:
     async def _reset(self) -> None:
         await self._store.reset()
         await self._catalogue.refresh()
+        self._mailbox.clear()
         if self._deliver is not None:
             self._deliver.wake()
             await self._deliver.quiesce()
@@ -248,7 +255,7 @@ class Front:
                 owner.create_task(http.serve(sockets=[listener.socket]))
                 for http, listener in zip(servers, listeners, strict=True)
             ]
-            stages = (self._upkeep, self._token_upkeep, self._validations, self._health, self._buses)
+            stages = (self._upkeep, self._token_upkeep, self._validations, self._health, self._buses, self._notices)
             chores = [owner.create_task(stage.run()) for stage in stages]
             if self._issuer is not None:
                 chores.append(owner.create_task(self._issuer.run()))

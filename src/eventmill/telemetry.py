@@ -73,7 +73,19 @@ ATTEMPT_FAILED: Final = _event("attempt_failed", "A delivery attempt had no answ
 HEALTH_CHANGED: Final = _event(
     "health_changed", "The outcomes of its attempts changed a registration's status from `before` to `after`."
 )
+VALIDATION_EXPIRED: Final = _event(
+    "validation_expired", "Nobody opened the link that a webhook was offered; `registration_id` is disabled."
+)
 STAGE_FAILED: Final = _event("stage_failed", "A stage met an unforeseen error, counted it and goes on.")
+
+# Mails about webhooks
+NOTICE_MAILED: Final = _event("notice_mailed", "The mail about a registration's status was taken by the mail server.")
+NOTICE_DELAYED: Final = _event("notice_delayed", "A mail could not be sent; `cause` says why. It is tried again.")
+NOTICE_REFUSED: Final = _event("notice_refused", "The mail server will never take a mail for `recipient`.")
+NOTICE_DROPPED: Final = _event("notice_dropped", "Nobody was told of a registration's status; `cause` says why.")
+NOTICE_KEPT: Final = _event(
+    "notice_kept", "Nobody is mailed about an organization's registrations; said once. `remedy` names the setting."
+)
 
 # Event buses
 EVENT_SOURCE_ACTIVE: Final = _event(
@@ -95,7 +107,8 @@ CLIENT_CERTIFICATE_FAILED: Final = _event(
 )
 PROXY_REFUSED: Final = _event("proxy_refused", "`eventmill proxy` turned a client away; `cause` says why.")
 PROXY_GATEWAY_FAILED: Final = _event(
-    "proxy_gateway_failed", "The gateway at `url` gave the proxy no answer, or broke off; the client got 502 or the cut."
+    "proxy_gateway_failed",
+    "The gateway at `url` gave the proxy no answer, or broke off; the client got 502 or the cut.",
 )
 
 # Development

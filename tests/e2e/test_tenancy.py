@@ -202,7 +202,7 @@ def test_no_gateway_at_the_port(shared: Gateway) -> None:
 )
 def test_a_url_that_is_none(shared: Gateway, url: str) -> None:
     """Exit code 2 and an example, never a traceback."""
-    done = run(shared, "org", "list", "--url", url)
+    done = run(shared, "org", "list", "--url", url, "--token", "t")
     assert (done.code, done.output) == (2, "")
     assert "http://127.0.0.1:8080" in done.message
     assert "Traceback" not in done.message

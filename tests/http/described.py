@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
+from urllib.parse import unquote
 
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
@@ -52,7 +53,8 @@ def _router() -> Router[tuple[str, str]]:
 def _registry() -> Registry[Any]:
     resource = Resource.from_contents(_closed_document(), default_specification=DRAFT202012)
     registry: Registry[Any] = Registry()
-    return registry.with_resource(_URI, resource)
+    filled: Registry[Any] = registry.with_resource(_URI, resource)
+    return filled
 
 
 @cache
@@ -66,7 +68,7 @@ def deviations(method: str, path: str, status: int, headers: Sequence[tuple[str,
     names = {name.lower(): value for name, value in headers}
     if "x-request-id" not in names:
         yield "no x-request-id"
-    segments = path.split("/")[1:]
+    segments = [unquote(each) for each in path.split("/")[1:]]
     if len(segments) > 1 and not segments[-1]:
         segments.pop()
     found = _router().find(segments)

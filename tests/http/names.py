@@ -13,19 +13,16 @@ class Names(AbstractResolver):
     in order. A name without answers is never answered."""
 
     def __init__(self, names: dict[str, list[tuple[str, ...]]] | None = None) -> None:
-        self._names = names or {}
+        self._names: dict[str, list[tuple[str, ...]]] = {"127.0.0.1": [("127.0.0.1",)], **(names or {})}
         self.asked: list[str] = []
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         self.asked.append(host)
-        if host == "127.0.0.1":
-            answers = [(host,)]
-        elif host not in self._names:
+        answers = self._names.get(host)
+        if answers is None:
             raise socket.gaierror(socket.EAI_NONAME, "not a known name")
-        else:
-            answers = self._names[host]
         if not answers:
             await asyncio.get_running_loop().create_future()
         addresses = answers.pop(0) if len(answers) > 1 else answers[0]

@@ -29,9 +29,10 @@ from eventmill.testing import (
     unused_port,
 )
 from tests.http.connect_proxy import proxying
-from tests.http.delivery import FAILED, delivering
+from tests.http.delivery import FAILED, REGISTRATIONS, delivering
 from tests.http.names import Names
 from tests.http.sending import SHORT_S, outcome, post, sending
+from tests.http.world import registration_form, running
 
 pytestmark = pytest.mark.anyio
 
@@ -276,3 +277,21 @@ async def test_held_attempts_do_not_count_for_health(tmp_path: Path) -> None:
             await delivery.deliver.quiesce()
             assert [trace.ok for trace in await delivery.world.store.traces(lane)] == [False]
             assert await delivery.world.store.counts(lane, 0) == (0, 0)
+
+
+async def test_challenge_that_the_proxy_prevented_changes_nothing(tmp_path: Path) -> None:
+    """503, with the proxy's failure and when to try again: no registration is made, none is disabled."""
+    async with running(tmp_path) as world:
+        topic = await world.topic()
+        created = await world.register(topic)
+        at = f"{REGISTRATIONS}/{created['registration_id']}"
+        world.hooks.passes = world.hooks.reaches = False
+        epoch = await world.epoch()
+        answers = [
+            await world.call("POST", REGISTRATIONS, registration_form(topic, name="Second")),
+            await world.call("PUT", at, registration_form(topic, client_id=...)),
+            await world.call("POST", f"{at}/challenge"),
+        ]
+        assert [(each.status, each.json()["reason"]) for each in answers] == [(503, "egress_proxy_failed")] * 3
+        assert all(dict(each.headers)["retry-after"] == "30" for each in answers)
+        assert await world.epoch() == epoch

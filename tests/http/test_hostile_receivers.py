@@ -6,6 +6,7 @@ A deadline that passes is an outcome of its own (604), so none of these tests ne
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import tracemalloc
 import zlib
@@ -194,6 +195,16 @@ async def test_keep_alive_race_is_repeated_once() -> None:
     async with sending() as to, receiving(closing_when_idle(response())) as receiver:
         statuses = [(await to.send(post(receiver.url))).status for _ in range(6)]
     assert statuses == [200] * 6
+
+
+async def test_idle_connections_are_bounded() -> None:
+    """The one that was idle for longest goes; those that were used lately stay, and all endpoints are served."""
+    async with contextlib.AsyncExitStack() as stack:
+        hooks = [await stack.enter_async_context(receiving(answering(response()))) for _ in range(4)]
+        to = await stack.enter_async_context(sending(webhook_idle_connections_max=2))
+        for at in (0, 1, 2, 3, 2, 3, 0):
+            assert (await to.send(post(hooks[at].url))).status == 200
+    assert [hook.connections for hook in hooks] == [2, 1, 1, 1]
 
 
 # --- TLS ---

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import pytest
 
 from eventmill.config import Config
 from eventmill.ids import IdSource
+from eventmill.send import local_actions
 from eventmill.send.local_actions import LOG_BYTES_MAX, RESULT_BYTES_MAX, LocalActions
 from eventmill.send.webhook import Response
 
@@ -70,7 +72,7 @@ async def test_an_action_gets_its_parameters(run: Run, name: str, source: str) -
         ("a.js", "exports.main = () => {}", 200, None),
         ("a.js", "exports.main = () => 'text'", 500, "The action did not return a dictionary or array."),
         ("a.js", "exports.main = () => { throw new Error('no stock') }", 500, "An error has occurred: no stock"),
-        ("a.js", "exports.main = async () => ({ error: { statusCode: 400, body: 'bad' } })", 400, {"statusCode": 400, "body": "bad"}),
+        ("a.js", "exports.main = () => ({ error: { statusCode: 400 } })", 400, {"statusCode": 400}),
         ("a.js", "exports.main = () => { const a = {}; a.a = a; return a }", 500, "The result is no JSON"),
         ("a.js", "exports.other = 1", 500, "Initialization has failed due to: the file exports no function named main"),
         ("a.js", "this is no JavaScript", 500, "Initialization has failed due to: "),
@@ -181,6 +183,20 @@ async def test_an_action_sees_no_secrets_of_the_gateway(run: Run, monkeypatch: p
     assert not [name for name in seen if name.startswith(("EVENTMILL_", "AWS_"))]
     assert (seen["FOR_ACTIONS"], seen["__OW_ACTION_NAME"]) == ("yes", "/_/pkg/act")
     assert seen["__OW_ACTIVATION_ID"] == body_of(response)["activation_id"]
+
+
+async def test_few_run_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one place, actions run one after the other, however many deliveries there are."""
+    monkeypatch.setattr(local_actions, "RUNNING_MAX", 1)
+    file, journal = tmp_path / "a.js", tmp_path / "journal"
+    note = f"const note = (w) => require('node:fs').appendFileSync({str(journal)!r}, w)\n"
+    pause = "await new Promise((done) => setTimeout(done, 50))"
+    file.write_text(f"{note}exports.main = async () => {{ note('begin '); {pause}; note('end '); return {{}} }}")
+    actions = LocalActions(Config(dev=True), IdSource())
+
+    await asyncio.gather(*(actions.run(str(file), "pkg/act", PARAMS) for _ in range(3)))
+
+    assert journal.read_text().split() == ["begin", "end"] * 3
 
 
 async def test_a_file_that_is_not_there() -> None:

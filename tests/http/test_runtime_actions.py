@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from eventmill.core.signing import hmac_signature
+from eventmill.model import Lane
+from eventmill.testing import Received, answering, receiving, response
 from tests.http.delivery import Delivery, delivering
-from tests.http.receivers import Received, answering, receiving, response
 from tests.http.world import BASE, SECRET, World, registration_form
 
 pytestmark = pytest.mark.anyio
@@ -51,6 +52,13 @@ async def deliver_one(delivery: Delivery, **members: Any) -> dict[str, Any]:
     assert await delivery.world.publish(topic) == 200
     await delivery.deliver.quiesce()
     return registration
+
+
+async def later(delivery: Delivery, *, minutes: int) -> None:
+    """What is due by then has ended."""
+    delivery.world.parts.clock.advance(60_000 * minutes + 1)  # type: ignore[attr-defined]
+    delivery.deliver.wake()
+    await delivery.deliver.quiesce()
 
 
 async def traces(world: World, registration: dict[str, Any]) -> list[Any]:
@@ -125,9 +133,7 @@ async def test_what_answers_mean(tmp_path: Path, answer: Callable[[Received], by
     async with openwhisk(tmp_path, answer) as (delivery, requests):
         registration = await deliver_one(delivery)
         [entry] = await traces(delivery.world, registration)
-        delivery.world.parts.clock.advance(61_000)  # type: ignore[attr-defined]
-        delivery.deliver.wake()
-        await delivery.deliver.quiesce()
+        await later(delivery, minutes=1)
 
     assert entry["trace"]["tracingResponse"]["responseCode"] == code
     assert (len(requests) == 2) is retried
@@ -166,21 +172,41 @@ async def test_a_url_stands_for_an_action(tmp_path: Path) -> None:
 
 
 async def test_without_any_place_for_actions(tmp_path: Path) -> None:
-    """The registration is accepted; the trace names the setting that is missing, and the event waits without using up
-    its retries."""
+    """The registration is accepted; its attempts fail like any others, and each trace names what is missing."""
     async with delivering(tmp_path) as delivery:
         registration = await deliver_one(delivery)
-        for _ in range(3):
-            delivery.world.parts.clock.advance(3_600_000)  # type: ignore[attr-defined]
-            delivery.deliver.wake()
-            await delivery.deliver.quiesce()
+        await later(delivery, minutes=1)
         entries = await traces(delivery.world, registration)
+        counts = await delivery.world.store.counts(Lane(registration["id"]), 0)
 
     assert registration["webhook_status"] == "verified"
     answers = [entry["trace"]["tracingResponse"] for entry in entries]
-    assert [answer["responseCode"] for answer in answers] == [601] * 4
+    assert ([answer["responseCode"] for answer in answers], counts) == ([601, 601], (0, 2))
     assert "EVENTMILL_RUNTIME_APIHOST" in answers[0]["responseBody"]
-    assert all("x-adobe-retry-count" not in entry["trace"]["tracingRequest"]["requestHeaders"] for entry in entries)
+    assert "warehouse/on-low" in answers[0]["responseBody"]
+
+
+async def test_refused_credentials_use_up_no_retry(tmp_path: Path) -> None:
+    """As long as OpenWhisk refuses the operator's key the event waits, longer than 24 hours, and counts against nobody;
+    it is delivered as if for the first time once the key is good."""
+    key_is_good = False
+
+    def answer(_request: Received) -> bytes:
+        return response(activation({}), headers=JSON) if key_is_good else response(b"{}", "401 Unauthorized", JSON)
+
+    async with openwhisk(tmp_path, answer) as (delivery, requests):
+        registration = await deliver_one(delivery)
+        for _ in range(3):
+            await later(delivery, minutes=600)
+        held = await traces(delivery.world, registration)
+        key_is_good = True
+        await later(delivery, minutes=15)
+        last = (await traces(delivery.world, registration))[0]
+        counts = await delivery.world.store.counts(Lane(registration["id"]), 0)
+
+    assert len(held) == 4 and "EVENTMILL_RUNTIME_AUTH" in held[0]["trace"]["tracingResponse"]["responseBody"]
+    assert (last["trace"]["tracingResponse"]["responseCode"], counts) == (200, (1, 0))
+    assert "x-adobe-retry-count" not in json.loads(requests[-1].body)["__adobe_headers"]
 
 
 async def test_retries_follow_the_registration(tmp_path: Path) -> None:
@@ -196,9 +222,7 @@ async def test_retries_follow_the_registration(tmp_path: Path) -> None:
 
         async def change_and_wait(method: str, form: Any, minutes: int) -> int:
             assert (await world.call(method, path, form)).status in (200, 204)
-            world.parts.clock.advance(60_000 * minutes)  # type: ignore[attr-defined]
-            delivery.deliver.wake()
-            await delivery.deliver.quiesce()
+            await later(delivery, minutes=minutes)
             return len(requests)
 
         as_action = registration_form(topic, name="/fail", **ACTION)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -593,7 +594,7 @@ async def test_loopback_is_refused_before_the_connect(host: str) -> None:
 
 async def test_allowed_network_opens_loopback() -> None:
     """The two settings together open plain http to loopback without dev mode; names are resolved, then judged."""
-    settings = {"dev": False, "webhook_allow_http": True, "webhook_allow_cidrs": ("127.0.0.0/8",)}
+    settings: dict[str, Any] = {"dev": False, "webhook_allow_http": True, "webhook_allow_cidrs": ("127.0.0.0/8",)}
     async with sending(**settings) as sender, receiving(answering(response())) as receiver:
         by_address = await sender.send(post(receiver.url))
         by_name = await sender.send(post(f"http://localhost:{receiver.port}/"))
@@ -602,7 +603,7 @@ async def test_allowed_network_opens_loopback() -> None:
 
 async def test_plain_http_is_refused_by_default() -> None:
     """Even to an allowed network; the text names the setting."""
-    settings = {"dev": False, "webhook_allow_cidrs": ("127.0.0.0/8",)}
+    settings: dict[str, Any] = {"dev": False, "webhook_allow_cidrs": ("127.0.0.0/8",)}
     async with sending(**settings) as sender, receiving(answering(response())) as receiver:
         answer = await sender.send(post(receiver.url))
     assert answer.status == 602

@@ -110,9 +110,13 @@ class Hooks:
     """Answers challenges and remembers them."""
 
     passes: bool = True
+    reaches: bool = True
+    """False: something of the gateway's own fails before the webhook is asked."""
     answers: bool = False
     """When it does not pass: whether there was an HTTP answer, so that the link to validate later is offered."""
     takes_offer: bool = True
+    bundles: list[str] = field(default_factory=list)
+    """Certificate authorities that came with them."""
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     on_ask: Any = None
     """Awaited during each challenge."""
@@ -121,14 +125,17 @@ class Hooks:
     """Awaited during each offer."""
     traces: tuple[Any, ...] = ()
 
-    async def challenge(self, url: str, registration_id: str, client_id: str) -> ChallengeResult:
+    async def challenge(self, url: str, registration_id: str, client_id: str, ca_bundle: str = "") -> ChallengeResult:
+        self.bundles.append(ca_bundle)
         self.asked.append((url, registration_id, client_id))
         if self.on_ask is not None:
             await self.on_ask()
         explanation = "" if self.passes else "the endpoint answered the challenge with status 500, not 200"
-        return ChallengeResult(self.passes, explanation, self.traces, self.passes or self.answers)
+        return ChallengeResult(self.passes, explanation, self.traces, self.passes or self.answers, self.reaches)
 
-    async def offer(self, url: str, registration_id: str, client_id: str, secret: str) -> ChallengeResult:
+    async def offer(
+        self, url: str, registration_id: str, client_id: str, secret: str, ca_bundle: str = ""
+    ) -> ChallengeResult:
         self.offered.append((url, registration_id, client_id, secret))
         if self.on_offer is not None:
             await self.on_offer()

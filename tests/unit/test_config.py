@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -52,7 +53,7 @@ def test_flag_beats_environment_beats_default() -> None:
     assert (config.port, config.data, config.host) == (9001, "/tmp/mill", "127.0.0.1")
 
 
-def test_every_setting_is_read_from_its_variable() -> None:
+def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
     """The variable of a setting is the prefix and its name in capitals, without exception."""
     samples = {bool: "true", int: "11", float: "2.5", str: "some", tuple[str, ...]: "10.0.0.0/8,192.168.0.0/16"}
     samples[tuple[int, ...]] = "22, 25"
@@ -63,6 +64,9 @@ def test_every_setting_is_read_from_its_variable() -> None:
     variables["EVENTMILL_CATALOG_DELIVERY_FORMAT"] = "cloud_events_v1"
     variables |= {"EVENTMILL_ADOBE_HOSTS": "api.adobe.io", "EVENTMILL_BASE_URL": "https://events.example.com"}
     variables |= dict.fromkeys(("EVENTMILL_OIDC_ISSUER", "EVENTMILL_OIDC_JWKS_URL"), "https://issuer.example")
+    (tmp_path / "secret").write_text("from-a-file")
+    secret_files = ("EVENTMILL_RUNTIME_AUTH_FILE", "EVENTMILL_AWS_SECRET_ACCESS_KEY_FILE")
+    variables |= {"EVENTMILL_EVENTBRIDGE_MODE": "custom", **dict.fromkeys(secret_files, str(tmp_path / "secret"))}
 
     config = load_config({}, variables)
 

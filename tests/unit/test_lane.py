@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -180,6 +181,20 @@ def test_a_failed_first_attempt_becomes_a_unit_before_the_mark_passes() -> None:
     assert lane.busy_units == {b"u" * 16}
     lane.committed(progress)
     assert (lane.busy_units, lane.next_due_ms) == (set(), 60_000)
+
+
+def test_a_retry_that_loses_members_is_stored_anew() -> None:
+    """What is left of it is another unit, as a stored one keeps its members; the old one ends in the same commit."""
+    lane = open_lane(mark=5)
+    again = unit(2, retry=stored_unit(2))
+    lane.launch(again)
+    rest = msgspec.structs.replace(stored_unit(2), unit_id=b"v" * 16)
+    lane.settle(again, put=rest, ended=[Ended((3,), "refused", 400, 1)])
+    progress = lane.progress(0.0)
+    lane.committed(progress)
+
+    assert (progress.put_units, progress.end_units) == ((rest,), (b"u" * 16,))
+    assert (lane.busy_units, lane.next_due_ms) == (set(), rest.due_ms)
 
 
 def test_an_ended_retry_is_removed_and_listed() -> None:

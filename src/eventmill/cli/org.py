@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from eventmill.cli.places import Json, called, confirm, find_org, list_orgs, org_path, yes_option
 from eventmill.cli.remote import Remote, remote_options
 from eventmill.cli.table import json_option, print_fields, print_json, print_table
+
+_recipient_option = click.option(
+    "--notice-recipient",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Mail address that is told of failing webhooks; may be repeated.  [default: those of the settings]",
+)
 
 
 @click.group(short_help="Organizations: the tenants, each apart from the others")
@@ -41,22 +50,42 @@ def get(remote: Remote, org: str, *, as_json: bool) -> None:
 @org.command()
 @click.argument("name")
 @click.option("--code", metavar="IMS_ORG_ID", help="IMS organization id.  [default: made up]")
+@_recipient_option
 @json_option
 @remote_options
-def create(remote: Remote, name: str, code: str | None, *, as_json: bool) -> None:
+def create(remote: Remote, name: str, code: str | None, notice_recipient: Sequence[str], *, as_json: bool) -> None:
     """Create an organization."""
-    form = {"name": name} if code is None else {"name": name, "code": code}
+    form: Json = {"name": name, "notice_recipients": notice_recipient}
+    if code is not None:
+        form["code"] = code
     _show(remote.call("POST", "/console/organizations", form)[1], as_json=as_json)
 
 
 @org.command()
 @click.argument("org")
-@click.option("--name", required=True, help="New name.")
+@click.option("--name", help="New name.")
+@_recipient_option
+@click.option("--no-notice-recipients", is_flag=True, help="Mail those of the gateway's settings again.")
 @json_option
 @remote_options
-def update(remote: Remote, org: str, name: str, *, as_json: bool) -> None:
-    """Rename an organization."""
-    _show(remote.call("PATCH", org_path(find_org(remote, org)), {"name": name})[1], as_json=as_json)
+def update(
+    remote: Remote,
+    org: str,
+    name: str | None,
+    notice_recipient: Sequence[str],
+    *,
+    no_notice_recipients: bool,
+    as_json: bool,
+) -> None:
+    """Change the name of an organization, or who is mailed about its registrations."""
+    if notice_recipient and no_notice_recipients:
+        raise click.UsageError("--notice-recipient and --no-notice-recipients exclude each other")
+    form: Json = {} if name is None else {"name": name}
+    if notice_recipient or no_notice_recipients:
+        form["notice_recipients"] = notice_recipient
+    if not form:
+        raise click.UsageError("nothing to change: give --name, --notice-recipient or --no-notice-recipients")
+    _show(remote.call("PATCH", org_path(find_org(remote, org)), form)[1], as_json=as_json)
 
 
 @org.command()
@@ -75,4 +104,5 @@ def _show(body: Json, *, as_json: bool) -> None:
     if as_json:
         print_json(body)
     else:
-        print_fields([("organization", body["id"]), ("name", body["name"]), ("code", body["code"])])
+        recipients = [("notices to", each) for each in body.get("notice_recipients", ())]
+        print_fields([("organization", body["id"]), ("name", body["name"]), ("code", body["code"]), *recipients])

@@ -76,11 +76,16 @@ def create(remote: Remote, name: str, title: str | None, description: str, org: 
 @click.option("--name", help="New name.")
 @click.option("--title", help="New title.")
 @click.option("--description", help="New description.")
+@click.option(
+    "--pause-notices/--resume-notices",
+    default=None,
+    help="Mail nobody about failing webhooks of the project, or again.",
+)
 @org_option
 @json_option
 @remote_options
-def update(remote: Remote, project: str, org: str | None, *, as_json: bool, **changes: str | None) -> None:
-    """Change the name, the title or the description of a project."""
+def update(remote: Remote, project: str, org: str | None, *, as_json: bool, **changes: str | bool | None) -> None:
+    """Change the name, the title or the description of a project, or pause its mails."""
     given = {name: value for name, value in changes.items() if value is not None}
     found = find_project(remote, org, project)
     _show(remote.call("PATCH", project_path(found), given)[1], as_json=as_json)
@@ -107,4 +112,5 @@ def _show(body: Json, *, as_json: bool) -> None:
         print_json(body)
     else:
         members = (("project", "id"), ("name", "name"), ("title", "title"), ("organization", "org_id"))
-        print_fields([(label, body[member]) for label, member in members])
+        paused = [("notices", "paused")] if body.get("pause_notices") else []
+        print_fields([*((label, body[member]) for label, member in members), *paused])

@@ -127,7 +127,7 @@ class Outlook(msgspec.Struct, frozen=True):
     next_ms: int | None
     """Without further attempts, the first rule to apply will do so then; None when none ever will, or one does now."""
     then: WebhookStatus | None
-    """What it makes of it."""
+    """What it makes of it. Where its age is the reason: should the last 24 hours then be like those until now."""
 
 
 def judge(case: Case, rules: Sequence[Rule], now_ms: int) -> Outlook:
@@ -135,18 +135,19 @@ def judge(case: Case, rules: Sequence[Rule], now_ms: int) -> Outlook:
     sums = _Sums(case.tallies)
     day, half_hour = sums.since(now_ms - DAY_MS), sums.since(now_ms - HALF_HOUR_MS)
     own = [rule for rule in rules if rule.status == case.status]
-    becomes = _becomes(case, own, sums, now_ms)
+    becomes = _becomes(case, own, sums, now_ms, now_ms - case.since_ms)
     if becomes is None:
         for at_ms in sorted(_turns(case, own, sums, now_ms)):
-            then = _becomes(case, own, sums, at_ms)
+            then = _becomes(case, own, sums, at_ms, at_ms - case.since_ms)
             if then is not None:
-                return Outlook(day, half_hour, None, at_ms, then)
+                like_now = _becomes(case, own, sums, now_ms, at_ms - case.since_ms)
+                return Outlook(day, half_hour, None, at_ms, like_now or then)
     return Outlook(day, half_hour, becomes, None, None)
 
 
-def _becomes(case: Case, own: Sequence[Rule], sums: _Sums, at_ms: int) -> WebhookStatus | None:
+def _becomes(case: Case, own: Sequence[Rule], sums: _Sums, at_ms: int, age_ms: int) -> WebhookStatus | None:
     for rule in own:
-        if at_ms - case.since_ms >= rule.after_ms and _holds(rule.condition, case, sums, at_ms):
+        if age_ms >= rule.after_ms and _holds(rule.condition, case, sums, at_ms):
             return rule.becomes
     return None
 

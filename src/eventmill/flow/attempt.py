@@ -80,7 +80,9 @@ class Attempter:
             return
         waiting = {seq for each in failed for seq in _positions(each)}
         positions = tuple(seq for seq in unit.positions if seq in waiting)
-        lane.settle(unit, put=replace(put, positions=positions, cause=failed[0].response.status), ended=ended)
+        if len(positions) < len(unit.positions):  # a stored unit keeps its members, so what is left becomes another
+            put = replace(put, unit_id=self._ids.event_id(now_ms), positions=positions)
+        lane.settle(unit, put=replace(put, cause=failed[0].response.status), ended=ended)
 
     @staticmethod
     def _retried(stored: RetryUnit, now_ms: int) -> RetryUnit | None:

@@ -100,7 +100,8 @@ class Destinations:
         if target.runtime_action:
             return [await self._to_action(target, secret, unit, headers, body)]
         headers += await self._sign(body, secret)
-        request = Request("POST", target.url, tuple(headers), body, self._config.webhook_timeout_s)
+        timeout_s = self._config.webhook_timeout_s
+        request = Request("POST", target.url, tuple(headers), body, timeout_s, target.ca_bundle)
         return [Sent(unit.events, request, await self._sender.send(request))]
 
     def _suffix(self, target: Target) -> bytes:
@@ -158,7 +159,7 @@ class Destinations:
     ) -> tuple[Request, Response]:
         request = Request("POST", eventbridge.endpoint(region), headers, body, self._config.eventbridge_timeout_s)
         if not self._config.eventbridge_mode:
-            return request, client_error(UNCONFIGURED_BUS, self._ids)
+            return request, client_error(UNCONFIGURED_BUS, self._ids, blames_endpoint=True)
         if first_bytes > eventbridge.ENTRIES_BYTES_MAX:
             said = f"not sent: EventBridge takes entries of {eventbridge.ENTRIES_BYTES_MAX} bytes, not of {first_bytes}"
             return request, Response(413, (), said.encode(), duration_ms=0)

@@ -166,7 +166,7 @@ class Lane:
         if put is not None:
             self._put_units.append(put)
             self.busy_units.add(put.unit_id)
-        elif unit.retry is not None:
+        if unit.retry is not None and (put is None or put.unit_id != unit.retry.unit_id):
             self._end_units.append(unit.retry.unit_id)
         self._ended += ended
         if unit.retry is None:

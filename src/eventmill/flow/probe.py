@@ -27,6 +27,8 @@ class ChallengeResult(msgspec.Struct, frozen=True):
     """Of its probes; stored once the registration is."""
     answered: bool = False
     """Whether there was an HTTP response, however wrong: then the webhook may be offered to validate later."""
+    blames_endpoint: bool = True
+    """False: the egress proxy failed, and nothing is known about the webhook."""
 
 
 class Prober:
@@ -39,16 +41,19 @@ class Prober:
         self._sealer = sealer
         self._clock = clock
 
-    async def challenge(self, url: str, registration_id: str, client_id: str) -> ChallengeResult:
+    async def challenge(self, url: str, registration_id: str, client_id: str, ca_bundle: str = "") -> ChallengeResult:
         """Ask once, within the time limit of an attempt. Raises nothing but `CancelledError`."""
         started_ms = self._clock.now_ms()
-        result = await self._challenger.challenge(url, registration_id, self._client_secret(client_id))
+        result = await self._challenger.challenge(url, registration_id, self._client_secret(client_id), ca_bundle)
         return self._traced(result, client_id, started_ms)
 
-    async def offer(self, url: str, registration_id: str, client_id: str, secret: str) -> ChallengeResult:
+    async def offer(
+        self, url: str, registration_id: str, client_id: str, secret: str, ca_bundle: str = ""
+    ) -> ChallengeResult:
         """Offer the validation URL with this secret once, likewise; it passes when the webhook took it."""
         started_ms = self._clock.now_ms()
-        result = await self._challenger.offer(url, registration_id, self._client_secret(client_id), secret)
+        client_secret = self._client_secret(client_id)
+        result = await self._challenger.offer(url, registration_id, client_secret, secret, ca_bundle)
         return self._traced(result, client_id, started_ms)
 
     def _client_secret(self, client_id: str) -> bytes:
@@ -77,4 +82,5 @@ class Prober:
         )
         ended_ms = started_ms + response.duration_ms
         trace = TraceRecord(ok=result.passed, ts_ms=ended_ms, positions=(), detail=detail.encode())
-        return ChallengeResult(result.passed, result.explanation, (trace,), result.answered)
+        blames_endpoint = response.blames_endpoint
+        return ChallengeResult(result.passed, result.explanation, (trace,), result.answered, blames_endpoint)

@@ -25,6 +25,8 @@ class Target(msgspec.Struct, frozen=True):
     """`<package>/<action>`, in place of a webhook."""
     event_bus: EventBridgeDestination | None = None
     """In place of a webhook."""
+    ca_bundle: str = ""
+    """Of the webhook; empty: the system's certificate authorities."""
 
     @classmethod
     def for_registration(cls, registration: Registration, credential: Credential | None) -> Target:
@@ -41,6 +43,7 @@ class Target(msgspec.Struct, frozen=True):
             batch=registration.delivery_type in ("webhook_batch", "aws_eventbridge"),
             runtime_action=(registration.runtime_action if pushed else registration.retry_action) or "",
             event_bus=registration.destination_metadata if pushed else registration.retry_destination,
+            ca_bundle=(registration.ca_bundle if pushed else registration.retry_ca_bundle) or "",
         )
 
     @property

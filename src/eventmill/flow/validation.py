@@ -118,6 +118,7 @@ class Validations:
             if registration.validation.deadline_ms > self._clock.patient_ms():
                 return False
             if await self._write(stored, self._failed(registration)):
+                log.info(telemetry.VALIDATION_EXPIRED, org=org, registration_id=registration_id)
                 return True
         raise StaleVersion("registration", registration_id)
 

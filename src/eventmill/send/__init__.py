@@ -1,1 +1,1 @@
-"""Everything that leaves: guarded dialling, webhooks, challenges."""
+"""Everything that leaves: guarded dialling, webhooks, challenges, Runtime actions, event buses."""

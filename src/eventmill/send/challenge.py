@@ -44,20 +44,24 @@ class Challenger:
         self._strict = config.strict_challenge
         self._base_url = config.url
 
-    async def challenge(self, webhook_url: str, registration_id: str, client_secret: bytes) -> ChallengeResult:
+    async def challenge(
+        self, webhook_url: str, registration_id: str, client_secret: bytes, ca_bundle: str = ""
+    ) -> ChallengeResult:
         """Probe once. Raises nothing but `CancelledError`: an endpoint that cannot be reached has not passed."""
         value = self._ids.uuid()
         headers = challenge_headers(registration_id, self._clock.now_ms(), hmac_signature(b"", client_secret))
-        request = Request("GET", probe_url(webhook_url, value), tuple(headers), b"", self._timeout_s)
+        request = Request("GET", probe_url(webhook_url, value), tuple(headers), b"", self._timeout_s, ca_bundle)
         response = await self._sender.send(request)
         return _result(request, response, value, self._judge(response, value))
 
-    async def offer(self, webhook_url: str, registration_id: str, client_secret: bytes, value: str) -> ChallengeResult:
+    async def offer(
+        self, webhook_url: str, registration_id: str, client_secret: bytes, value: str, ca_bundle: str = ""
+    ) -> ChallengeResult:
         """Post the validation URL with the secret `value`, once; it passes when the endpoint answers 200."""
         body = offer_body(validation_url(self._base_url, registration_id, value))
         signature = hmac_signature(body, client_secret)
         headers = challenge_headers(registration_id, self._clock.now_ms(), signature, with_body=True)
-        request = Request("POST", webhook_url, tuple(headers), body, self._timeout_s)
+        request = Request("POST", webhook_url, tuple(headers), body, self._timeout_s, ca_bundle)
         response = await self._sender.send(request)
         explanation = None
         if response.status >= _NO_HTTP_STATUS:

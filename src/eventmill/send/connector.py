@@ -30,23 +30,46 @@ _NO_TIMEOUT = ClientTimeout(total=None)
 
 
 class Wire(ResponseHandler):
-    """A connection. While it is pooled, what the endpoint sends is neither parsed nor kept: it would pile up."""
+    """A connection. While it is pooled, what the endpoint sends is neither parsed nor kept: it would pile up.
 
-    was_used = False
-    """Whether it carried a request before."""
-    is_pooled = False
+    `pooled` has all of them that are, the oldest first."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, pooled: dict[Wire, None], pooled_max: int) -> None:
+        super().__init__(loop)
+        self._pooled = pooled
+        self._pooled_max = pooled_max
+        self._is_pooled = False
+        self.was_used = False
+        """Whether it carried a request before."""
+
+    def enter_pool(self) -> None:
+        """When there are too many, the one that has been idle for longest goes."""
+        self.was_used = self._is_pooled = True
+        self._pooled[self] = None
+        if len(self._pooled) > self._pooled_max:
+            oldest = next(iter(self._pooled))
+            oldest.leave_pool()
+            oldest.abort()
+
+    def leave_pool(self) -> None:
+        self._is_pooled = False
+        self._pooled.pop(self, None)
 
     def data_received(self, data: bytes) -> None:
-        if self.is_pooled:
+        if self._is_pooled:
             self.abort()
         else:
             super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.leave_pool()
+        super().connection_lost(exc)
 
 
 class GuardedConnector(TCPConnector):
     """Without a limit of its own: how many requests run at once is the lanes' affair. Needs a running loop."""
 
-    def __init__(self, guard: DialGuard, resolver: AbstractResolver) -> None:
+    def __init__(self, guard: DialGuard, resolver: AbstractResolver, pooled_max: int) -> None:
         super().__init__(
             limit=0,
             resolver=resolver,
@@ -54,15 +77,15 @@ class GuardedConnector(TCPConnector):
             keepalive_timeout=_KEEPALIVE_S,
             socket_factory=guard.open_socket,
         )
-        self._factory = partial(Wire, loop=self._loop)  # type: ignore[assignment]
+        self._factory = partial(Wire, self._loop, {}, pooled_max)  # type: ignore[assignment]
 
 
 class TunnelConnector(GuardedConnector):
     """Every connection is a tunnel of the egress proxy, which looks names up itself. So the guard can only judge the
     addresses that a URL names, or that we find for its name ourselves; the proxy must be told the rest."""
 
-    def __init__(self, guard: DialGuard, resolver: AbstractResolver, proxy: EgressProxy) -> None:
-        super().__init__(guard, resolver)
+    def __init__(self, guard: DialGuard, resolver: AbstractResolver, pooled_max: int, proxy: EgressProxy) -> None:
+        super().__init__(guard, resolver, pooled_max)
         self._guard = guard
         self._proxy = proxy
 
@@ -103,15 +126,16 @@ class Dialler:
         self._named = read_named_hosts(config)
         self._proxy = EgressProxy.of(config)
         self._resolver = resolver
+        self._pooled_max = config.webhook_idle_connections_max
         self._connectors: dict[bool, GuardedConnector] = {}
 
     def start(self) -> None:
         resolver = self._resolver or ThreadResolver()
         for named, guard in ((False, self._guard), (True, self._guard_of_named)):
             self._connectors[named] = (
-                GuardedConnector(guard, resolver)
+                GuardedConnector(guard, resolver, self._pooled_max)
                 if self._proxy is None
-                else TunnelConnector(guard, resolver, self._proxy)
+                else TunnelConnector(guard, resolver, self._pooled_max, self._proxy)
             )
 
     async def close(self) -> None:
@@ -128,9 +152,10 @@ class Dialler:
     async def connect(self, request: ClientRequest) -> Connection:
         """A pooled connection, or a new one. Raises what aiohttp's connector does, `DialRefusedError` and
         `EgressProxyError`."""
-        connector = self._connectors[is_named(request.url.raw_host or "", self._named)]
+        named = bool(self._named) and is_named(request.url.raw_host or "", self._named)
+        connector = self._connectors[named]
         connection = await connector.connect(request, [], _NO_TIMEOUT)
-        wire_of(connection).is_pooled = False
+        wire_of(connection).leave_pool()
         return connection
 
 
@@ -142,8 +167,7 @@ def wire_of(connection: Connection) -> Wire:
 
 def release(connection: Connection) -> None:
     """Give it back to the pool, for the next request."""
-    wire = wire_of(connection)
-    wire.was_used = wire.is_pooled = True
+    wire_of(connection).enter_pool()
     connection.release()
 
 

@@ -43,7 +43,8 @@ class _Outcome(msgspec.Struct):
 
 
 class _Ran(msgspec.Struct, frozen=True):
-    result: bytes
+    outcome: bytes | None
+    """What the runner told; None when it was too much."""
     logs: tuple[str, ...]
     code: int
 
@@ -126,55 +127,60 @@ def _command(file: Path) -> list[str]:
 
 
 async def _attend(process: asyncio.subprocess.Process, reading: int, params: bytes) -> _Ran:
-    """Until the process has ended; what it left behind may hold its pipes open and ends with the first of them."""
+    """Until the action has its outcome, or ended without. Whatever it leaves behind would keep the pipes open: it is
+    killed then."""
     assert process.stdin is not None and process.stdout is not None and process.stderr is not None
-    results = asyncio.StreamReader()
-    pipe = os.fdopen(reading, "rb", 0)
+    results = asyncio.StreamReader(limit=RESULT_BYTES_MAX)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(results), pipe
+        lambda: asyncio.StreamReaderProtocol(results), os.fdopen(reading, "rb", 0)
     )
     try:
         async with asyncio.TaskGroup() as group:
-            readers = [
-                group.create_task(_read(stream, bytes_max))
-                for stream, bytes_max in (
-                    (results, RESULT_BYTES_MAX + 1),
-                    (process.stdout, LOG_BYTES_MAX),
-                    (process.stderr, LOG_BYTES_MAX),
-                )
-            ]
-            with suppress(ConnectionError):  # it ended without reading; its outcome tells
-                process.stdin.write(params)
-                await process.stdin.drain()
-            process.stdin.close()
-            code = await process.wait()
+            group.create_task(_write(process.stdin, params))
+            streams = [group.create_task(_read(stream)) for stream in (process.stdout, process.stderr)]
+            outcome = await _read_outcome(results)
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
     finally:
         transport.close()
-    result, *streams = (reader.result() for reader in readers)
-    names = ("stdout", "stderr")
     logs = [
         f"{name}: {line}"
-        for name, raw in zip(names, streams, strict=True)
-        for line in raw.decode("utf-8", "replace").splitlines()
+        for name, stream in zip(("stdout", "stderr"), streams, strict=True)
+        for line in stream.result().decode("utf-8", "replace").splitlines()
     ]
-    return _Ran(result, tuple(logs), code)
+    return _Ran(outcome, tuple(logs), await process.wait())
 
 
-async def _read(stream: asyncio.StreamReader, bytes_max: int) -> bytes:
+async def _write(stream: asyncio.StreamWriter, params: bytes) -> None:
+    with suppress(ConnectionError):  # it ended without reading; its outcome tells
+        stream.write(params)
+        await stream.drain()
+    stream.close()
+
+
+async def _read_outcome(results: asyncio.StreamReader) -> bytes | None:
+    """The line that the runner writes, or as much as came of it; None when it is too long."""
+    try:
+        return await results.readuntil()
+    except asyncio.IncompleteReadError as error:
+        return error.partial
+    except asyncio.LimitOverrunError:
+        return None
+
+
+async def _read(stream: asyncio.StreamReader) -> bytes:
     """The first bytes of the stream; the rest is thrown away, so that nobody waits for a reader."""
     kept = bytearray()
     while chunk := await stream.read(64 * KIB):
-        kept += chunk[: bytes_max - len(kept)]
+        kept += chunk[: LOG_BYTES_MAX - len(kept)]
     return bytes(kept)
 
 
 def _outcome(ran: _Ran) -> tuple[Kind, Any]:
-    if len(ran.result) > RESULT_BYTES_MAX:
+    if ran.outcome is None:
         return "application error", {"error": f"The action's result is larger than {RESULT_BYTES_MAX} bytes."}
     try:
-        outcome = msgspec.json.decode(ran.result, type=_Outcome)
+        outcome = msgspec.json.decode(ran.outcome, type=_Outcome)
     except (msgspec.DecodeError, RecursionError):
         text = f"The action did not produce a valid response; its process ended with {ran.code}."
         return "action developer error", {"error": text}

@@ -62,7 +62,8 @@ class ActionSender:
             file_request = msgspec.structs.replace(request, url=f"file:{target}")
             return file_request, await self._local.run(target, call.action, call.params)
         if not self._base:
-            return request, client_error(UNCONFIGURED.format(action=call.action), self._ids)
+            cause = UNCONFIGURED.format(action=call.action)
+            return request, client_error(cause, self._ids, blames_endpoint=True)
         return request, await self._invoke(request)
 
     def _action_url(self, action: str) -> str:

@@ -6,6 +6,7 @@ files are noticed while the process runs. Dials nothing.
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ log = structlog.get_logger()
 CONTEXTS_MAX = 256
 """Contexts of registrations that bring their own certificate authorities, kept at hand."""
 _LOOK_INTERVAL_S = 10.0
+_CERTIFICATES = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
 
 _Stamp = tuple[tuple[int, int, int], ...]
 """What tells a file from its successor: time, size and number of each."""
@@ -89,6 +91,14 @@ class ClientTls:
         if self._config.client_cert:
             load_client_certificate(context, self._config)
         return context
+
+
+def client_chain(config: Config) -> str | None:
+    """PEM of the client certificate and its intermediates, for those who have to trust it; the key that may be in the
+    same file is left out. None without one. Raises `OSError` when the file cannot be read now."""
+    if not config.client_cert:
+        return None
+    return "".join(f"{each}\n" for each in _CERTIFICATES.findall(Path(config.client_cert).read_text()))
 
 
 def load_client_certificate(context: ssl.SSLContext, config: Config) -> None:

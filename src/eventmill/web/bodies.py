@@ -151,6 +151,8 @@ class RegistrationBody(Body, frozen=True, kw_only=True):
     workspace_id: str
     webhook_url: str | UnsetType = UNSET
     """Of a Runtime action, the address made for it; none for journals and event buses."""
+    ca_bundle: str | UnsetType = UNSET
+    """Ours."""
     delivery_type: DeliveryType
     runtime_action: str | UnsetType = UNSET
     destination_metadata: EventBridgeDestination | UnsetType = UNSET

@@ -11,6 +11,7 @@ from eventmill.errors import GatewayError, StartupError
 from eventmill.model import CredentialKind
 from eventmill.web import checks
 from eventmill.web.certificates import read_certificate
+from eventmill.web.console_forms import NoticeRecipients
 from eventmill.web.tokens import PEOPLES_CLIENTS
 
 RESERVED_ORG_IDS = frozenset({"organizations", "providers", "providermetadata"})
@@ -44,6 +45,7 @@ class ProjectEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: str = ""
     description: str = ""
     workspaces: tuple[WorkspaceEntry, ...] = ()
+    pause_notices: bool = False
 
 
 class OrganizationEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +53,7 @@ class OrganizationEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     ims_org_id: str
     name: str = ""
     projects: tuple[ProjectEntry, ...] = ()
+    notice_recipients: NoticeRecipients = []
 
 
 class Bootstrap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""Public keys of `jwt` credentials: X.509 certificates or bare public keys, as PEM. Pure.
+"""Certificates that callers bring, as PEM: public keys of `jwt` credentials, authorities of webhooks. Pure.
 
 What is stored is the PEM itself, so that fingerprint and end of validity stay with it.
 """
@@ -6,6 +6,8 @@ What is stored is the PEM itself, so that fingerprint and end of validity stay w
 from __future__ import annotations
 
 import hashlib
+import re
+import ssl
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -17,6 +19,8 @@ from eventmill.web.checks import invalid
 _PEM_CHARS_MAX = 16 * 1024
 _KEY_BITS_MIN = 2048
 _CERTIFICATE = "-----BEGIN CERTIFICATE-----"
+_AUTHORITIES_MAX = 16
+_ONE_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 def read_certificate(member: str, text: str) -> str:
@@ -61,3 +65,26 @@ def not_after_ms(pem: str) -> int | None:
 def fingerprint(pem: str) -> str:
     """SHA-1 over the DER, in lower-case hex: how the Developer Console names a certificate."""
     return hashlib.sha1(_encode(pem, Encoding.DER), usedforsecurity=False).hexdigest()
+
+
+def read_ca_bundle(member: str, text: str) -> str:
+    """The certificates in `text` as they are stored: nothing between them. Refuses, naming `member` and the
+    certificate, what TLS could not use."""
+    if "PRIVATE KEY-----" in text:
+        raise invalid(member, "holds a private key; only certificates belong here, and the key should be replaced")
+    found = _ONE_CERTIFICATE.findall(text)
+    if not found:
+        raise invalid(member, "holds no certificate in PEM (-----BEGIN CERTIFICATE----- ...)")
+    if len(found) > _AUTHORITIES_MAX:
+        raise invalid(member, f"must have at most {_AUTHORITIES_MAX} certificates, but has {len(found)}")
+    return "".join(_read_authority(f"{member}: certificate {number}", pem) for number, pem in enumerate(found, 1))
+
+
+def _read_authority(where: str, pem: str) -> str:
+    try:
+        certificate = x509.load_pem_x509_certificate(pem.encode())
+        stored = certificate.public_bytes(Encoding.PEM).decode()
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=stored)
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, ssl.SSLError):
+        raise invalid(where, "cannot be read") from None
+    return stored

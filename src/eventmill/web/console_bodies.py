@@ -1,15 +1,38 @@
-"""Bodies of the Console API as the official clients read them. Pure: documents in, dictionaries out, no secrets.
+"""Bodies of the Console API as the official clients read them. Pure: documents in, bodies out, no secrets made before.
 
 Shapes: the Console API's published specification. Members that only the Developer Console fills are left out.
 """
 
 from __future__ import annotations
 
+from msgspec import UNSET
+
 from eventmill.model import Credential, EventMetadata, Organization, Project, Provider, Workspace
 from eventmill.web.certificates import fingerprint, not_after_ms
 from eventmill.web.client_secrets import MASK, secret_id
-
-Body = dict[str, object]
+from eventmill.web.console_shapes import (
+    Binding,
+    ConsoleEvent,
+    ConsoleOrganization,
+    ConsoleProject,
+    ConsoleProvider,
+    ConsoleWorkspace,
+    CredentialItem,
+    Integration,
+    NamedServiceProperties,
+    SecretItem,
+    Secrets,
+)
+from eventmill.web.project_file import (
+    FileCredential,
+    FileDetails,
+    FileOrganization,
+    FileProject,
+    FileRuntime,
+    FileService,
+    FileWorkspace,
+    ProjectFile,
+)
 
 SERVICE_CODE = "AdobeIOManagementAPISDK"
 SERVICE_NAME = "I/O Management API"
@@ -19,138 +42,142 @@ PROJECT_TYPE = "jaeger"
 INTEGRATION_TYPES = {"oauth_server_to_server": "oauth_server_to_server", "jwt": "service"}
 
 
-def organization_body(organization: Organization) -> Body:
+def organization_body(organization: Organization) -> ConsoleOrganization:
     """Of type `entp`: the official command line shows no others without asking further."""
-    return {
-        "id": organization.id,
-        "code": organization.ims_org_id,
-        "name": organization.name,
-        "description": organization.name,
-        "type": "entp",
-        "role": "ADMIN",
-    }
+    return ConsoleOrganization(
+        id=organization.id,
+        code=organization.ims_org_id,
+        name=organization.name,
+        description=organization.name,
+        type="entp",
+        role="ADMIN",
+        notice_recipients=organization.notice_recipients,
+    )
 
 
-def project_body(project: Project) -> Body:
-    return {
-        "id": project.id,
-        "org_id": project.org,
-        "name": project.name,
-        "title": project.title or project.name,
-        "description": project.description,
-        "type": PROJECT_TYPE,
-        "appId": None,
-        "enabled": True,
-        "deleted": False,
-    }
+def project_body(project: Project) -> ConsoleProject:
+    return ConsoleProject(
+        id=project.id,
+        org_id=project.org,
+        name=project.name,
+        title=project.title or project.name,
+        description=project.description,
+        type=PROJECT_TYPE,
+        app_id=None,
+        enabled=True,
+        deleted=False,
+        pause_notices=project.pause_notices,
+    )
 
 
-def workspace_body(workspace: Workspace) -> Body:
-    return {
-        "id": workspace.id,
-        "project_id": workspace.project_id,
-        "name": workspace.name,
-        "title": workspace.title or workspace.name,
-        "description": workspace.description,
-        "enabled": True,
-        "runtime_enabled": True,
-    }
+def workspace_body(workspace: Workspace) -> ConsoleWorkspace:
+    return ConsoleWorkspace(
+        id=workspace.id,
+        project_id=workspace.project_id,
+        name=workspace.name,
+        title=workspace.title or workspace.name,
+        description=workspace.description,
+        enabled=True,
+        runtime_enabled=True,
+    )
 
 
-def credential_body(credential: Credential) -> Body:
+def credential_body(credential: Credential) -> CredentialItem:
     """An item of a workspace's list."""
-    return {
-        "id_workspace": credential.workspace_id,
-        "id_integration": credential.id,
-        "name": credential.name,
-        "client_id": credential.client_id,
-        "flow_type": "entp",
-        "integration_type": INTEGRATION_TYPES[credential.kind],
-        "credential_type": "entp" if credential.kind == "jwt" else credential.kind,
-    }
+    return CredentialItem(
+        id_workspace=credential.workspace_id,
+        id_integration=credential.id,
+        name=credential.name,
+        client_id=credential.client_id,
+        flow_type="entp",
+        integration_type=INTEGRATION_TYPES[credential.kind],
+        credential_type="entp" if credential.kind == "jwt" else credential.kind,
+    )
 
 
-def integration_body(credential: Credential) -> Body:
+def integration_body(credential: Credential) -> Integration:
     """A credential by itself."""
     account = credential.technical_account_id
-    return {
-        "id": credential.id,
-        "name": credential.name,
-        "orgId": credential.org,
-        "projectId": credential.project_id,
-        "workspaceId": credential.workspace_id,
-        "apikey": credential.client_id,
-        "technicalAccountId": account,
-        "technicalAccountEmail": account,
-        "type": "entp",
-        "integration_type": INTEGRATION_TYPES[credential.kind],
-        "status": "ENABLED",
-        "sdkList": [SERVICE_CODE],
-        "serviceProperties": [{"sdkCode": SERVICE_CODE, "name": SERVICE_NAME, "roles": None, "licenseConfigs": None}],
-    }
+    service = NamedServiceProperties(sdk_code=SERVICE_CODE, name=SERVICE_NAME, roles=None, license_configs=None)
+    return Integration(
+        id=credential.id,
+        name=credential.name,
+        org_id=credential.org,
+        project_id=credential.project_id,
+        workspace_id=credential.workspace_id,
+        apikey=credential.client_id,
+        technical_account_id=account,
+        technical_account_email=account,
+        type="entp",
+        integration_type=INTEGRATION_TYPES[credential.kind],
+        status="ENABLED",
+        sdk_list=[SERVICE_CODE],
+        service_properties=[service],
+    )
 
 
-def secrets_body(credential: Credential) -> Body:
+def secrets_body(credential: Credential) -> Secrets:
     """Newest first: the first one signs deliveries, all are good for tokens."""
     listed = [
-        {"uuid": secret_id(sealed), "client_secret": MASK, "current": sealed == credential.sealed_secret}
+        SecretItem(uuid=secret_id(sealed), client_secret=MASK, current=sealed == credential.sealed_secret)
         for sealed in credential.sealed_secrets
     ]
-    return {"client_id": credential.client_id, "client_secrets": listed}
+    return Secrets(client_id=credential.client_id, client_secrets=listed)
 
 
-def binding_body(credential: Credential, pem: str) -> Body:
-    """A public key of a `jwt` credential; `notAfter` in milliseconds, missing for a key that has no end."""
+def binding_body(credential: Credential, pem: str) -> Binding:
+    """A public key of a `jwt` credential."""
     mark = fingerprint(pem)
-    body: Body = {
-        "bindingId": mark,
-        "orgId": credential.org,
-        "technicalAccountId": credential.technical_account_id,
-        "certificateFingerprint": mark,
-    }
     ends_ms = not_after_ms(pem)
-    return body if ends_ms is None else body | {"notAfter": ends_ms}
+    return Binding(
+        binding_id=mark,
+        org_id=credential.org,
+        technical_account_id=credential.technical_account_id,
+        certificate_fingerprint=mark,
+        not_after=UNSET if ends_ms is None else ends_ms,
+    )
 
 
-def provider_item(provider: Provider, embed: list[EventMetadata] | None) -> Body:
-    body: Body = {
-        "id": provider.id,
-        "label": provider.label,
-        "description": provider.description,
-        "source": f"urn:uuid:{provider.id}",
-        "docs_url": provider.docs_url,
-        "instance_id": provider.instance_id,
-        "environment_type": None,
-        "provider_metadata": provider.provider_metadata,
-    }
-    if embed is not None:
-        body["eventmetadata"] = [
-            {"event_code": each.event_code, "label": each.label, "description": each.description} for each in embed
-        ]
-    return body
+def provider_item(provider: Provider, embed: list[EventMetadata] | None) -> ConsoleProvider:
+    return ConsoleProvider(
+        id=provider.id,
+        label=provider.label,
+        description=provider.description,
+        source=f"urn:uuid:{provider.id}",
+        docs_url=provider.docs_url,
+        instance_id=provider.instance_id,
+        environment_type=None,
+        provider_metadata=provider.provider_metadata,
+        eventmetadata=UNSET
+        if embed is None
+        else [ConsoleEvent(each.event_code, each.label, each.description) for each in embed],
+    )
 
 
-def download_body(organization: Organization, project: Project, workspace: Workspace, credentials: list[Body]) -> Body:
+def download_body(
+    organization: Organization, project: Project, workspace: Workspace, credentials: list[FileCredential]
+) -> ProjectFile:
     """The project file. `credentials` are its items, with secrets: see `console_download`."""
-    return {
-        "project": {
-            "id": project.id,
-            "name": project.name,
-            "title": project.title or project.name,
-            "description": project.description,
-            "org": {"id": organization.id, "name": organization.name, "ims_org_id": organization.ims_org_id},
-            "workspace": {
-                "id": workspace.id,
-                "name": workspace.name,
-                "title": workspace.title,
-                "description": workspace.description,
-                "action_url": "",
-                "app_url": "",
-                "details": {
-                    "credentials": credentials,
-                    "services": [{"code": SERVICE_CODE, "name": SERVICE_NAME}],
-                    "runtime": {"namespaces": []},
-                },
-            },
-        }
-    }
+    details = FileDetails(
+        credentials=credentials,
+        services=[FileService(code=SERVICE_CODE, name=SERVICE_NAME)],
+        runtime=FileRuntime(namespaces=[]),
+    )
+    stage = FileWorkspace(
+        id=workspace.id,
+        name=workspace.name,
+        title=workspace.title,
+        description=workspace.description,
+        action_url="",
+        app_url="",
+        details=details,
+    )
+    described = FileProject(
+        id=project.id,
+        name=project.name,
+        title=project.title or project.name,
+        description=project.description,
+        org=FileOrganization(id=organization.id, name=organization.name, ims_org_id=organization.ims_org_id),
+        workspace=stage,
+    )
+    return ProjectFile(project=described)

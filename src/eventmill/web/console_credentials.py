@@ -26,6 +26,7 @@ from eventmill.web.console_forms import (
 )
 from eventmill.web.console_organizations import DONE
 from eventmill.web.console_paths import path_credential
+from eventmill.web.console_shapes import NewCredential, NewSecret, Services
 from eventmill.web.http import NOT_STORED, Reply, Request, json_reply
 from eventmill.web.ims_form import parse_form
 from eventmill.web.parts import Parts
@@ -80,13 +81,13 @@ async def _create(
         public_keys=public_keys,
     )
     await tenancy.create(parts, credential, caller.client_id)
-    body = {
-        "id": credential.id,
-        "apiKey": credential.client_id,
-        "orgId": credential.org,
-        "client_secret": secret,
-        "technicalAccountId": credential.technical_account_id,
-    }
+    body = NewCredential(
+        id=credential.id,
+        api_key=credential.client_id,
+        org_id=credential.org,
+        client_secret=secret,
+        technical_account_id=credential.technical_account_id,
+    )
     return json_reply(200, body, headers=NOT_STORED)
 
 
@@ -120,7 +121,7 @@ async def set_services(parts: Parts, request: Request, caller: Caller) -> Reply:
     """PUT …/credentials/{type}/{credential}/services: every credential may do everything, so this changes nothing."""
     path_credential(parts, request, caller)
     services = read_services(await request.json_body(parts.config.request_bytes_max))
-    return json_reply(200, {"sdkList": [each.sdk_code for each in services]})
+    return json_reply(200, Services([each.sdk_code for each in services]))
 
 
 # --- Secrets ----------------------------------------------------------------------------------------------------------
@@ -146,7 +147,7 @@ async def add_secret(parts: Parts, request: Request, caller: Caller) -> Reply:
         return with_secret(stored, sealed)
 
     await tenancy.change(parts, known, caller.client_id, decide)
-    return json_reply(200, {"uuid": secret_id(sealed), "client_secret": secret}, headers=NOT_STORED)
+    return json_reply(200, NewSecret(secret_id(sealed), secret), headers=NOT_STORED)
 
 
 async def delete_secret(parts: Parts, request: Request, caller: Caller) -> Reply:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import msgspec
 
+from eventmill.model import MAIL_ADDRESS
 from eventmill.web import checks
 from eventmill.web.certificates import read_certificate
 
@@ -47,16 +48,30 @@ Certificate = Annotated[
 ]
 SdkCode = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
+MailAddress = Annotated[
+    str,
+    msgspec.Meta(pattern=f"^{MAIL_ADDRESS}", extra={"form": "a mail address like ops@example.com, without a name"}),
+]
+NoticeRecipients = Annotated[
+    list[MailAddress],
+    msgspec.Meta(
+        max_length=20,
+        description="Who is mailed when a registration becomes unstable or is disabled. None: those of the settings.",
+    ),
+]
+
 
 class OrganizationForm(msgspec.Struct, frozen=True):
     name: FreeName
     code: ImsOrgId | None = None
+    notice_recipients: NoticeRecipients = []
 
 
 class OrganizationUpdate(msgspec.Struct, frozen=True):
     """What is missing, here and in the other updates, stays as it is."""
 
     name: FreeName | None = None
+    notice_recipients: NoticeRecipients | None = None
 
 
 class PlaceForm(msgspec.Struct, frozen=True):
@@ -71,6 +86,10 @@ class PlaceUpdate(msgspec.Struct, frozen=True):
     name: PlaceName | None = None
     title: Title | None = None
     description: Description | None = None
+
+
+class ProjectUpdate(PlaceUpdate, frozen=True, kw_only=True):
+    pause_notices: Annotated[bool, msgspec.Meta(description="Nobody is mailed about its registrations.")] | None = None
 
 
 class CredentialForm(msgspec.Struct, frozen=True):

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from eventmill.errors import GatewayError, Reason
-from eventmill.model import Caller, Credential
+from eventmill.model import Caller
 from eventmill.web.checks import show
 from eventmill.web.console_bodies import SERVICE_CODE, integration_body
 from eventmill.web.console_paths import path_credential
+from eventmill.web.console_shapes import (
+    ClientPlace,
+    CredentialPlace,
+    IntegrationPage,
+    ServiceProperties,
+    WorkspacePlace,
+)
 from eventmill.web.http import Reply, Request, json_reply
 from eventmill.web.parts import Parts
 from eventmill.web.paths import not_found, path_organization
@@ -18,7 +25,7 @@ _PAGE_SIZE_MAX = 100
 async def find_credential_place(parts: Parts, request: Request, caller: Caller) -> Reply:
     """GET …/projects_workspaces/credentials/{credential}: a bare array of one."""
     found = path_credential(parts, request, caller)
-    return json_reply(200, [{**_place(found), "credentialId": found.id}])
+    return json_reply(200, [CredentialPlace(found.project_id, found.workspace_id, found.id)])
 
 
 async def find_workspace_place(parts: Parts, request: Request, caller: Caller) -> Reply:
@@ -28,7 +35,7 @@ async def find_workspace_place(parts: Parts, request: Request, caller: Caller) -
     workspace = parts.catalogue.workspace(org, workspace_id)
     if workspace is None:
         raise not_found(f"workspace {show(workspace_id)}", f"organization {org}")
-    return json_reply(200, [{"projectId": workspace.project_id, "workspaceId": workspace.id}])
+    return json_reply(200, [WorkspacePlace(workspace.project_id, workspace.id)])
 
 
 async def find_client_place(parts: Parts, request: Request, caller: Caller) -> Reply:
@@ -38,11 +45,7 @@ async def find_client_place(parts: Parts, request: Request, caller: Caller) -> R
     found = parts.catalogue.credential_by_client(client_id)
     if found is None or found.org != org:
         raise not_found(f"client {show(client_id)}", f"organization {org}")
-    return json_reply(200, {**_place(found), "integrationId": found.id})
-
-
-def _place(credential: Credential) -> dict[str, str]:
-    return {"projectId": credential.project_id, "workspaceId": credential.workspace_id}
+    return json_reply(200, ClientPlace(found.project_id, found.workspace_id, found.id))
 
 
 async def page_integrations(parts: Parts, request: Request, caller: Caller) -> Reply:
@@ -53,7 +56,7 @@ async def page_integrations(parts: Parts, request: Request, caller: Caller) -> R
     found = parts.catalogue.credentials(org)
     content = [integration_body(each) for each in found[(page - 1) * size : page * size]]
     pages = -(-len(found) // size)
-    return json_reply(200, {"page": page, "pages": pages, "size": size, "total": len(found), "content": content})
+    return json_reply(200, IntegrationPage(page, pages, size, len(found), content))
 
 
 def _number(request: Request, name: str, default: int, most: int) -> int:
@@ -68,4 +71,4 @@ def _number(request: Request, name: str, default: int, most: int) -> int:
 async def get_service_properties(parts: Parts, request: Request, caller: Caller) -> Reply:
     """GET …/integrations/entp/{credential}/service/{sdk}/properties: no service has any."""
     path_credential(parts, request, caller)
-    return json_reply(200, {"sdkCode": SERVICE_CODE, "roles": None, "licenseConfigs": None})
+    return json_reply(200, ServiceProperties(SERVICE_CODE, None, None))

@@ -13,14 +13,16 @@ from eventmill.web import tenancy
 from eventmill.web.checks import read_object
 from eventmill.web.console_bodies import SERVICE_CODE, SERVICE_NAME, organization_body, provider_item
 from eventmill.web.console_forms import OrganizationForm, OrganizationUpdate
+from eventmill.web.console_shapes import ConsoleFamily, Feature, Service, ServiceRights, Terms, TermsState, TermsText
 from eventmill.web.families import listed_families
 from eventmill.web.http import Reply, Request, json_reply
+from eventmill.web.ims_shapes import Done
 from eventmill.web.parts import Parts
 from eventmill.web.paths import path_organization
 from eventmill.web.providers import asks_metadata, list_metadata
 from eventmill.web.tenancy_deletion import delete_tenant
 
-DONE: dict[str, object] = {}
+DONE = Done()
 """Body of a success that has nothing to tell; clients parse every 200 as JSON."""
 
 
@@ -41,6 +43,7 @@ async def create_organization(parts: Parts, request: Request, caller: Caller) ->
         id=OrgId(await tenancy.new_id(parts, "organization")),
         ims_org_id=form.code or parts.ids.random(12).hex().upper() + "@AdobeOrg",
         name=form.name,
+        notice_recipients=tuple(dict.fromkeys(form.notice_recipients)),
     )
     holder = parts.catalogue.organization_by_ims(organization.ims_org_id)
     if holder is not None:
@@ -55,7 +58,11 @@ async def update_organization(parts: Parts, request: Request, caller: Caller) ->
     form = read_object(await request.json_body(parts.config.request_bytes_max), OrganizationUpdate)
 
     def decide(stored: Organization) -> Organization:
-        return stored if form.name is None else msgspec.structs.replace(stored, name=form.name)
+        name = stored.name if form.name is None else form.name
+        recipients = stored.notice_recipients
+        if form.notice_recipients is not None:
+            recipients = tuple(dict.fromkeys(form.notice_recipients))
+        return msgspec.structs.replace(stored, name=name, notice_recipients=recipients)
 
     return json_reply(200, organization_body(await tenancy.change(parts, known, caller.client_id, decide)))
 
@@ -75,7 +82,7 @@ def _permit_operator(parts: Parts, caller: Caller) -> None:
 async def list_families(parts: Parts, request: Request, caller: Caller) -> Reply:
     """GET …/events/providermetadata: a bare array, with what `/events/providermetadata` embeds and a `type`."""
     path_organization(parts, request, caller)
-    families = [{**msgspec.structs.asdict(each), "type": "entp"} for each in listed_families(parts)]
+    families = [ConsoleFamily(**msgspec.structs.asdict(each), type="entp") for each in listed_families(parts)]
     return json_reply(200, families)
 
 
@@ -93,30 +100,30 @@ async def list_providers(parts: Parts, request: Request, caller: Caller) -> Repl
 async def list_services(parts: Parts, request: Request, caller: Caller) -> Reply:
     """GET …/services: the one service there is, which every credential has."""
     path_organization(parts, request, caller)
-    service = {
-        "name": SERVICE_NAME,
-        "code": SERVICE_CODE,
-        "type": "entp",
-        "enabled": True,
-        "entitledForOrg": True,
-        "deprecated": False,
-        "requiresApproval": False,
-        "properties": {"roles": None, "licenseConfigs": None},
-    }
+    service = Service(
+        name=SERVICE_NAME,
+        code=SERVICE_CODE,
+        type="entp",
+        enabled=True,
+        entitled_for_org=True,
+        deprecated=False,
+        requires_approval=False,
+        properties=ServiceRights(roles=None, license_configs=None),
+    )
     return json_reply(200, [service])
 
 
 async def get_org_terms(parts: Parts, request: Request, caller: Caller) -> Reply:
     """GET and POST /console/services/ims/organizations/{org}/terms: there is nothing to agree to."""
     path_organization(parts, request, caller)
-    return json_reply(200, {"accepted": True, "current": True})
+    return json_reply(200, TermsState(accepted=True, current=True))
 
 
 async def get_terms(_parts: Parts, _request: Request, _caller: Caller) -> Reply:
-    return json_reply(200, {"tc": [{"text": "This gateway asks for no terms.", "locale": "en"}]})
+    return json_reply(200, Terms([TermsText("This gateway asks for no terms.", "en")]))
 
 
 async def list_features(parts: Parts, request: Request, caller: Caller) -> Reply:
     """GET /console/api/organizations/{org}/features"""
     path_organization(parts, request, caller)
-    return json_reply(200, [{"name": "RUNTIME"}])
+    return json_reply(200, [Feature("RUNTIME")])

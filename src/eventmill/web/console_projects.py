@@ -13,9 +13,10 @@ from eventmill.model import Caller, Project, Workspace
 from eventmill.web import tenancy
 from eventmill.web.checks import read_object
 from eventmill.web.console_bodies import PROJECT_TYPE, project_body, workspace_body
-from eventmill.web.console_forms import PlaceForm, PlaceUpdate
+from eventmill.web.console_forms import PlaceForm, PlaceUpdate, ProjectUpdate
 from eventmill.web.console_organizations import DONE
 from eventmill.web.console_paths import path_project
+from eventmill.web.console_shapes import Namespace, NewProject, NoEndpoints, Obstacle, Obstacles, WorkspacePlace
 from eventmill.web.http import Reply, Request, json_reply
 from eventmill.web.parts import Parts
 from eventmill.web.paths import path_organization, path_workspace
@@ -50,14 +51,13 @@ async def create_project(parts: Parts, request: Request, caller: Caller) -> Repl
     workspace_id = await tenancy.new_id(parts, "workspace", org)
     workspace = Workspace(id=workspace_id, org=org, project_id=project.id, name=FIRST_WORKSPACE)
     await tenancy.create(parts, project, caller.client_id, workspace)
-    body = {"projectId": project.id, "projectType": PROJECT_TYPE, "workspaceId": workspace.id}
-    return json_reply(201, body)
+    return json_reply(201, NewProject(project.id, PROJECT_TYPE, workspace.id))
 
 
 async def update_project(parts: Parts, request: Request, caller: Caller) -> Reply:
     """PATCH …/projects/{project}: what the body leaves out stays."""
     known = path_project(parts, request, caller)
-    form = read_object(await request.json_body(parts.config.request_bytes_max), PlaceUpdate)
+    form = read_object(await request.json_body(parts.config.request_bytes_max), ProjectUpdate)
 
     def decide(stored: Project) -> Project:
         return msgspec.structs.replace(stored, **_given(form))
@@ -65,7 +65,7 @@ async def update_project(parts: Parts, request: Request, caller: Caller) -> Repl
     return json_reply(200, project_body(await tenancy.change(parts, known, caller.client_id, decide)))
 
 
-def _given(form: PlaceUpdate) -> dict[str, str]:
+def _given(form: PlaceUpdate) -> dict[str, object]:
     return {name: value for name, value in msgspec.structs.asdict(form).items() if value is not None}
 
 
@@ -78,10 +78,10 @@ async def check_project_deletion(parts: Parts, request: Request, caller: Caller)
     """POST …/projects/{project}/can-delete: what would keep it from being deleted; an empty list when nothing does."""
     occupants = await find_occupants(parts, path_project(parts, request, caller))
     errors = [
-        {"code": f"{each.kind}_exists", "message": f"{each} belongs to it", "workspaceId": each.workspace_id}
+        Obstacle(code=f"{each.kind}_exists", message=f"{each} belongs to it", workspace_id=each.workspace_id)
         for each in occupants
     ]
-    return json_reply(200, {"errors": errors})
+    return json_reply(200, Obstacles(errors))
 
 
 async def list_workspaces(parts: Parts, request: Request, caller: Caller) -> Reply:
@@ -108,7 +108,7 @@ async def create_workspace(parts: Parts, request: Request, caller: Caller) -> Re
         description=form.description or "",
     )
     await tenancy.create(parts, workspace, caller.client_id)
-    return json_reply(201, {"projectId": project.id, "workspaceId": workspace.id})
+    return json_reply(201, WorkspacePlace(project.id, workspace.id))
 
 
 async def update_workspace(parts: Parts, request: Request, caller: Caller) -> Reply:
@@ -131,10 +131,10 @@ async def name_namespace(parts: Parts, request: Request, caller: Caller) -> Repl
     workspace = path_workspace(parts, request, caller)
     project = parts.catalogue.project(workspace.org, workspace.project_id)
     names = [re.sub(r"[^a-z0-9]", "", each.name.lower())[:20] for each in (project, workspace) if each is not None]
-    return json_reply(200, {"name": "-".join([workspace.org, *names]), "auth": ""})
+    return json_reply(200, Namespace(name="-".join([workspace.org, *names]), auth=""))
 
 
 async def list_endpoints(parts: Parts, request: Request, caller: Caller) -> Reply:
     """GET …/endpoints: extension points, of which there are none."""
     path_workspace(parts, request, caller)
-    return json_reply(200, {})
+    return json_reply(200, NoEndpoints())

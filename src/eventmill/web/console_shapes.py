@@ -1,10 +1,11 @@
-"""Shapes of the Console API's answers, for the API's description; `web.console_bodies` fills them.
+"""Bodies of the Console API's answers, for encoding and for the API's description; `web.console_bodies` fills most.
 
 Members that only the Developer Console fills are left out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -22,6 +23,7 @@ class ConsoleOrganization(msgspec.Struct, frozen=True):
     description: str
     type: Literal["entp"]
     role: Literal["ADMIN"]
+    notice_recipients: Sequence[str]
 
 
 class ConsoleProject(msgspec.Struct, frozen=True, rename={"app_id": "appId"}):
@@ -34,6 +36,7 @@ class ConsoleProject(msgspec.Struct, frozen=True, rename={"app_id": "appId"}):
     app_id: None
     enabled: bool
     deleted: bool
+    pause_notices: bool
 
 
 class NewProject(msgspec.Struct, frozen=True, rename="camel"):
@@ -100,8 +103,11 @@ class ServiceProperties(msgspec.Struct, frozen=True, rename="camel"):
     license_configs: None
 
 
-class NamedServiceProperties(ServiceProperties, frozen=True, rename="camel"):
+class NamedServiceProperties(msgspec.Struct, frozen=True, rename="camel"):
+    sdk_code: str
     name: str
+    roles: None
+    license_configs: None
 
 
 class Integration(msgspec.Struct, frozen=True, rename="camel"):
@@ -234,76 +240,3 @@ class Feature(msgspec.Struct, frozen=True):
 
 class NoEndpoints(msgspec.Struct, frozen=True):
     """Extension points, of which there are none."""
-
-
-# --- The project file ---
-
-
-class FileOrganization(msgspec.Struct, frozen=True):
-    id: str
-    name: str
-    ims_org_id: str
-
-
-class FileJwt(msgspec.Struct, frozen=True):
-    client_id: str
-    technical_account_email: str
-    technical_account_id: str
-    client_secret: str
-    meta_scopes: list[str]
-
-
-class FileOAuth(msgspec.Struct, frozen=True):
-    client_id: str
-    technical_account_email: str
-    technical_account_id: str
-    client_secrets: list[str]
-    scopes: list[str]
-
-
-class FileCredential(msgspec.Struct, frozen=True):
-    id: str
-    name: str
-    integration_type: str
-    jwt: FileJwt | UnsetType = UNSET
-    oauth_server_to_server: FileOAuth | UnsetType = UNSET
-
-
-class FileService(msgspec.Struct, frozen=True):
-    code: str
-    name: str
-
-
-class FileRuntime(msgspec.Struct, frozen=True):
-    namespaces: list[str]
-
-
-class FileDetails(msgspec.Struct, frozen=True):
-    credentials: list[FileCredential]
-    services: list[FileService]
-    runtime: FileRuntime
-
-
-class FileWorkspace(msgspec.Struct, frozen=True):
-    id: str
-    name: str
-    title: str
-    description: str
-    action_url: str
-    app_url: str
-    details: FileDetails
-
-
-class FileProject(msgspec.Struct, frozen=True):
-    id: str
-    name: str
-    title: str
-    description: str
-    org: FileOrganization
-    workspace: FileWorkspace
-
-
-class ProjectFile(msgspec.Struct, frozen=True):
-    """The one answer that holds secrets made before."""
-
-    project: FileProject

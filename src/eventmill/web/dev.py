@@ -1,6 +1,9 @@
-"""/_dev/clock and /_dev/reset: the virtual clock and a fresh start, in dev mode and from this machine only."""
+"""/_dev/clock, /_dev/mailbox and /_dev/reset: the virtual clock, the mails that nobody gets, and a fresh start; in dev
+mode and from this machine only."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import msgspec
 import structlog
@@ -8,15 +11,30 @@ import structlog
 from eventmill import telemetry
 from eventmill.config import is_loopback
 from eventmill.core.envelope import format_time
+from eventmill.core.notice import Mail
 from eventmill.errors import GatewayError, Reason
 from eventmill.web.checks import invalid, read_object, show
 from eventmill.web.http import NO_CONTENT, Reply, Request, json_reply
 from eventmill.web.parts import DevHooks, Parts
+from eventmill.web.shapes import ClockBody
 
 ADVANCE_SECONDS_MAX = 10 * 366 * 86400
 RATE_MAX = 1_000_000
 
 log = structlog.get_logger()
+
+
+_HARMLESS = ((b"content-security-policy", b"default-src 'none'; sandbox"), (b"vary", b"accept"))
+"""Should a name get past its escaping after all."""
+
+
+class MailItem(msgspec.Struct, frozen=True, rename={"sender": "from", "recipients": "to"}):
+    id: Annotated[str, msgspec.Meta(description="That of its `Message-ID`, before the @.")]
+    time: Annotated[str, msgspec.Meta(description="Business time.")]
+    sender: str
+    recipients: list[str]
+    subject: str
+    href: str
 
 
 class ClockForm(msgspec.Struct, frozen=True):
@@ -52,6 +70,34 @@ async def post_reset(parts: Parts, request: Request) -> Reply:
     return NO_CONTENT
 
 
+async def list_mails(parts: Parts, request: Request) -> Reply:
+    """GET /_dev/mailbox: newest first."""
+    return json_reply(200, [_mail_item(parts, each) for each in _hooks(parts, request).mailbox.mails()])
+
+
+async def get_mail(parts: Parts, request: Request) -> Reply:
+    """GET /_dev/mailbox/{mail}: as text, or as `accept` says, as HTML or as the message that would be sent."""
+    mail = _hooks(parts, request).mailbox.mail(request.params["mail"])
+    if mail is None:
+        raise GatewayError(Reason.NOT_FOUND, f"mail {show(request.params['mail'])} is not in the mailbox")
+    wanted = request.header(b"accept")
+    if "text/html" in wanted:
+        return Reply(200, mail.html.encode(), "text/html; charset=utf-8", _HARMLESS)
+    if "message/rfc822" in wanted:
+        return Reply(200, mail.encode(), "message/rfc822", _HARMLESS)
+    return Reply(200, mail.text.encode(), "text/plain; charset=utf-8", _HARMLESS)
+
+
+async def empty_mailbox(parts: Parts, request: Request) -> Reply:
+    _hooks(parts, request).mailbox.clear()
+    return NO_CONTENT
+
+
+def _mail_item(parts: Parts, mail: Mail) -> MailItem:
+    href = f"{parts.config.url}/_dev/mailbox/{mail.id}"
+    return MailItem(mail.id, format_time(mail.at_ms), mail.sender, list(mail.recipients), mail.subject, href)
+
+
 def _hooks(parts: Parts, request: Request) -> DevHooks:
     if parts.dev is None:
         raise GatewayError(Reason.NOT_FOUND, "/_dev is served in dev mode only")
@@ -73,5 +119,5 @@ def _check_range(member: str, value: float, most: int) -> None:
 
 def _clock_reply(hooks: DevHooks) -> Reply:
     clock = hooks.clock
-    body = {"now": format_time(clock.now_ms()), "offset_seconds": clock.offset_ms / 1000, "rate": clock.rate}
+    body = ClockBody(now=format_time(clock.now_ms()), offset_seconds=clock.offset_ms / 1000, rate=clock.rate)
     return json_reply(200, body)

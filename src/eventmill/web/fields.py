@@ -129,6 +129,15 @@ WebhookUrl = Annotated[
         allowed="printable ASCII; percent-encode the rest",
     ),
 ]
+CA_BUNDLE_CHARS_MAX = 32 * 1024
+CaBundle = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=CA_BUNDLE_CHARS_MAX,
+        description="PEM of the only certificate authorities that the webhook's certificate may stem from, instead of "
+        "the usual ones; left out or empty: those.",
+    ),
+]
 _ACTION_NAME = rf"[{_WORD}][{_WORD}@ .\-]*"
 """As OpenWhisk names packages and actions."""
 RuntimeAction = Annotated[

@@ -67,6 +67,7 @@ class RegistrationUpdate(msgspec.Struct, frozen=True, kw_only=True):
     delivery_type: fields.DeliveryTypeName
     description: fields.RegistrationDescription | None = None
     webhook_url: fields.WebhookUrl | None = None
+    ca_bundle: fields.CaBundle | None = None
     runtime_action: fields.RuntimeAction | None = None
     enabled: bool | None = None
     destination_metadata: DestinationForm | None = None
@@ -84,6 +85,11 @@ class RegistrationUpdate(msgspec.Struct, frozen=True, kw_only=True):
     def hook(self) -> str | None:
         """The webhook's URL; None for the types that have none, whatever was sent."""
         return (self.webhook_url or None) if self.pushes_to_hook else None
+
+    @property
+    def bundle(self) -> str | None:
+        """Counts with a webhook only, as that does."""
+        return (self.ca_bundle or None) if self.hook else None
 
     @property
     def action(self) -> str | None:

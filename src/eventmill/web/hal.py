@@ -165,6 +165,7 @@ def registration_body(base: str, catalogue: Catalogue, registration: Registratio
         project_id=registration.project_id,
         workspace_id=registration.workspace_id,
         webhook_url=_hook_url(base, registration) or UNSET,
+        ca_bundle=registration.ca_bundle or UNSET,
         delivery_type=registration.delivery_type,
         runtime_action=registration.runtime_action or UNSET,
         destination_metadata=registration.destination_metadata or UNSET,

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 
 import msgspec
+from msgspec import UNSET
 
 from eventmill.errors import Conflict, GatewayError, Reason
 from eventmill.model import Credential, Organization
@@ -16,6 +17,7 @@ from eventmill.web.checks import show
 from eventmill.web.http import NOT_STORED, Reply, Request, json_reply
 from eventmill.web.ims_assertion import read_assertion
 from eventmill.web.ims_form import TokenRefusal, check_client, read_fields, require
+from eventmill.web.ims_shapes import TokenBody
 from eventmill.web.parts import Parts
 from eventmill.web.standing import check_standing, earliest_issue_ms, organization_of, use_up
 from eventmill.web.tokens import ADMIN_SCOPE, DEFAULT_SCOPE, Grant, Token, mint_token, read_token, subject_of
@@ -131,13 +133,8 @@ def _why(error: GatewayError) -> str:
 
 
 def _answer(grant: Grant, parts: Parts, refresh: Grant | None = None) -> Reply:
-    body: dict[str, object] = {
-        "access_token": issue(parts, grant),
-        "token_type": "bearer",
-        "expires_in": grant.lifetime_s,
-    }
-    if refresh is not None:
-        body["refresh_token"] = issue(parts, refresh)
+    refresh_token = UNSET if refresh is None else issue(parts, refresh)
+    body = TokenBody(issue(parts, grant), "bearer", grant.lifetime_s, refresh_token)
     return json_reply(200, body, headers=NOT_STORED)
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping
 
+from msgspec import UNSET
+
 from eventmill.errors import Reason
 from eventmill.flow.answers import ERROR_CODES
 from eventmill.model import Credential
 from eventmill.store.seal import Sealer
 from eventmill.web.client_secrets import open_secret
 from eventmill.web.http import NOT_STORED, Reply, Request, json_reply, parse_urlencoded
+from eventmill.web.ims_shapes import TokenRefusalBody
 from eventmill.web.multipart import parse_multipart
 from eventmill.web.parts import Parts
 from eventmill.web.tokens import CONSOLE_CLIENTS
@@ -32,10 +35,14 @@ class TokenRefusal(Exception):
 
     def reply(self) -> Reply:
         reason, message = _REASONS.get(self.status, Reason.INVALID_PARAMETER), str(self)
-        body = {"reason": reason.code, "message": message}
-        if reason in ERROR_CODES:
-            body["error_code"] = ERROR_CODES[reason]
-        return json_reply(self.status, body | {"error": self.error, "error_description": message}, headers=NOT_STORED)
+        body = TokenRefusalBody(
+            reason=reason.code,
+            message=message,
+            error_code=ERROR_CODES.get(reason, UNSET),
+            error=self.error,
+            error_description=message,
+        )
+        return json_reply(self.status, body, headers=NOT_STORED)
 
 
 async def read_fields(request: Request) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from eventmill.errors import GatewayError, Reason
 from eventmill.model import Organization
 from eventmill.web.http import NOT_STORED, Reply, Request, json_reply
+from eventmill.web.ims_shapes import ImsOrganization, OrgRef, Profile
 from eventmill.web.parts import Parts
 from eventmill.web.standing import organization_of
 from eventmill.web.tokens import Token, invalid_token
@@ -30,17 +31,17 @@ async def get_profile(parts: Parts, request: Request) -> Reply:
     user_id = "local@localhost" if token is None else token.user_id
     name = user_id.partition("@")[0]
     is_service = user_id.endswith("@techacct.adobe.com")
-    body = {
-        "userId": user_id,
-        "authId": user_id,
-        "account_type": "service" if is_service else "type3",
-        "email": user_id,
-        "emailVerified": "true",
-        "name": name,
-        "displayName": name,
-        "first_name": name,
-        "last_name": "",
-    }
+    body = Profile(
+        user_id=user_id,
+        auth_id=user_id,
+        account_type="service" if is_service else "type3",
+        email=user_id,
+        email_verified="true",
+        name=name,
+        display_name=name,
+        first_name=name,
+        last_name="",
+    )
     return json_reply(200, body, headers=NOT_STORED)
 
 
@@ -52,12 +53,12 @@ async def _identify(parts: Parts, request: Request) -> Token | None:
     return token
 
 
-def _organization_body(organization: Organization) -> dict[str, object]:
+def _organization_body(organization: Organization) -> ImsOrganization:
     ident, _, source = organization.ims_org_id.partition("@")
-    return {
-        "orgName": organization.name,
-        "orgRef": {"ident": ident, "authSrc": source or "AdobeOrg"},
-        "orgType": "Enterprise",
-        "countryCode": None,
-        "groups": [],
-    }
+    return ImsOrganization(
+        org_name=organization.name,
+        org_ref=OrgRef(ident=ident, auth_src=source or "AdobeOrg"),
+        org_type="Enterprise",
+        country_code=None,
+        groups=[],
+    )

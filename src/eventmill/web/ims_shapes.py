@@ -1,4 +1,4 @@
-"""Shapes of what the token endpoints take and answer. For the API's description only: they read forms by themselves."""
+"""What the token endpoints take, which is for the API's description only, and the bodies that they answer with."""
 
 from __future__ import annotations
 

@@ -5,10 +5,13 @@ The answer of the first is always 200: official clients take every other status 
 
 from __future__ import annotations
 
+from msgspec import UNSET
+
 from eventmill.errors import GatewayError
 from eventmill.model import Credential
 from eventmill.web.http import NOT_STORED, Reply, Request, json_reply
 from eventmill.web.ims_form import TokenRefusal, check_client, read_fields, require
+from eventmill.web.ims_shapes import Done, TokenVerdict
 from eventmill.web.parts import Parts
 from eventmill.web.standing import organization_of, revoke_subject, revoke_token
 from eventmill.web.tokens import Token
@@ -32,7 +35,7 @@ async def validate_token(parts: Parts, request: Request) -> Reply:
 
 
 def _verdict(reason: str = "") -> Reply:
-    return json_reply(200, {"valid": False, "reason": reason} if reason else {"valid": True}, headers=NOT_STORED)
+    return json_reply(200, TokenVerdict(valid=not reason, reason=reason or UNSET), headers=NOT_STORED)
 
 
 async def invalidate_token(parts: Parts, request: Request) -> Reply:
@@ -47,7 +50,7 @@ async def invalidate_token(parts: Parts, request: Request) -> Reply:
             await _invalidate(parts, token, is_cascading=fields.get("cascading") == "all")
     except TokenRefusal as refusal:
         return refusal.reply()
-    return json_reply(200, {}, headers=NOT_STORED)
+    return json_reply(200, Done(), headers=NOT_STORED)
 
 
 async def _find(parts: Parts, text: str) -> Token | None:

@@ -18,6 +18,7 @@ from eventmill.web.families import listed_families
 from eventmill.web.http import Reply, Request, json_reply
 from eventmill.web.parts import Parts
 from eventmill.web.paths import path_workspace
+from eventmill.web.shapes import ValidApp
 
 
 class AppInterest(msgspec.Struct, frozen=True):
@@ -44,7 +45,7 @@ async def validate_registrations(parts: Parts, request: Request, caller: Caller)
     for at, registration in enumerate(registrations):
         for number, interest in enumerate(registration.events_of_interest):
             _check_interest(parts, providers, interest, f"[{at}].events_of_interest[{number}]")
-    return json_reply(200, {"valid": True, "registrations": [each.name for each in registrations]})
+    return json_reply(200, ValidApp(valid=True, registrations=[each.name for each in registrations]))
 
 
 def _refuse_repeated_names(registrations: Sequence[AppRegistration]) -> None:

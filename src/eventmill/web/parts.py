@@ -14,6 +14,7 @@ from eventmill.flow.journal import Journal
 from eventmill.flow.probe import ChallengeResult
 from eventmill.flow.validation import Validations
 from eventmill.ids import IdSource
+from eventmill.send.mailbox import Mailbox
 from eventmill.store.base import Store
 from eventmill.store.seal import Sealer
 from eventmill.web.caller import Authenticator
@@ -28,13 +29,17 @@ WRITES_MAX = 8
 class Challenge(Protocol):
     """Asks a webhook whether it wants to be called. Answers within the time limit of an attempt, raises nothing."""
 
-    def __call__(self, url: str, registration_id: str, client_id: str) -> Awaitable[ChallengeResult]: ...
+    def __call__(
+        self, url: str, registration_id: str, client_id: str, ca_bundle: str = ""
+    ) -> Awaitable[ChallengeResult]: ...
 
 
 class Offer(Protocol):
     """Offers a webhook the link to validate later, with this secret; likewise. It passes when the webhook took it."""
 
-    def __call__(self, url: str, registration_id: str, client_id: str, secret: str) -> Awaitable[ChallengeResult]: ...
+    def __call__(
+        self, url: str, registration_id: str, client_id: str, secret: str, ca_bundle: str = ""
+    ) -> Awaitable[ChallengeResult]: ...
 
 
 class DevHooks(msgspec.Struct, frozen=True):
@@ -46,6 +51,8 @@ class DevHooks(msgspec.Struct, frozen=True):
     set_rate: Callable[[float], Awaitable[None]]
     reset: Callable[[], Awaitable[None]]
     """Empty journals, registrations, providers, retries and traces; returns when publishing and reading see it."""
+    mailbox: Mailbox = msgspec.field(default_factory=Mailbox)
+    """Stays empty when mails are really sent."""
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,10 +18,13 @@ from eventmill.flow.probe import ChallengeResult
 from eventmill.flow.registration_change import name_key
 from eventmill.model import EventBridgeDestination, Lane, Registration, Validation, WebhookStatus, Workspace
 from eventmill.store.base import ControlOp
+from eventmill.web.certificates import read_ca_bundle
 from eventmill.web.checks import show
 from eventmill.web.forms import RegistrationCreate, RegistrationUpdate, check_registration
 from eventmill.web.interests import find_interests
 from eventmill.web.parts import Parts
+
+_PROXY_RETRY_S = 30
 
 
 def check_form(parts: Parts, form: RegistrationUpdate) -> None:
@@ -59,6 +62,7 @@ async def redraft(parts: Parts, known: Registration, form: RegistrationUpdate) -
         events_of_interest=await find_interests(parts, known.org, form.events_of_interest, known.events_of_interest),
         delivery_type=form.type,
         webhook_url=form.hook,
+        ca_bundle=read_ca_bundle("ca_bundle", form.bundle) if form.bundle else None,
         runtime_action=form.action,
         destination_metadata=_destination(form),
         **_retry_targets(known, form),
@@ -71,11 +75,12 @@ async def redraft(parts: Parts, known: Registration, form: RegistrationUpdate) -
 def _retry_targets(known: Registration, form: RegistrationUpdate) -> dict[str, Any]:
     """Scheduled retries go where the registration delivers; a journal's to where it delivered last."""
     if form.type != "journal":
-        return {"retry_url": None, "retry_action": None, "retry_destination": None}
+        return {"retry_url": None, "retry_ca_bundle": None, "retry_action": None, "retry_destination": None}
     if known.delivery_type == "journal":
         return {}
     return {
         "retry_url": known.webhook_url,
+        "retry_ca_bundle": known.ca_bundle,
         "retry_action": known.runtime_action,
         "retry_destination": known.destination_metadata,
     }
@@ -126,10 +131,16 @@ def _name_taken(registration: Registration, holder_id: str) -> Conflict:
 
 
 async def ask(parts: Parts, draft: Registration) -> ChallengeResult | None:
-    """The challenge. None when nobody is asked: not every type has a webhook, and disabling needs no answer."""
+    """The challenge. None when nobody is asked: not every type has a webhook, and disabling needs no answer.
+
+    Raises `EGRESS_PROXY_FAILED` when it never got as far as the webhook: that is no reason to disable anything."""
     if draft.webhook_url is None or not draft.enabled:
         return None
-    return await parts.challenge(draft.webhook_url, draft.registration_id, draft.client_id)
+    bundle = draft.ca_bundle or ""
+    challenge = await parts.challenge(draft.webhook_url, draft.registration_id, draft.client_id, bundle)
+    if not challenge.blames_endpoint:
+        raise GatewayError(Reason.EGRESS_PROXY_FAILED, challenge.explanation, retry_after_s=_PROXY_RETRY_S)
+    return challenge
 
 
 def settled(draft: Registration, challenge: ChallengeResult | None, begin: Callable[[], Validation]) -> Registration:
@@ -174,8 +185,8 @@ async def offer_validation(parts: Parts, registration: Registration, secret: str
     it waits for none."""
     if registration.webhook_url is None or registration.validation is None:
         return None
-    client_id = registration.client_id
-    offer = await parts.offer(registration.webhook_url, registration.registration_id, client_id, secret)
+    url, client_id, ca_bundle = registration.webhook_url, registration.client_id, registration.ca_bundle or ""
+    offer = await parts.offer(url, registration.registration_id, client_id, secret, ca_bundle)
     if not offer.passed:
         await parts.validations.refuse(registration.org, registration.registration_id, secret)
     await _add_traces(parts, registration, offer)

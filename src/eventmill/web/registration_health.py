@@ -37,7 +37,7 @@ class RegistrationHealthBody(msgspec.Struct, frozen=True):
         msgspec.Meta(description="When time alone will change the status; null: never, or it is not watched."),
     ]
     next_status: Annotated[
-        WebhookStatus | None, msgspec.Meta(description="What it then becomes, without further attempts.")
+        WebhookStatus | None, msgspec.Meta(description="What it then becomes, should attempts go on as they do.")
     ]
     summary: Annotated[str, msgspec.Meta(description="The same in one sentence, for people.")]
 

@@ -142,12 +142,12 @@ async def _change(
 ) -> Registration:
     """Store what `revise` makes of the registration; made again when another change came first. No webhook is asked
     twice for that."""
-    asked: dict[str | None, ChallengeResult | None] = {}
+    asked: dict[tuple[str | None, str | None], ChallengeResult | None] = {}
     secret = parts.ids.uuid()
     for _ in range(WRITES_MAX):
         stored = await stored_registration(parts, workspace, registration_id)
         draft = await revise(decode_registration(stored))
-        wanted = draft.webhook_url if draft.enabled else None
+        wanted = (draft.webhook_url, draft.ca_bundle) if draft.enabled else (None, None)
         if wanted not in asked:
             asked[wanted] = await drafts.ask(parts, draft)
         registration = drafts.settled(draft, asked[wanted], lambda: parts.validations.begin(secret))

@@ -8,7 +8,16 @@ import msgspec
 
 from eventmill.web.documents import document_reply
 from eventmill.web.endpoint import Endpoint, Group, Handler, OpenHandler, Operation, json_answer
-from eventmill.web.endpoints import console, console_credentials, events, gateway, ims, providers, registrations
+from eventmill.web.endpoints import (
+    console,
+    console_credentials,
+    console_projects,
+    events,
+    gateway,
+    ims,
+    providers,
+    registrations,
+)
 from eventmill.web.endpoints.parameters import KNOWN_TAG, NOT_MODIFIED
 from eventmill.web.http import JSON_TYPE, Reply, Request
 from eventmill.web.openapi import build_document
@@ -53,7 +62,7 @@ GROUPS = (
     events.JOURNALS,
     registrations.TRACING,
     console.ORGANIZATIONS,
-    console.PLACES,
+    console_projects.PROJECTS,
     console_credentials.CREDENTIALS,
     ims.IMS,
     gateway.GATEWAY,

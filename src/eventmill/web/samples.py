@@ -28,6 +28,7 @@ from eventmill.web.http import NO_CONTENT, Reply, Request, hal_reply, json_reply
 from eventmill.web.parts import Parts
 from eventmill.web.paths import not_found, path_metadata, path_provider
 from eventmill.web.sample_template import ANY_CLIENT, Sampler
+from eventmill.web.shapes import PostedSample
 
 
 async def get_sample_event(parts: Parts, request: Request, caller: Caller) -> Reply:
@@ -64,7 +65,7 @@ async def post_sample_event(parts: Parts, request: Request, caller: Caller) -> R
     event_id = parts.ids.event_id(arrival.now_ms)
     match = Match(parts.catalogue.routing_epoch(registration.org), registration.org, provider, (registration.id,))
     await _store_durable(parts, registration, placing.new_event(published, match, event_id, arrival))
-    return json_reply(200, {"eventid": uuid_text(event_id), "event_id": uuid_text(event_id)})
+    return json_reply(200, PostedSample(eventid=uuid_text(event_id), event_id=uuid_text(event_id)))
 
 
 def _sample(sampler: Sampler, body: bytes) -> Published | None:

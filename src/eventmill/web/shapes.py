@@ -1,6 +1,6 @@
-"""Shapes of what is published and of answers that are joined from stored bytes or put together piece by piece.
+"""Shapes of what is published, of what is joined from stored bytes (journals, traces), and of small answers.
 
-For the API's description only: nothing is encoded with these. The tests hold every answer they get against them.
+Of the first two nothing is encoded with these; the tests hold every answer that they get against them.
 """
 
 from __future__ import annotations
@@ -125,6 +125,7 @@ class IndexLinks(msgspec.Struct, frozen=True):
     readiness: Link
     ingress: Link
     token: Link
+    description: Link
 
 
 class Index(msgspec.Struct, frozen=True):

@@ -40,7 +40,7 @@ _TYPES: Mapping[Kind, type[Any]] = {
     "workspace": Workspace,
     "credential": Credential,
 }
-_CHANGEABLE = frozenset({"name", "title", "description", "public_keys"})
+_CHANGEABLE = frozenset({"name", "title", "description", "public_keys", "notice_recipients", "pause_notices"})
 """Members that may differ from the file: a project that was renamed must not keep the gateway from its next start."""
 _Place = tuple[Kind, str, str]
 """Kind, organisation, id."""
@@ -94,7 +94,9 @@ class _Wish(NamedTuple):
 def _wishes(bootstrap: Bootstrap) -> Iterator[_Wish]:
     for each in bootstrap.organizations:
         org = OrgId(each.id)
-        yield _Wish("organization", org, Organization(id=org, ims_org_id=each.ims_org_id, name=each.name))
+        recipients = tuple(each.notice_recipients)
+        organization = Organization(id=org, ims_org_id=each.ims_org_id, name=each.name, notice_recipients=recipients)
+        yield _Wish("organization", org, organization)
         for project in each.projects:
             yield _Wish("project", org, _project(org, project))
             for workspace in project.workspaces:
@@ -102,7 +104,14 @@ def _wishes(bootstrap: Bootstrap) -> Iterator[_Wish]:
 
 
 def _project(org: OrgId, entry: ProjectEntry) -> Project:
-    return Project(id=entry.id, org=org, name=entry.name, title=entry.title, description=entry.description)
+    return Project(
+        id=entry.id,
+        org=org,
+        name=entry.name,
+        title=entry.title,
+        description=entry.description,
+        pause_notices=entry.pause_notices,
+    )
 
 
 def _workspace_wishes(org: OrgId, project_id: str, entry: WorkspaceEntry) -> Iterator[_Wish]:

@@ -30,6 +30,8 @@ _HEADERS = (
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
     (b"x-content-type-options", b"nosniff"),
 )
+_PAGE_STATUSES = frozenset({403, 404, 410})
+"""Refusals that people get to see; the others are the gateway's own trouble, and may be tried again."""
 _PAGE = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="robots" content="noindex">
@@ -51,7 +53,7 @@ async def open_link(parts: Parts, request: Request) -> Reply:
             _refuse_preview(request)
             await parts.validations.open(registration_id, secret)
     except GatewayError as error:
-        if not wants_page:
+        if not wants_page or error.reason.status not in _PAGE_STATUSES:
             raise
         return _page(error.reason.status, "Not validated", f"{error.message[0].upper()}{error.message[1:]}.")
     text = f"The webhook of registration {registration_id} is verified. Events are sent to it from now on."

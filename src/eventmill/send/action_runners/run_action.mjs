@@ -1,5 +1,5 @@
-// Runs the action in a file once: parameters as JSON on standard input, the outcome as JSON on the file
-// descriptor whose number is the second argument.
+// Runs the action in a file once: parameters as JSON on standard input, the outcome as a line of JSON on
+// the file descriptor whose number is the second argument.
 // Outcomes are told apart as the Node.js runtime of Apache OpenWhisk does. Needs no package.
 import { readFileSync, writeSync } from "node:fs";
 import { pathToFileURL } from "node:url";
@@ -13,7 +13,7 @@ function finish(kind, result) {
   } catch (error) {
     text = JSON.stringify({ kind: "action developer error", result: { error: `The result is no JSON: ${error.message}` } });
   }
-  const bytes = Buffer.from(text);
+  const bytes = Buffer.from(`${text}\n`);
   for (let at = 0; at < bytes.length; ) at += writeSync(Number(descriptor), bytes, at);
   process.exit(0);
 }

@@ -1,5 +1,5 @@
-"""Runs the action in a file once: parameters as JSON on standard input, the outcome as JSON on the file
-descriptor whose number is the second argument.
+"""Runs the action in a file once: parameters as JSON on standard input, the outcome as a line of JSON on the
+file descriptor whose number is the second argument.
 
 Outcomes are told apart as the Python runtime of Apache OpenWhisk does. A program of its own: any Python 3 may run it,
 with nothing installed.
@@ -12,8 +12,10 @@ import sys
 
 
 def finish(kind: str, result: object) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
     with os.fdopen(int(sys.argv[2]), "w", encoding="utf-8") as out:
-        json.dump({"kind": kind, "result": result}, out)
+        out.write(json.dumps({"kind": kind, "result": result}) + "\n")
 
 
 def run(path: str) -> None:

@@ -1,4 +1,4 @@
-"""The Console API: organizations, projects, workspaces, and where something is."""
+"""The Console API: organizations, what it says about each, and where something is."""
 
 from __future__ import annotations
 
@@ -7,23 +7,16 @@ from typing import Annotated
 import msgspec
 
 from eventmill.errors import Reason
-from eventmill.web import console_download, console_lookups, console_organizations, console_projects
-from eventmill.web.console_forms import OrganizationForm, OrganizationUpdate, PlaceForm, PlaceUpdate
+from eventmill.web import console_lookups, console_organizations
+from eventmill.web.console_forms import OrganizationForm, OrganizationUpdate
 from eventmill.web.console_shapes import (
     ClientPlace,
     ConsoleFamily,
     ConsoleOrganization,
-    ConsoleProject,
     ConsoleProvider,
-    ConsoleWorkspace,
     CredentialPlace,
     Feature,
     IntegrationPage,
-    Namespace,
-    NewProject,
-    NoEndpoints,
-    Obstacles,
-    ProjectFile,
     Service,
     ServiceProperties,
     Terms,
@@ -35,15 +28,14 @@ from eventmill.web.endpoints.parameters import WITH_METADATA
 from eventmill.web.ims_shapes import Done
 
 _ORG = "/console/organizations/{org}"
-_PROJECT = _ORG + "/projects/{project}"
-_WORKSPACE = _PROJECT + "/workspaces/{workspace}"
 _TERMS = "/console/services/ims/organizations/{org}/terms"
 
 _WRITES = (Reason.CONFLICT, Reason.STALE_VERSION)
 _CREATES = (*_WRITES, Reason.QUOTA_REACHED)
 
 
-def _read(pattern: str, handler: Handler, name: str, summary: str, kind: object) -> Endpoint[Handler]:
+def read(pattern: str, handler: Handler, name: str, summary: str, kind: object) -> Endpoint[Handler]:
+    """Of an answer without parameters."""
     return Endpoint("GET", pattern, handler, Operation(name, summary, (json_answer(kind),)))
 
 
@@ -52,7 +44,7 @@ ORGANIZATIONS = Group(
     about="Organizations in the Console API. Writing them is Eventmill's own addition, and the operator's alone.",
     is_console=True,
     for_callers=(
-        _read(
+        read(
             "/console/organizations",
             console_organizations.list_organizations,
             "getOrganizations",
@@ -71,7 +63,7 @@ ORGANIZATIONS = Group(
                 refusals=(*_CREATES, Reason.NOT_PERMITTED),
             ),
         ),
-        _read(
+        read(
             _ORG,
             console_organizations.get_organization,
             "getOrganization",
@@ -101,7 +93,7 @@ ORGANIZATIONS = Group(
                 refusals=(*_WRITES, Reason.NOT_PERMITTED),
             ),
         ),
-        _read(
+        read(
             _ORG + "/events/providermetadata",
             console_organizations.list_families,
             "getProviderMetadataForOrg",
@@ -119,10 +111,10 @@ ORGANIZATIONS = Group(
                 (WITH_METADATA,),
             ),
         ),
-        _read(
+        read(
             _ORG + "/services", console_organizations.list_services, "getServicesForOrg", "List services", list[Service]
         ),
-        _read(
+        read(
             _TERMS,
             console_organizations.get_org_terms,
             "checkOrgDevTerms",
@@ -135,36 +127,36 @@ ORGANIZATIONS = Group(
             console_organizations.get_org_terms,
             Operation("acceptOrgDevTerms", "Accept terms, of which there are none", (json_answer(TermsState),)),
         ),
-        _read("/console/services/ims/terms", console_organizations.get_terms, "getDevTerms", "Read the terms", Terms),
-        _read(
+        read("/console/services/ims/terms", console_organizations.get_terms, "getDevTerms", "Read the terms", Terms),
+        read(
             "/console/api/organizations/{org}/features",
             console_organizations.list_features,
             "getOrganizationFeatures",
             "List the features of an organization",
             list[Feature],
         ),
-        _read(
+        read(
             _ORG + "/projects_workspaces/credentials/{credential}",
             console_lookups.find_credential_place,
             "getWorkspaceForCredential",
             "Find the workspace of a credential",
             list[CredentialPlace],
         ),
-        _read(
+        read(
             _ORG + "/projects_workspaces/workspaces/{workspace}",
             console_lookups.find_workspace_place,
             "getProjectForWorkspace",
             "Find the project of a workspace",
             list[WorkspacePlace],
         ),
-        _read(
+        read(
             _ORG + "/clients/{client}/project_workspace",
             console_lookups.find_client_place,
             "getWorkspaceForClient",
             "Find the workspace of a client id",
             ClientPlace,
         ),
-        _read(
+        read(
             _ORG + "/integrations/entp/{credential}/service/{sdk}/properties",
             console_lookups.get_service_properties,
             "getSDKProperties",
@@ -186,127 +178,6 @@ ORGANIZATIONS = Group(
                     ),
                 ),
             ),
-        ),
-    ),
-)
-
-PLACES = Group(
-    tag="Projects",
-    about="Projects and their workspaces.",
-    is_console=True,
-    for_callers=(
-        _read(
-            _ORG + "/projects",
-            console_projects.list_projects,
-            "getProjectsForOrg",
-            "List the projects of an organization",
-            list[ConsoleProject],
-        ),
-        Endpoint(
-            "POST",
-            _ORG + "/projects",
-            console_projects.create_project,
-            Operation(
-                "createProject",
-                "Create a project and its first workspace",
-                (json_answer(NewProject, 201),),
-                bodies=(RequestBody(PlaceForm, example={"name": "Shop", "title": "The shop"}),),
-                refusals=_CREATES,
-            ),
-        ),
-        _read(_PROJECT, console_projects.get_project, "getProject", "Read a project", ConsoleProject),
-        Endpoint(
-            "PATCH",
-            _PROJECT,
-            console_projects.update_project,
-            Operation(
-                "editProject",
-                "Change a project",
-                (json_answer(ConsoleProject),),
-                bodies=(RequestBody(PlaceUpdate, example={"title": "The shop"}),),
-                refusals=_WRITES,
-            ),
-        ),
-        Endpoint(
-            "DELETE",
-            _PROJECT,
-            console_projects.delete_project,
-            Operation(
-                "deleteProject",
-                "Delete a project that has no provider and no registration",
-                (json_answer(Done),),
-                refusals=_WRITES,
-            ),
-        ),
-        Endpoint(
-            "POST",
-            _PROJECT + "/can-delete",
-            console_projects.check_project_deletion,
-            Operation("checkProjectDeletion", "Ask what keeps a project from being deleted", (json_answer(Obstacles),)),
-        ),
-        _read(
-            _PROJECT + "/workspaces",
-            console_projects.list_workspaces,
-            "getWorkspacesForProject",
-            "List the workspaces of a project",
-            list[ConsoleWorkspace],
-        ),
-        Endpoint(
-            "POST",
-            _PROJECT + "/workspaces",
-            console_projects.create_workspace,
-            Operation(
-                "createWorkspace",
-                "Create a workspace",
-                (json_answer(WorkspacePlace, 201),),
-                bodies=(RequestBody(PlaceForm, example={"name": "Stage"}),),
-                refusals=_CREATES,
-            ),
-        ),
-        _read(_WORKSPACE, console_projects.get_workspace, "getWorkspace", "Read a workspace", ConsoleWorkspace),
-        Endpoint(
-            "PATCH",
-            _WORKSPACE,
-            console_projects.update_workspace,
-            Operation(
-                "editWorkspace",
-                "Change a workspace",
-                (json_answer(ConsoleWorkspace),),
-                bodies=(RequestBody(PlaceUpdate, example={"title": "For rehearsals"}),),
-                refusals=_WRITES,
-            ),
-        ),
-        Endpoint(
-            "DELETE",
-            _WORKSPACE,
-            console_projects.delete_workspace,
-            Operation(
-                "deleteWorkspace",
-                "Delete a workspace that has no provider and no registration",
-                (json_answer(Done),),
-                refusals=_WRITES,
-            ),
-        ),
-        Endpoint(
-            "GET",
-            _WORKSPACE + "/download",
-            console_download.download_workspace,
-            Operation(
-                "downloadWorkspaceJson", "Download the project file", (json_answer(ProjectFile, 200, "Cache-Control"),)
-            ),
-        ),
-        Endpoint(
-            "POST",
-            _WORKSPACE + "/namespace",
-            console_projects.name_namespace,
-            Operation("createRuntimeNamespace", "Name the Runtime namespace", (json_answer(Namespace),)),
-        ),
-        _read(
-            _WORKSPACE + "/endpoints",
-            console_projects.list_endpoints,
-            "getEndPointsInWorkspace",
-            "List extension points, of which there are none",
-            NoEndpoints,
         ),
     ),
 )

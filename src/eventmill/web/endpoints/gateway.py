@@ -58,6 +58,17 @@ GATEWAY = Group(
         ),
         Endpoint(
             "GET",
+            "/prod/client-certificate.pem",
+            keys.get_client_certificate,
+            Operation(
+                "getClientCertificate",
+                "Read the certificate chain that webhooks get which ask for one",
+                (Answer(200, str, PEM),),
+                refusals=(Reason.NOT_FOUND,),
+            ),
+        ),
+        Endpoint(
+            "GET",
             "/containers/{namespace}/data/{key}",
             state_store.get_value,
             Operation(
@@ -108,7 +119,7 @@ GATEWAY = Group(
 
 DEV = Group(
     tag="Development",
-    about="Dev mode's clock and fresh start, for this machine only.",
+    about="Dev mode's clock, mailbox and fresh start, for this machine only.",
     is_dev_only=True,
     for_anyone=(
         Endpoint(
@@ -129,6 +140,35 @@ DEV = Group(
                 refusals=(Reason.CLOCK_BACKWARDS, Reason.LOOPBACK_ONLY, Reason.STORE_UNAVAILABLE),
                 about="Answers when every delivery attempt that fell due on the way has ended.",
             ),
+        ),
+        Endpoint(
+            "GET",
+            "/_dev/mailbox",
+            dev.list_mails,
+            Operation(
+                "getMails",
+                "List the mails that would have been sent, newest first",
+                (json_answer(list[dev.MailItem]),),
+                refusals=(Reason.LOOPBACK_ONLY,),
+            ),
+        ),
+        Endpoint(
+            "GET",
+            "/_dev/mailbox/{mail}",
+            dev.get_mail,
+            Operation(
+                "getMail",
+                "Read one of them",
+                (Answer(200, str, TEXT), Answer(200, str, "text/html"), Answer(200, bytes, "message/rfc822")),
+                refusals=(Reason.LOOPBACK_ONLY, Reason.NOT_FOUND),
+                about="As `Accept` says; as text otherwise.",
+            ),
+        ),
+        Endpoint(
+            "DELETE",
+            "/_dev/mailbox",
+            dev.empty_mailbox,
+            Operation("emptyMailbox", "Empty the mailbox", (NO_CONTENT,), refusals=(Reason.LOOPBACK_ONLY,)),
         ),
         Endpoint(
             "POST",

@@ -27,6 +27,7 @@ PATH: Mapping[str, tuple[object, str]] = MappingProxyType(
         "secret": (_Segment, "The secret's `uuid`."),
         "binding": (_Segment, "The public key's `bindingId`."),
         "file": (_Segment, "`pub-key-<uuid>.pem`, as the delivery's headers have it."),
+        "mail": (_Segment, "The mail's id."),
         "namespace": (_Segment, "Any."),
         "key": (_Segment, "`pub-key-<uuid>.pem`, as the delivery's headers have it."),
     }

@@ -41,6 +41,7 @@ _REFUSALS = (
     Reason.NOT_AVAILABLE_YET,
     Reason.CONFLICT,
     Reason.STALE_VERSION,
+    Reason.EGRESS_PROXY_FAILED,
 )
 _PAGE_ABOUT = "Counted from 0; one that does not exist is 400."
 
@@ -139,7 +140,7 @@ REGISTRATIONS = Group(
                 "challengeRegistration",
                 "Challenge the webhook of a registration again",
                 (hal_answer(RegistrationBody),),
-                refusals=(Reason.CHALLENGE_FAILED, Reason.CONFLICT, Reason.STALE_VERSION),
+                refusals=(Reason.CHALLENGE_FAILED, Reason.CONFLICT, Reason.STALE_VERSION, Reason.EGRESS_PROXY_FAILED),
                 about="Not part of the original API. As a PUT that changes nothing; enables a disabled registration.",
             ),
         ),
@@ -191,7 +192,15 @@ VALIDATION = Group(
                     Parameter("id", str, "Of the registration.", required=True),
                     Parameter("challenge", str, "The secret of the link.", required=True),
                 ),
-                refusals=(Reason.NOT_FOUND, Reason.VALIDATION_OVER, Reason.NOT_PERMITTED, Reason.STALE_VERSION),
+                refusals=(
+                    Reason.NOT_FOUND,
+                    Reason.VALIDATION_OVER,
+                    Reason.NOT_PERMITTED,
+                    Reason.STALE_VERSION,
+                    Reason.STORE_UNAVAILABLE,
+                    Reason.SHUTTING_DOWN,
+                    Reason.DISK_RESERVE_REACHED,
+                ),
                 about="Good for once, and for five minutes. HEAD validates nothing, nor do previews.",
             ),
         ),
