@@ -110,6 +110,8 @@ def serve_flags() -> list[str]:
 def default_text(value: Any) -> str:
     if value in ("", ()):
         return "empty"
+    if isinstance(value, tuple):
+        value = ",".join(map(str, value))
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
@@ -127,7 +129,8 @@ def cell(text: str) -> str:
 
 TRACE_MEANINGS = {
     errors.TraceCode.CLIENT_ERROR: "The gateway could not even form or send the request.",
-    errors.TraceCode.NETWORK_ERROR: "No connection: unknown name, refused, reset, no route, or a forbidden address.",
+    errors.TraceCode.NETWORK_ERROR: "No connection: unknown name, refused, reset, no route, a forbidden address; "
+    "or the egress proxy failed.",
     errors.TraceCode.TIMEOUT: "No complete answer within `EVENTMILL_WEBHOOK_TIMEOUT_S`.",
     errors.TraceCode.TLS_ERROR: "The TLS handshake failed.",
 }
@@ -232,7 +235,8 @@ ever and its owner learns of it. This page is the rules, exactly as the gateway 
 ## What is counted
 
 Attempts: each retry is one, and a batch is one. Any answer but 2xx is a failure, a final refusal (404, say) as much
-as a 503 or no answer. Challenges are no attempts. A Runtime action and an event bus are counted as webhooks are.
+as a 503 or no answer. Challenges are no attempts, and neither is what did not get past the
+[egress proxy](webhooks.md#through-a-proxy). A Runtime action and an event bus are counted as webhooks are.
 
 Counts are sums over the last {day} hours and the last {half_hour} minutes of business time, kept in buckets of 5
 minutes. A bucket leaves a window as a whole, so that nothing older than the window ever counts, and what is about to

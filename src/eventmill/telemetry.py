@@ -79,7 +79,9 @@ VALIDATION_EXPIRED: Final = _event(
 STAGE_FAILED: Final = _event("stage_failed", "A stage met an unforeseen error, counted it and goes on.")
 
 # Mails about webhooks
-NOTICE_MAILED: Final = _event("notice_mailed", "The mail about a registration's status was taken by the mail server.")
+NOTICE_MAILED: Final = _event(
+    "notice_mailed", "The mail about a registration's status was taken by the mail server, or by dev mode's mailbox."
+)
 NOTICE_DELAYED: Final = _event("notice_delayed", "A mail could not be sent; `cause` says why. It is tried again.")
 NOTICE_REFUSED: Final = _event("notice_refused", "The mail server will never take a mail for `recipient`.")
 NOTICE_DROPPED: Final = _event("notice_dropped", "Nobody was told of a registration's status; `cause` says why.")

@@ -41,7 +41,7 @@ def fit_document(document: Json, things: Things) -> Json:
 
 
 def _fit_parameter(parameter: Json, values: dict[str, Any]) -> Json:
-    if parameter.get("in") != "path":
+    if parameter.get("in") != "path" or parameter["name"] not in values:
         return parameter
     found = values[parameter["name"]]
     known = {"enum": found if isinstance(found, list) else [found]}

@@ -32,7 +32,7 @@ _WITHIN_S = 3600
 
 @dataclass(frozen=True)
 class Effort:
-    phases: str = "examples,coverage,fuzzing"
+    phases: str = "examples,coverage,fuzzing,stateful"
     examples: int = 50
     """Requests to each operation, of each kind."""
     checks: tuple[str, ...] = ()

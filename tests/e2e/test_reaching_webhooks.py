@@ -64,9 +64,9 @@ async def test_private_webhook_behind_a_proxy(tmp_path: Path, start_gateway: Sta
             assert len(hook.requests) == 1
 
             patch = {"content-type": "application/json-patch+json"}
-            change = [{"op": "replace", "path": "/description", "value": "changed"}]
+            change = b'[{"op": "replace", "path": "/webhook_url", "value": "https://127.0.0.1:9/other"}]'
             refused = await client.call("PATCH", registration.link("self"), {**tenant.headers, **patch}, change)
             assert (refused.status, refused.json()["reason"]) == (503, "egress_proxy_failed")
             stored = (await tenant.call("GET", registration.link("self"))).json()
-            assert (stored["webhook_status"], stored["enabled"], stored["description"]) == ("verified", True, "")
+            assert (stored["webhook_status"], stored["enabled"], stored["webhook_url"]) == ("verified", True, hook.url)
         assert "s3cret" not in gateway.log_tail() and "s3cret" not in trace["responseBody"]

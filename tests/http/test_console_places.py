@@ -41,6 +41,7 @@ async def test_the_official_command_line_sees_its_organization(tmp_path: Path) -
                 "description": "Acme",
                 "type": "entp",
                 "role": "ADMIN",
+                "notice_recipients": [],
             }
         ]
 
@@ -73,6 +74,7 @@ async def test_projects_and_workspaces_as_clients_read_them(tmp_path: Path) -> N
             "appId": None,
             "enabled": True,
             "deleted": False,
+            "pause_notices": False,
         }
         assert (await ask(world, "GET", PROJECT)).json() == projects[0]
         workspaces = (await ask(world, "GET", f"{PROJECT}/workspaces")).json()

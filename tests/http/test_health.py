@@ -383,8 +383,10 @@ async def test_what_is_shown(tmp_path: Path) -> None:
             "becomes hook_unreachable unless attempts change that"
         )
 
+        counted.advance(MINUTE_S)
         await _disable(counted)
         paused = await counted.shown()
+        assert (paused["webhook_status"], paused["since"]) == ("unstable", shown["since"])
         assert (paused["next_evaluation"], paused["next_status"]) == (None, None)
         assert paused["summary"].startswith("disabled by a change")
 

@@ -65,7 +65,10 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
     variables |= {"EVENTMILL_ADOBE_HOSTS": "api.adobe.io", "EVENTMILL_BASE_URL": "https://events.example.com"}
     variables |= dict.fromkeys(("EVENTMILL_OIDC_ISSUER", "EVENTMILL_OIDC_JWKS_URL"), "https://issuer.example")
     (tmp_path / "secret").write_text("from-a-file")
-    secret_files = ("EVENTMILL_RUNTIME_AUTH_FILE", "EVENTMILL_AWS_SECRET_ACCESS_KEY_FILE")
+    secret_files = [f"EVENTMILL_{name}_FILE" for name in ("RUNTIME_AUTH", "AWS_SECRET_ACCESS_KEY", "SMTP_PASSWORD")]
+    variables |= {"EVENTMILL_STATE_RULES": "v1", "EVENTMILL_EARLY_RECOVERY": "off"}
+    variables |= {"EVENTMILL_SMTP_TLS": "tls", "EVENTMILL_CONSOLE_URL": "https://console.example.com"}
+    variables |= dict.fromkeys(("EVENTMILL_MAIL_FROM", "EVENTMILL_NOTICE_RECIPIENTS"), "ops@example.com")
     variables |= {"EVENTMILL_EVENTBRIDGE_MODE": "custom", **dict.fromkeys(secret_files, str(tmp_path / "secret"))}
 
     config = load_config({}, variables)
@@ -161,6 +164,41 @@ def test_adobe_hosts_are_plain_names(host: str) -> None:
     """A port, a wildcard or a URL would never match a request; it is refused, not ignored."""
     with pytest.raises(StartupError, match=r"ADOBE_HOSTS.*not a host name"):
         load_config({}, {"EVENTMILL_ADOBE_HOSTS": f"api.adobe.io,{host}"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"SMTP_HOST": "mail.example"}, "EVENTMILL_MAIL_FROM"),
+        ({"MAIL_FROM": "Eventmill <events@example.com>"}, "EVENTMILL_MAIL_FROM"),
+        ({"MAIL_FROM": "events@example.com\nBcc: all@example.com"}, "EVENTMILL_MAIL_FROM"),
+        ({"NOTICE_RECIPIENTS": "ops@example.com, everybody"}, "'everybody' is not a mail address"),
+        ({"SMTP_USER": "events"}, "EVENTMILL_SMTP_PASSWORD"),
+        ({"SMTP_PASSWORD": "secret"}, "EVENTMILL_SMTP_USER"),
+        ({"SMTP_HOST": "m.example", "MAIL_FROM": "e@m.example", "SMTP_TLS": "off", "SMTP_USER": "e"}, "to read"),
+        ({"CONSOLE_URL": "console.example.com"}, "EVENTMILL_CONSOLE_URL='console.example.com' cannot begin links"),
+        ({"NOTICE_DAYS": "0"}, "EVENTMILL_NOTICE_DAYS must be at least 1"),
+    ],
+)
+def test_refused_mail_settings(settings: dict[str, str], named: str) -> None:
+    """What cannot work, or would send a password for anyone to read, stops the start."""
+    variables = {f"EVENTMILL_{name}": value for name, value in settings.items()}
+    if "SMTP_TLS" in settings:
+        variables["EVENTMILL_SMTP_PASSWORD"] = "secret"
+    with pytest.raises(StartupError) as refusal:
+        load_config({}, variables)
+
+    assert named in str(refusal.value)
+
+
+def test_mail_through_this_machine_needs_no_tls() -> None:
+    """A relay on loopback may take a password in plain text."""
+    variables = {"HOST": "127.0.0.1", "TLS": "off", "USER": "events", "PASSWORD": "secret"}
+    config = load_config(
+        {"mail_from": "e@m.example"}, {f"EVENTMILL_SMTP_{name}": each for name, each in variables.items()}
+    )
+
+    assert (config.smtp_tls, config.captures_mail) == ("off", False)
 
 
 def test_a_tls_key_needs_its_certificate() -> None:

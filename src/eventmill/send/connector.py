@@ -98,7 +98,7 @@ class TunnelConnector(GuardedConnector):
         host, port = req.url.raw_host, req.port
         assert host is not None and port is not None
         await self._refuse_known_addresses(host, port)
-        tunnel = await self._proxy.open_tunnel(host, port, self._resolver)
+        tunnel = await self._proxy.open_tunnel(host, port, self._resolve_host)
         tls = self._get_ssl_context(req)
         _, protocol = await self._loop.create_connection(  # closes the socket when it fails
             self._factory, sock=tunnel, ssl=tls, server_hostname=host.rstrip(".") if tls else None

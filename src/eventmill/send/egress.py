@@ -9,16 +9,21 @@ from __future__ import annotations
 import asyncio
 import socket
 from base64 import b64encode
+from collections.abc import Awaitable, Callable
 from urllib.parse import unquote, urlsplit
 
 import msgspec
-from aiohttp.abc import AbstractResolver
+from aiohttp.abc import ResolveResult
 
 from eventmill.config import Config
 from eventmill.errors import StartupError
 
 _HEAD_BYTES_MAX = 16 * 1024
 _SETTING = "EVENTMILL_EGRESS_PROXY"
+
+
+Resolve = Callable[[str, int], Awaitable[list[ResolveResult]]]
+"""Looks a host and port up. Raises `OSError`."""
 
 
 class EgressProxyError(OSError):
@@ -54,12 +59,12 @@ class EgressProxy(msgspec.Struct, frozen=True):
         authorization = "" if login == ":" else f"Basic {b64encode(login.encode()).decode()}"
         return cls(host, port, authorization, config.webhook_timeout_s / 2)
 
-    async def open_tunnel(self, host: str, port: int, resolver: AbstractResolver) -> socket.socket:
+    async def open_tunnel(self, host: str, port: int, resolve: Resolve) -> socket.socket:
         """A connected, non-blocking socket whose other end is `host`. Raises `EgressProxyError`; a proxy that took the
         CONNECT and is silent runs into the caller's deadline, because it may be waiting for the endpoint."""
         try:
             async with asyncio.timeout(self.connect_timeout_s):
-                connected = await self._dial(resolver)
+                connected = await self._dial(resolve)
         except TimeoutError:
             raise EgressProxyError(f"{self.shown} took no connection within {self.connect_timeout_s:g} s") from None
         try:
@@ -69,15 +74,15 @@ class EgressProxy(msgspec.Struct, frozen=True):
             raise
         return connected
 
-    async def _dial(self, resolver: AbstractResolver) -> socket.socket:
+    async def _dial(self, resolve: Resolve) -> socket.socket:
         loop = asyncio.get_running_loop()
         try:
-            found = await resolver.resolve(self.host, self.port, family=socket.AF_UNSPEC)
+            found = await resolve(self.host, self.port)
         except OSError as error:
             raise EgressProxyError(f"{self.shown} is an unknown name: {error.strerror}") from error
         failure: OSError | None = None
         for each in found:
-            dialling = socket.socket(each["family"], socket.SOCK_STREAM)
+            dialling = socket.socket(socket.AF_INET6 if ":" in each["host"] else socket.AF_INET)
             dialling.setblocking(False)
             try:
                 await loop.sock_connect(dialling, (each["host"], self.port))

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-LOOKUPS_MAX = 64
+LOOKUPS_MAX = 256
 """Lookups under way at once. The connector asks once per name, however many requests wait for it."""
 
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from msgspec import UNSET
 
-from eventmill.model import Credential, EventMetadata, Organization, Project, Provider, Workspace
+from eventmill.core.envelope import format_time
+from eventmill.model import Credential, EventMetadata, Notice, Organization, Project, Provider, Workspace
 from eventmill.web.certificates import fingerprint, not_after_ms
 from eventmill.web.client_secrets import MASK, secret_id
 from eventmill.web.console_shapes import (
     Binding,
     ConsoleEvent,
+    ConsoleNotice,
     ConsoleOrganization,
     ConsoleProject,
     ConsoleProvider,
@@ -52,6 +54,21 @@ def organization_body(organization: Organization) -> ConsoleOrganization:
         type="entp",
         role="ADMIN",
         notice_recipients=organization.notice_recipients,
+    )
+
+
+def notice_body(notice: Notice) -> ConsoleNotice:
+    return ConsoleNotice(
+        id=notice.id,
+        project_id=notice.project_id,
+        workspace_id=notice.workspace_id,
+        registration_id=notice.registration_id,
+        name=notice.name,
+        before=notice.before,
+        after=notice.after,
+        time=format_time(notice.at_ms),
+        attempts=notice.attempts,
+        failed=notice.failed,
     )
 
 

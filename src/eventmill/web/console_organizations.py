@@ -8,10 +8,10 @@ from __future__ import annotations
 import msgspec
 
 from eventmill.errors import GatewayError, Reason
-from eventmill.model import Caller, Organization, OrgId, Provider
+from eventmill.model import Caller, Notice, Organization, OrgId, Provider
 from eventmill.web import tenancy
 from eventmill.web.checks import read_object
-from eventmill.web.console_bodies import SERVICE_CODE, SERVICE_NAME, organization_body, provider_item
+from eventmill.web.console_bodies import SERVICE_CODE, SERVICE_NAME, notice_body, organization_body, provider_item
 from eventmill.web.console_forms import OrganizationForm, OrganizationUpdate
 from eventmill.web.console_shapes import ConsoleFamily, Feature, Service, ServiceRights, Terms, TermsState, TermsText
 from eventmill.web.families import listed_families
@@ -95,6 +95,15 @@ async def list_providers(parts: Parts, request: Request, caller: Caller) -> Repl
     found += [each.provider for each in parts.catalogue.builtin.providers]
     items = [provider_item(each, await list_metadata(parts, each) if embed else None) for each in found]
     return json_reply(200, items)
+
+
+async def list_notices(parts: Parts, request: Request, caller: Caller) -> Reply:
+    """GET …/notices: what nobody was mailed about yet, newest first. Eventmill's own addition."""
+    organization = path_organization(parts, request, caller)
+    stored = await parts.store.list_docs("notice", organization.id)
+    notices = [msgspec.json.decode(each.doc, type=Notice) for each in stored]
+    notices.sort(key=lambda each: each.at_ms, reverse=True)
+    return json_reply(200, [notice_body(each) for each in notices])
 
 
 async def list_services(parts: Parts, request: Request, caller: Caller) -> Reply:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, UnsetType, field
 
+from eventmill.model import WebhookStatus
 from eventmill.web.bodies import FamilyBody
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -24,6 +25,21 @@ class ConsoleOrganization(msgspec.Struct, frozen=True):
     type: Literal["entp"]
     role: Literal["ADMIN"]
     notice_recipients: Sequence[str]
+
+
+class ConsoleNotice(msgspec.Struct, frozen=True):
+    """A change of a registration's status that not all of its recipients were mailed about yet."""
+
+    id: str
+    project_id: str
+    workspace_id: str
+    registration_id: str
+    name: Annotated[str, msgspec.Meta(description="The registration's.")]
+    before: WebhookStatus
+    after: WebhookStatus
+    time: Annotated[str, msgspec.Meta(description="Business time.")]
+    attempts: Annotated[int, msgspec.Meta(ge=0, description="In the 24 hours before, as far as they count.")]
+    failed: _Count
 
 
 class ConsoleProject(msgspec.Struct, frozen=True, rename={"app_id": "appId"}):

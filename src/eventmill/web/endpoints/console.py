@@ -12,6 +12,7 @@ from eventmill.web.console_forms import OrganizationForm, OrganizationUpdate
 from eventmill.web.console_shapes import (
     ClientPlace,
     ConsoleFamily,
+    ConsoleNotice,
     ConsoleOrganization,
     ConsoleProvider,
     CredentialPlace,
@@ -110,6 +111,13 @@ ORGANIZATIONS = Group(
                 (json_answer(list[ConsoleProvider]),),
                 (WITH_METADATA,),
             ),
+        ),
+        read(
+            _ORG + "/notices",
+            console_organizations.list_notices,
+            "getNoticesForOrg",
+            "List what nobody was mailed about yet, newest first",
+            list[ConsoleNotice],
         ),
         read(
             _ORG + "/services", console_organizations.list_services, "getServicesForOrg", "List services", list[Service]
