@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from eventmill.errors import StartupError
-from eventmill.model import MAIL_ADDRESS
+from eventmill.model import MAIL_ADDRESS, MAIL_ADDRESS_CHARS_MAX
 
 ENV_PREFIX = "EVENTMILL_"
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
@@ -401,7 +401,7 @@ def _check_base_url(url: str, setting: str = "--base-url") -> None:
 def _check_mail(config: Config) -> None:
     addresses = [("mail_from", config.mail_from)] if config.mail_from else []
     for name, address in (*addresses, *(("notice_recipients", each) for each in config.notice_recipients)):
-        if not re.match(MAIL_ADDRESS, address):
+        if len(address) > MAIL_ADDRESS_CHARS_MAX or not re.search(MAIL_ADDRESS, address):
             raise StartupError(
                 f"{ENV_PREFIX}{name.upper()}: {address!r} is not a mail address, such as ops@example.com"
             )

@@ -88,7 +88,7 @@ class Mails:
             assert isinstance(message, EmailMessage)
             assert server.transport is not None
             encrypted = server.transport.get_extra_info("ssl_object") is not None
-            user = session.auth_data if isinstance(session.auth_data, str) else ""
+            user = str(vars(session).get("auth_data") or "")
             self.received.append(Received(str(envelope.mail_from), envelope.rcpt_tos, message, raw, encrypted, user))
         return self.data_reply
 

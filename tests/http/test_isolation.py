@@ -72,6 +72,9 @@ OPEN = {
     ("GET", "/ims/profile/v1"): "asks for the token itself, and for no api key (test_ims_tokens)",
     ("GET", "/_dev/clock"): "dev mode only, from this machine only",
     ("POST", "/_dev/clock"): "dev mode only, from this machine only",
+    ("GET", "/_dev/mailbox"): "dev mode only, from this machine only",
+    ("GET", "/_dev/mailbox/{mail}"): "dev mode only, from this machine only",
+    ("DELETE", "/_dev/mailbox"): "dev mode only, from this machine only",
     ("POST", "/_dev/reset"): "dev mode only, from this machine only",
 }
 """Routes that ask for no token before their handler runs, each with the reason why that is right."""

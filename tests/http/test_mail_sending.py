@@ -109,6 +109,14 @@ async def test_user_and_password(tmp_path: Path) -> None:
         assert "wrong-secret" not in refused.failure
 
 
+async def test_a_password_that_cannot_be_sent() -> None:
+    """It is a failure like another, and nothing of it is told."""
+    async with mail_server(needs_auth=True) as mails:
+        posted = await send(mails, smtp_user=USER, smtp_password="pässwört")
+        assert (posted.taken, posted.is_servers, mails.asked) == ((), True, 0)
+        assert posted.failure.isascii()
+
+
 async def test_without_the_password_that_is_asked_for() -> None:
     """The sender is refused, not the recipients: they stay."""
     async with mail_server(needs_auth=True) as mails:

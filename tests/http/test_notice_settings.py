@@ -45,6 +45,7 @@ async def test_recipients_of_an_organization(tmp_path: Path) -> None:
         (["Ops <ops@acme.example>"], "notice_recipients[0]: must be a mail address like ops@example.com"),
         ([A, "b@acme.example\r\nBcc: c@acme.example"], "notice_recipients[1]: "),
         ([f"{number}@acme.example" for number in range(21)], "notice_recipients: "),
+        (["a@" + "b." * 130 + "example"], "notice_recipients[0]: "),
         (A, "notice_recipients: "),
     ],
 )

@@ -173,6 +173,7 @@ def test_adobe_hosts_are_plain_names(host: str) -> None:
         ({"MAIL_FROM": "Eventmill <events@example.com>"}, "EVENTMILL_MAIL_FROM"),
         ({"MAIL_FROM": "events@example.com\nBcc: all@example.com"}, "EVENTMILL_MAIL_FROM"),
         ({"NOTICE_RECIPIENTS": "ops@example.com, everybody"}, "'everybody' is not a mail address"),
+        ({"NOTICE_RECIPIENTS": "a@" + "b." * 130 + "example"}, "EVENTMILL_NOTICE_RECIPIENTS"),
         ({"SMTP_USER": "events"}, "EVENTMILL_SMTP_PASSWORD"),
         ({"SMTP_PASSWORD": "secret"}, "EVENTMILL_SMTP_USER"),
         ({"SMTP_HOST": "m.example", "MAIL_FROM": "e@m.example", "SMTP_TLS": "off", "SMTP_USER": "e"}, "to read"),

@@ -174,9 +174,7 @@ def test_retries_slow_down() -> None:
     assert [retry_delay_ms(tries) // 60_000 for tries in (1, 2, 3, 6, 7, 8, 100)] == [1, 2, 4, 32, 60, 60, 60]
 
 
-@pytest.mark.parametrize(
-    "address", ["ops@example.com", "a.b+c@x", "developer@localhost", "o'neil@a-b.example", "x" * 64 + "@e.example"]
-)
+@pytest.mark.parametrize("address", ["ops@example.com", "a.b+c@x", "developer@localhost", "o'neil@a-b.example"])
 def test_addresses(address: str) -> None:
     """Plain addresses pass, and the mail can be made for each."""
     assert re.match(MAIL_ADDRESS, address)
@@ -201,8 +199,7 @@ def test_addresses(address: str) -> None:
         "ops@-x.example",
         "öps@example.com",
         "ops@[127.0.0.1]",
-        "x" * 65 + "@e.example",
-        "a@" + "b." * 130 + "example",
+        "a@" + "b" * 64 + ".example",
     ],
 )
 def test_no_addresses(address: str) -> None:

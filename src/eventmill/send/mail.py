@@ -166,4 +166,6 @@ def _tell(error: Exception) -> str:
         return _said((error.smtp_code, words if isinstance(words, bytes) else words.encode()))
     if isinstance(error, TimeoutError):
         return "the mail server did not answer in time"
+    if isinstance(error, UnicodeError):  # its text may quote the password
+        return "a host name, user or password that cannot be sent: it is not ASCII"
     return f"{type(error).__name__}: {error}"[:_REPLY_CHARS_MAX]

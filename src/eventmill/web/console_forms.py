@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-from eventmill.model import MAIL_ADDRESS
+from eventmill.model import MAIL_ADDRESS, MAIL_ADDRESS_CHARS_MAX
 from eventmill.web import checks
 from eventmill.web.certificates import read_certificate
 
@@ -50,7 +50,11 @@ SdkCode = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
 MailAddress = Annotated[
     str,
-    msgspec.Meta(pattern=f"^{MAIL_ADDRESS}", extra={"form": "a mail address like ops@example.com, without a name"}),
+    msgspec.Meta(
+        max_length=MAIL_ADDRESS_CHARS_MAX,
+        pattern=MAIL_ADDRESS,
+        extra={"form": "a mail address like ops@example.com, without a name"},
+    ),
 ]
 NoticeRecipients = Annotated[
     list[MailAddress],
