@@ -114,7 +114,7 @@ class _Words:
         again = f"{spelled('verified')} again"
         self._steps = (
             "Make sure that the endpoint can be reached from this gateway, and from the internet if that lies between.",
-            "Make sure that it answers each request with a status of 2xx within 10 seconds.",
+            "Make sure that it answers each request with a status of 2xx, in time.",
             f"Update the registration, or have it challenged again: when the endpoint agrees, it is {again}.",
         )
         self._links = {
