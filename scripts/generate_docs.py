@@ -373,7 +373,7 @@ def health_window(figures: health.Figures) -> dict[str, Any]:
 
 # --- The map of the modules ------------------------------------------------------------------------------------------
 
-FOLDERS = ("core", "store", "store/sqlite", "send", "flow", "web", "web/endpoints", "cli")
+FOLDERS = ("core", "store", "store/sqlite", "send", "flow", "web", "web/console", "web/endpoints", "web/ims", "cli", "simulate", "demo", "proxy", "testing")
 """Of the package, in the order in which a newcomer reads them; the package itself comes first."""
 
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from eventmill.store.base import Replace
-from eventmill.web.ims import issue
+from eventmill.web.ims.grants import issue
 from eventmill.web.tokens import Grant
 from tests.http.client import Answer
 from tests.http.world import CLIENT, IMS_ORG, OTHER_CLIENT, OTHER_SECRET, SECRET, World, running

@@ -18,7 +18,7 @@ from eventmill.model import OrgId, Revocation
 from eventmill.store.base import Create, Delete, Replace
 from eventmill.web import standing
 from eventmill.web.caller import Authenticator
-from eventmill.web.ims import issue
+from eventmill.web.ims.grants import issue
 from eventmill.web.tokens import Grant
 from tests.http.client import Answer
 from tests.http.issuer import AUDIENCE, issuing

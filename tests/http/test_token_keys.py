@@ -14,7 +14,7 @@ from eventmill import telemetry
 from eventmill.flow.keyring import retired_token_keys, rotate_token_key
 from eventmill.flow.token_upkeep import TokenUpkeep
 from eventmill.model import SigningKey
-from eventmill.web.ims import issue
+from eventmill.web.ims.grants import issue
 from eventmill.web.tokens import Grant
 from tests.http.client import Answer
 from tests.http.world import CLIENT, DELIVERY_KEY, IMS_ORG, TOKEN_KEY, World, running

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eventmill.errors import GatewayError
-from eventmill.web.multipart import parse_multipart
+from eventmill.web.ims.multipart import parse_multipart
 
 TYPE = "multipart/form-data; boundary=b"
 

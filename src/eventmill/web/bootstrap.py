@@ -11,7 +11,7 @@ from eventmill.errors import GatewayError, StartupError
 from eventmill.model import CredentialKind
 from eventmill.web import checks
 from eventmill.web.certificates import read_certificate
-from eventmill.web.console_forms import NoticeRecipients
+from eventmill.web.console.forms import NoticeRecipients
 from eventmill.web.tokens import PEOPLES_CLIENTS
 
 RESERVED_ORG_IDS = frozenset({"organizations", "providers", "providermetadata"})

@@ -7,9 +7,9 @@ from typing import Annotated
 import msgspec
 
 from eventmill.errors import Reason
-from eventmill.web import console_lookups, console_organizations
-from eventmill.web.console_forms import OrganizationForm, OrganizationUpdate
-from eventmill.web.console_shapes import (
+from eventmill.web.console import lookups, organizations
+from eventmill.web.console.forms import OrganizationForm, OrganizationUpdate
+from eventmill.web.console.shapes import (
     ClientPlace,
     ConsoleFamily,
     ConsoleNotice,
@@ -26,7 +26,7 @@ from eventmill.web.console_shapes import (
 )
 from eventmill.web.endpoint import Endpoint, Group, Handler, Operation, Parameter, RequestBody, json_answer
 from eventmill.web.endpoints.parameters import WITH_METADATA
-from eventmill.web.ims_shapes import Done
+from eventmill.web.ims.shapes import Done
 
 _ORG = "/console/organizations/{org}"
 _TERMS = "/console/services/ims/organizations/{org}/terms"
@@ -47,7 +47,7 @@ ORGANIZATIONS = Group(
     for_callers=(
         read(
             "/console/organizations",
-            console_organizations.list_organizations,
+            organizations.list_organizations,
             "getOrganizations",
             "List the organizations of the token",
             list[ConsoleOrganization],
@@ -55,7 +55,7 @@ ORGANIZATIONS = Group(
         Endpoint(
             "POST",
             "/console/organizations",
-            console_organizations.create_organization,
+            organizations.create_organization,
             Operation(
                 "createOrganization",
                 "Create an organization",
@@ -66,7 +66,7 @@ ORGANIZATIONS = Group(
         ),
         read(
             _ORG,
-            console_organizations.get_organization,
+            organizations.get_organization,
             "getOrganization",
             "Read an organization",
             ConsoleOrganization,
@@ -74,7 +74,7 @@ ORGANIZATIONS = Group(
         Endpoint(
             "PATCH",
             _ORG,
-            console_organizations.update_organization,
+            organizations.update_organization,
             Operation(
                 "editOrganization",
                 "Change an organization",
@@ -86,7 +86,7 @@ ORGANIZATIONS = Group(
         Endpoint(
             "DELETE",
             _ORG,
-            console_organizations.delete_organization,
+            organizations.delete_organization,
             Operation(
                 "deleteOrganization",
                 "Delete an organization that has no project",
@@ -96,7 +96,7 @@ ORGANIZATIONS = Group(
         ),
         read(
             _ORG + "/events/providermetadata",
-            console_organizations.list_families,
+            organizations.list_families,
             "getProviderMetadataForOrg",
             "List provider metadata",
             list[ConsoleFamily],
@@ -104,7 +104,7 @@ ORGANIZATIONS = Group(
         Endpoint(
             "GET",
             _ORG + "/events/providers",
-            console_organizations.list_providers,
+            organizations.list_providers,
             Operation(
                 "getProvidersForOrg",
                 "List the providers that an organization may subscribe to",
@@ -114,17 +114,15 @@ ORGANIZATIONS = Group(
         ),
         read(
             _ORG + "/notices",
-            console_organizations.list_notices,
+            organizations.list_notices,
             "getNoticesForOrg",
             "List what nobody was mailed about yet, newest first",
             list[ConsoleNotice],
         ),
-        read(
-            _ORG + "/services", console_organizations.list_services, "getServicesForOrg", "List services", list[Service]
-        ),
+        read(_ORG + "/services", organizations.list_services, "getServicesForOrg", "List services", list[Service]),
         read(
             _TERMS,
-            console_organizations.get_org_terms,
+            organizations.get_org_terms,
             "checkOrgDevTerms",
             "Ask whether terms are accepted",
             TermsState,
@@ -132,41 +130,41 @@ ORGANIZATIONS = Group(
         Endpoint(
             "POST",
             _TERMS,
-            console_organizations.get_org_terms,
+            organizations.get_org_terms,
             Operation("acceptOrgDevTerms", "Accept terms, of which there are none", (json_answer(TermsState),)),
         ),
-        read("/console/services/ims/terms", console_organizations.get_terms, "getDevTerms", "Read the terms", Terms),
+        read("/console/services/ims/terms", organizations.get_terms, "getDevTerms", "Read the terms", Terms),
         read(
             "/console/api/organizations/{org}/features",
-            console_organizations.list_features,
+            organizations.list_features,
             "getOrganizationFeatures",
             "List the features of an organization",
             list[Feature],
         ),
         read(
             _ORG + "/projects_workspaces/credentials/{credential}",
-            console_lookups.find_credential_place,
+            lookups.find_credential_place,
             "getWorkspaceForCredential",
             "Find the workspace of a credential",
             list[CredentialPlace],
         ),
         read(
             _ORG + "/projects_workspaces/workspaces/{workspace}",
-            console_lookups.find_workspace_place,
+            lookups.find_workspace_place,
             "getProjectForWorkspace",
             "Find the project of a workspace",
             list[WorkspacePlace],
         ),
         read(
             _ORG + "/clients/{client}/project_workspace",
-            console_lookups.find_client_place,
+            lookups.find_client_place,
             "getWorkspaceForClient",
             "Find the workspace of a client id",
             ClientPlace,
         ),
         read(
             _ORG + "/integrations/entp/{credential}/service/{sdk}/properties",
-            console_lookups.get_service_properties,
+            lookups.get_service_properties,
             "getSDKProperties",
             "Read the properties of a service, which has none",
             ServiceProperties,
@@ -174,7 +172,7 @@ ORGANIZATIONS = Group(
         Endpoint(
             "GET",
             _ORG + "/integrations",
-            console_lookups.page_integrations,
+            lookups.page_integrations,
             Operation(
                 "getIntegrationsForOrg",
                 "List the credentials of an organization in pages",

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from eventmill.errors import Reason
-from eventmill.web import console_credentials
-from eventmill.web.console_forms import (
+from eventmill.web.console import credentials
+from eventmill.web.console.forms import (
     CertificateForm,
     CredentialForm,
     CredentialUpdate,
     JwtCredentialForm,
     ServiceForm,
 )
-from eventmill.web.console_shapes import (
+from eventmill.web.console.shapes import (
     Binding,
     CredentialItem,
     Integration,
@@ -22,7 +22,7 @@ from eventmill.web.console_shapes import (
 )
 from eventmill.web.endpoint import MULTIPART, Endpoint, Group, Operation, Parameter, RequestBody, json_answer
 from eventmill.web.http import JSON_TYPE
-from eventmill.web.ims_shapes import Done
+from eventmill.web.ims.shapes import Done
 
 _ORG = "/console/organizations/{org}"
 _CREDENTIALS = _ORG + "/projects/{project}/workspaces/{workspace}/credentials"
@@ -44,13 +44,13 @@ CREDENTIALS = Group(
         Endpoint(
             "GET",
             _CREDENTIALS,
-            console_credentials.list_credentials,
+            credentials.list_credentials,
             Operation("getCredentials", "List the credentials of a workspace", (json_answer(list[CredentialItem]),)),
         ),
         Endpoint(
             "POST",
             _CREDENTIALS + "/oauth-server-to-server",
-            console_credentials.create_oauth_credential,
+            credentials.create_oauth_credential,
             Operation(
                 "createOAuthServerToServerCredential",
                 "Create a credential with a client secret",
@@ -62,7 +62,7 @@ CREDENTIALS = Group(
         Endpoint(
             "POST",
             _CREDENTIALS + "/entp",
-            console_credentials.create_jwt_credential,
+            credentials.create_jwt_credential,
             Operation(
                 "createEnterpriseCredential",
                 "Create a credential of the deprecated JWT kind",
@@ -74,7 +74,7 @@ CREDENTIALS = Group(
         Endpoint(
             "PATCH",
             _CREDENTIALS + "/{credential}",
-            console_credentials.update_credential,
+            credentials.update_credential,
             Operation(
                 "editCredential",
                 "Rename a credential",
@@ -86,7 +86,7 @@ CREDENTIALS = Group(
         Endpoint(
             "DELETE",
             _CREDENTIALS + "/{credential}",
-            console_credentials.delete_credential,
+            credentials.delete_credential,
             Operation(
                 "deleteCredentialById",
                 "Delete a credential that no registration uses",
@@ -98,7 +98,7 @@ CREDENTIALS = Group(
         Endpoint(
             "PUT",
             _CREDENTIALS + "/{type}/{credential}/services",
-            console_credentials.set_services,
+            credentials.set_services,
             Operation(
                 "subscribeCredentialToServices",
                 "Subscribe a credential to services",
@@ -110,25 +110,25 @@ CREDENTIALS = Group(
         Endpoint(
             "GET",
             _INTEGRATION,
-            console_credentials.get_integration,
+            credentials.get_integration,
             Operation("getIntegration", "Read a credential", (json_answer(Integration),)),
         ),
         Endpoint(
             "GET",
             _INTEGRATION + "/secrets",
-            console_credentials.list_secrets,
+            credentials.list_secrets,
             Operation("getIntegrationSecrets", "List the secrets of a credential, masked", (json_answer(Secrets),)),
         ),
         Endpoint(
             "GET",
             _SECRETS,
-            console_credentials.list_secrets,
+            credentials.list_secrets,
             Operation("getSecrets", "List the secrets of a credential, masked", (json_answer(Secrets),)),
         ),
         Endpoint(
             "POST",
             _SECRETS,
-            console_credentials.add_secret,
+            credentials.add_secret,
             Operation(
                 "addSecret",
                 "Add a secret",
@@ -140,13 +140,13 @@ CREDENTIALS = Group(
         Endpoint(
             "DELETE",
             _SECRETS + "/{secret}",
-            console_credentials.delete_secret,
+            credentials.delete_secret,
             Operation("deleteSecret", "Delete a secret", (json_answer(Done),), (_REVOKES,), refusals=_WRITES),
         ),
         Endpoint(
             "GET",
             _BINDINGS,
-            console_credentials.list_bindings,
+            credentials.list_bindings,
             Operation(
                 "getBindingsForIntegration",
                 "List the public keys of a credential",
@@ -157,7 +157,7 @@ CREDENTIALS = Group(
         Endpoint(
             "POST",
             _BINDINGS,
-            console_credentials.add_binding,
+            credentials.add_binding,
             Operation(
                 "uploadAndBindCertificate",
                 "Add a public key",
@@ -169,7 +169,7 @@ CREDENTIALS = Group(
         Endpoint(
             "DELETE",
             _BINDINGS + "/{binding}",
-            console_credentials.delete_binding,
+            credentials.delete_binding,
             Operation("deleteBinding", "Delete a public key", (json_answer(Done),), refusals=_WRITES),
         ),
     ),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from eventmill.errors import Reason
-from eventmill.web import console_download, console_projects
-from eventmill.web.console_forms import PlaceForm, PlaceUpdate, ProjectUpdate
-from eventmill.web.console_shapes import (
+from eventmill.web.console import download, projects
+from eventmill.web.console.forms import PlaceForm, PlaceUpdate, ProjectUpdate
+from eventmill.web.console.project_file import ProjectFile
+from eventmill.web.console.shapes import (
     ConsoleProject,
     ConsoleWorkspace,
     Namespace,
@@ -16,8 +17,7 @@ from eventmill.web.console_shapes import (
 )
 from eventmill.web.endpoint import Endpoint, Group, Operation, RequestBody, json_answer
 from eventmill.web.endpoints.console import read
-from eventmill.web.ims_shapes import Done
-from eventmill.web.project_file import ProjectFile
+from eventmill.web.ims.shapes import Done
 
 _PROJECTS = "/console/organizations/{org}/projects"
 _PROJECT = _PROJECTS + "/{project}"
@@ -33,7 +33,7 @@ PROJECTS = Group(
     for_callers=(
         read(
             _PROJECTS,
-            console_projects.list_projects,
+            projects.list_projects,
             "getProjectsForOrg",
             "List the projects of an organization",
             list[ConsoleProject],
@@ -41,7 +41,7 @@ PROJECTS = Group(
         Endpoint(
             "POST",
             _PROJECTS,
-            console_projects.create_project,
+            projects.create_project,
             Operation(
                 "createProject",
                 "Create a project and its first workspace",
@@ -50,11 +50,11 @@ PROJECTS = Group(
                 refusals=_CREATES,
             ),
         ),
-        read(_PROJECT, console_projects.get_project, "getProject", "Read a project", ConsoleProject),
+        read(_PROJECT, projects.get_project, "getProject", "Read a project", ConsoleProject),
         Endpoint(
             "PATCH",
             _PROJECT,
-            console_projects.update_project,
+            projects.update_project,
             Operation(
                 "editProject",
                 "Change a project",
@@ -66,7 +66,7 @@ PROJECTS = Group(
         Endpoint(
             "DELETE",
             _PROJECT,
-            console_projects.delete_project,
+            projects.delete_project,
             Operation(
                 "deleteProject",
                 "Delete a project that has no provider and no registration",
@@ -77,12 +77,12 @@ PROJECTS = Group(
         Endpoint(
             "POST",
             _PROJECT + "/can-delete",
-            console_projects.check_project_deletion,
+            projects.check_project_deletion,
             Operation("checkProjectDeletion", "Ask what keeps a project from being deleted", (json_answer(Obstacles),)),
         ),
         read(
             _PROJECT + "/workspaces",
-            console_projects.list_workspaces,
+            projects.list_workspaces,
             "getWorkspacesForProject",
             "List the workspaces of a project",
             list[ConsoleWorkspace],
@@ -90,7 +90,7 @@ PROJECTS = Group(
         Endpoint(
             "POST",
             _PROJECT + "/workspaces",
-            console_projects.create_workspace,
+            projects.create_workspace,
             Operation(
                 "createWorkspace",
                 "Create a workspace",
@@ -99,11 +99,11 @@ PROJECTS = Group(
                 refusals=_CREATES,
             ),
         ),
-        read(_WORKSPACE, console_projects.get_workspace, "getWorkspace", "Read a workspace", ConsoleWorkspace),
+        read(_WORKSPACE, projects.get_workspace, "getWorkspace", "Read a workspace", ConsoleWorkspace),
         Endpoint(
             "PATCH",
             _WORKSPACE,
-            console_projects.update_workspace,
+            projects.update_workspace,
             Operation(
                 "editWorkspace",
                 "Change a workspace",
@@ -115,7 +115,7 @@ PROJECTS = Group(
         Endpoint(
             "DELETE",
             _WORKSPACE,
-            console_projects.delete_workspace,
+            projects.delete_workspace,
             Operation(
                 "deleteWorkspace",
                 "Delete a workspace that has no provider and no registration",
@@ -126,7 +126,7 @@ PROJECTS = Group(
         Endpoint(
             "GET",
             _WORKSPACE + "/download",
-            console_download.download_workspace,
+            download.download_workspace,
             Operation(
                 "downloadWorkspaceJson", "Download the project file", (json_answer(ProjectFile, 200, "Cache-Control"),)
             ),
@@ -134,12 +134,12 @@ PROJECTS = Group(
         Endpoint(
             "POST",
             _WORKSPACE + "/namespace",
-            console_projects.name_namespace,
+            projects.name_namespace,
             Operation("createRuntimeNamespace", "Name the Runtime namespace", (json_answer(Namespace),)),
         ),
         read(
             _WORKSPACE + "/endpoints",
-            console_projects.list_endpoints,
+            projects.list_endpoints,
             "getEndPointsInWorkspace",
             "List extension points, of which there are none",
             NoEndpoints,

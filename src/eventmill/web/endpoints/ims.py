@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from eventmill.errors import Reason
-from eventmill.web import ims, ims_people, ims_tokens, jwks
 from eventmill.web.endpoint import (
     FORM,
     MULTIPART,
@@ -16,7 +15,8 @@ from eventmill.web.endpoint import (
     json_answer,
 )
 from eventmill.web.http import JSON_TYPE
-from eventmill.web.ims_shapes import (
+from eventmill.web.ims import grants, jwks, people, tokens
+from eventmill.web.ims.shapes import (
     AssertionForm,
     Done,
     ImsOrganization,
@@ -57,7 +57,7 @@ def _issuing(pattern: str, name: str) -> Endpoint[OpenHandler]:
         refusals=(Reason.TOO_LARGE,),
         about=_WORDS,
     )
-    return Endpoint("POST", pattern, ims.issue_token, operation)
+    return Endpoint("POST", pattern, grants.issue_token, operation)
 
 
 IMS = Group(
@@ -70,7 +70,7 @@ IMS = Group(
         Endpoint(
             "POST",
             "/ims/exchange/jwt",
-            ims.exchange_assertion,
+            grants.exchange_assertion,
             Operation(
                 "exchangeJwtToken",
                 "Get an access token for a signed assertion",
@@ -83,7 +83,7 @@ IMS = Group(
         Endpoint(
             "POST",
             "/ims/validate_token/v1",
-            ims_tokens.validate_token,
+            tokens.validate_token,
             Operation(
                 "validateToken",
                 "Ask whether a token is good",
@@ -96,7 +96,7 @@ IMS = Group(
         Endpoint(
             "POST",
             "/ims/invalidate_token/v2",
-            ims_tokens.invalidate_token,
+            tokens.invalidate_token,
             Operation(
                 "invalidateToken",
                 "End a token",
@@ -109,7 +109,7 @@ IMS = Group(
         Endpoint(
             "GET",
             "/ims/organizations/v6",
-            ims_people.list_organizations,
+            people.list_organizations,
             Operation(
                 "getImsOrganizations",
                 "List the organizations of the bearer token",
@@ -120,7 +120,7 @@ IMS = Group(
         Endpoint(
             "GET",
             "/ims/profile/v1",
-            ims_people.get_profile,
+            people.get_profile,
             Operation(
                 "getProfile",
                 "Read whom the bearer token is for",

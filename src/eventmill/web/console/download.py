@@ -10,11 +10,11 @@ from msgspec import UNSET
 from eventmill.model import Caller, Credential
 from eventmill.store.seal import Sealer
 from eventmill.web.client_secrets import open_secret
-from eventmill.web.console_bodies import INTEGRATION_TYPES, META_SCOPE, download_body
+from eventmill.web.console.bodies import INTEGRATION_TYPES, META_SCOPE, download_body
+from eventmill.web.console.project_file import FileCredential, FileJwt, FileOAuth
 from eventmill.web.http import NOT_STORED, Reply, Request, json_reply
 from eventmill.web.parts import Parts
 from eventmill.web.paths import path_organization, path_workspace
-from eventmill.web.project_file import FileCredential, FileJwt, FileOAuth
 from eventmill.web.tokens import DEFAULT_SCOPE
 
 

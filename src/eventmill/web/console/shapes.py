@@ -1,4 +1,4 @@
-"""Bodies of the Console API's answers, for encoding and for the API's description; `web.console_bodies` fills most.
+"""Bodies of the Console API's answers, for encoding and for the API's description; `console.bodies` fills most.
 
 Members that only the Developer Console fills are left out.
 """

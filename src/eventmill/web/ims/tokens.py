@@ -10,8 +10,8 @@ from msgspec import UNSET
 from eventmill.errors import GatewayError
 from eventmill.model import Credential
 from eventmill.web.http import NOT_STORED, Reply, Request, json_reply
-from eventmill.web.ims_form import TokenRefusal, check_client, read_fields, require
-from eventmill.web.ims_shapes import Done, TokenVerdict
+from eventmill.web.ims.form import TokenRefusal, check_client, read_fields, require
+from eventmill.web.ims.shapes import Done, TokenVerdict
 from eventmill.web.parts import Parts
 from eventmill.web.standing import organization_of, revoke_subject, revoke_token
 from eventmill.web.tokens import Token

@@ -5,9 +5,9 @@ from __future__ import annotations
 from eventmill.errors import GatewayError, Reason
 from eventmill.model import Caller
 from eventmill.web.checks import show
-from eventmill.web.console_bodies import SERVICE_CODE, integration_body
-from eventmill.web.console_paths import path_credential
-from eventmill.web.console_shapes import (
+from eventmill.web.console.bodies import SERVICE_CODE, integration_body
+from eventmill.web.console.paths import path_credential
+from eventmill.web.console.shapes import (
     ClientPlace,
     CredentialPlace,
     IntegrationPage,

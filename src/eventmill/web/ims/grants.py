@@ -15,9 +15,9 @@ from eventmill.errors import Conflict, GatewayError, Reason
 from eventmill.model import Credential, Organization
 from eventmill.web.checks import show
 from eventmill.web.http import NOT_STORED, Reply, Request, json_reply
-from eventmill.web.ims_assertion import read_assertion
-from eventmill.web.ims_form import TokenRefusal, check_client, read_fields, require
-from eventmill.web.ims_shapes import TokenBody
+from eventmill.web.ims.assertion import read_assertion
+from eventmill.web.ims.form import TokenRefusal, check_client, read_fields, require
+from eventmill.web.ims.shapes import TokenBody
 from eventmill.web.parts import Parts
 from eventmill.web.standing import check_standing, earliest_issue_ms, organization_of, use_up
 from eventmill.web.tokens import ADMIN_SCOPE, DEFAULT_SCOPE, Grant, Token, mint_token, read_token, subject_of

@@ -15,8 +15,8 @@ from eventmill.web import tenancy
 from eventmill.web.certificates import fingerprint
 from eventmill.web.checks import convert, read_object, show
 from eventmill.web.client_secrets import make_secret, seal_secret, secret_id, with_secret, without_secret
-from eventmill.web.console_bodies import binding_body, credential_body, integration_body, secrets_body
-from eventmill.web.console_forms import (
+from eventmill.web.console.bodies import binding_body, credential_body, integration_body, secrets_body
+from eventmill.web.console.forms import (
     CertificateForm,
     CredentialForm,
     CredentialUpdate,
@@ -24,11 +24,11 @@ from eventmill.web.console_forms import (
     certificate_of,
     read_services,
 )
-from eventmill.web.console_organizations import DONE
-from eventmill.web.console_paths import path_credential
-from eventmill.web.console_shapes import NewCredential, NewSecret, Services
+from eventmill.web.console.organizations import DONE
+from eventmill.web.console.paths import path_credential
+from eventmill.web.console.shapes import NewCredential, NewSecret, Services
 from eventmill.web.http import NOT_STORED, Reply, Request, json_reply
-from eventmill.web.ims_form import parse_form
+from eventmill.web.ims.form import parse_form
 from eventmill.web.parts import Parts
 from eventmill.web.paths import not_found, path_workspace
 from eventmill.web.tenancy_deletion import delete_tenant

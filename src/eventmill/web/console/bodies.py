@@ -11,7 +11,17 @@ from eventmill.core.envelope import format_time
 from eventmill.model import Credential, EventMetadata, Notice, Organization, Project, Provider, Workspace
 from eventmill.web.certificates import fingerprint, not_after_ms
 from eventmill.web.client_secrets import MASK, secret_id
-from eventmill.web.console_shapes import (
+from eventmill.web.console.project_file import (
+    FileCredential,
+    FileDetails,
+    FileOrganization,
+    FileProject,
+    FileRuntime,
+    FileService,
+    FileWorkspace,
+    ProjectFile,
+)
+from eventmill.web.console.shapes import (
     Binding,
     ConsoleEvent,
     ConsoleNotice,
@@ -24,16 +34,6 @@ from eventmill.web.console_shapes import (
     NamedServiceProperties,
     SecretItem,
     Secrets,
-)
-from eventmill.web.project_file import (
-    FileCredential,
-    FileDetails,
-    FileOrganization,
-    FileProject,
-    FileRuntime,
-    FileService,
-    FileWorkspace,
-    ProjectFile,
 )
 
 SERVICE_CODE = "AdobeIOManagementAPISDK"
@@ -174,7 +174,7 @@ def provider_item(provider: Provider, embed: list[EventMetadata] | None) -> Cons
 def download_body(
     organization: Organization, project: Project, workspace: Workspace, credentials: list[FileCredential]
 ) -> ProjectFile:
-    """The project file. `credentials` are its items, with secrets: see `console_download`."""
+    """The project file. `credentials` are its items, with secrets: see `console.download`."""
     details = FileDetails(
         credentials=credentials,
         services=[FileService(code=SERVICE_CODE, name=SERVICE_NAME)],

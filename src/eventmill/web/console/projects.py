@@ -12,11 +12,11 @@ import msgspec
 from eventmill.model import Caller, Project, Workspace
 from eventmill.web import tenancy
 from eventmill.web.checks import read_object
-from eventmill.web.console_bodies import PROJECT_TYPE, project_body, workspace_body
-from eventmill.web.console_forms import PlaceForm, PlaceUpdate, ProjectUpdate
-from eventmill.web.console_organizations import DONE
-from eventmill.web.console_paths import path_project
-from eventmill.web.console_shapes import Namespace, NewProject, NoEndpoints, Obstacle, Obstacles, WorkspacePlace
+from eventmill.web.console.bodies import PROJECT_TYPE, project_body, workspace_body
+from eventmill.web.console.forms import PlaceForm, PlaceUpdate, ProjectUpdate
+from eventmill.web.console.organizations import DONE
+from eventmill.web.console.paths import path_project
+from eventmill.web.console.shapes import Namespace, NewProject, NoEndpoints, Obstacle, Obstacles, WorkspacePlace
 from eventmill.web.http import Reply, Request, json_reply
 from eventmill.web.parts import Parts
 from eventmill.web.paths import path_organization, path_workspace

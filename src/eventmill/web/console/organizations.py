@@ -11,12 +11,12 @@ from eventmill.errors import GatewayError, Reason
 from eventmill.model import Caller, Notice, Organization, OrgId, Provider
 from eventmill.web import tenancy
 from eventmill.web.checks import read_object
-from eventmill.web.console_bodies import SERVICE_CODE, SERVICE_NAME, notice_body, organization_body, provider_item
-from eventmill.web.console_forms import OrganizationForm, OrganizationUpdate
-from eventmill.web.console_shapes import ConsoleFamily, Feature, Service, ServiceRights, Terms, TermsState, TermsText
+from eventmill.web.console.bodies import SERVICE_CODE, SERVICE_NAME, notice_body, organization_body, provider_item
+from eventmill.web.console.forms import OrganizationForm, OrganizationUpdate
+from eventmill.web.console.shapes import ConsoleFamily, Feature, Service, ServiceRights, Terms, TermsState, TermsText
 from eventmill.web.families import listed_families
 from eventmill.web.http import Reply, Request, json_reply
-from eventmill.web.ims_shapes import Done
+from eventmill.web.ims.shapes import Done
 from eventmill.web.parts import Parts
 from eventmill.web.paths import path_organization
 from eventmill.web.providers import asks_metadata, list_metadata

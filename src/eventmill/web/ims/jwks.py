@@ -19,7 +19,7 @@ from eventmill.flow.keyring import rotate_token_key
 from eventmill.model import Caller
 from eventmill.web.checks import read_object
 from eventmill.web.http import Reply, Request, json_reply
-from eventmill.web.ims_shapes import KeySet, NewKey, TokenKeyBody
+from eventmill.web.ims.shapes import KeySet, NewKey, TokenKeyBody
 from eventmill.web.parts import Parts
 
 _CACHED = ((b"cache-control", b"public, max-age=300"), (b"access-control-allow-origin", b"*"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from eventmill.errors import GatewayError, Reason
 from eventmill.model import Organization
 from eventmill.web.http import NOT_STORED, Reply, Request, json_reply
-from eventmill.web.ims_shapes import ImsOrganization, OrgRef, Profile
+from eventmill.web.ims.shapes import ImsOrganization, OrgRef, Profile
 from eventmill.web.parts import Parts
 from eventmill.web.standing import organization_of
 from eventmill.web.tokens import Token, invalid_token

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from eventmill.errors import GatewayError
 from eventmill.model import Credential, Organization
 from eventmill.web.certificates import not_after_ms, public_key
-from eventmill.web.ims_form import TokenRefusal
+from eventmill.web.ims.form import TokenRefusal
 from eventmill.web.tokens import ADMIN_SCOPE, DEFAULT_SCOPE, UNVERIFIED_CLAIMS, key_id_of
 
 EVENTS_METASCOPE = "ent_adobeio_sdk"

@@ -16,8 +16,8 @@ from eventmill.model import Credential
 from eventmill.store.seal import Sealer
 from eventmill.web.client_secrets import open_secret
 from eventmill.web.http import NOT_STORED, Reply, Request, json_reply, parse_urlencoded
-from eventmill.web.ims_shapes import TokenRefusalBody
-from eventmill.web.multipart import parse_multipart
+from eventmill.web.ims.multipart import parse_multipart
+from eventmill.web.ims.shapes import TokenRefusalBody
 from eventmill.web.parts import Parts
 from eventmill.web.tokens import CONSOLE_CLIENTS
 

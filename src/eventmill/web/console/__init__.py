@@ -1,0 +1,1 @@
+"""The Console API: organisations, projects, workspaces and credentials, as the official command line manages them."""

@@ -1,0 +1,1 @@
+"""The endpoints under `/ims`: where tokens are asked for, renewed, checked and ended."""
