@@ -7,7 +7,6 @@ made once: YAML takes tens of milliseconds, in which nobody could publish.
 from __future__ import annotations
 
 import msgspec
-import yaml
 
 from eventmill.core.asyncapi import build_document
 from eventmill.core.asyncapi_v3 import build_document_v3
@@ -19,8 +18,6 @@ from eventmill.web.parts import Parts
 
 YAML_TYPE = "application/yaml"
 
-_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-"""In C wherever libyaml came along."""
 _VERSIONS = {"2.6.0": build_document, "3.0.0": build_document_v3}
 
 
@@ -57,7 +54,10 @@ def _asked_version(parts: Parts, request: Request) -> str:
 def _make_body(parts: Parts, version: str, content_type: str) -> bytes:
     text = msgspec.json.encode(_VERSIONS[version](parts.catalogue.builtin, parts.config.url))
     if content_type == YAML_TYPE:
+        import yaml  # seldom asked for, and half of what the start of a gateway would spend on imports of this layer
+
+        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # in C wherever libyaml came along
         # Decoded again, no part of the document is the same object as another, for which YAML would use an alias.
         document = msgspec.json.decode(text)
-        return yaml.dump(document, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=110).encode()
+        return yaml.dump(document, Dumper=dumper, sort_keys=False, allow_unicode=True, width=110).encode()
     return msgspec.json.format(text, indent=2)

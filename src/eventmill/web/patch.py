@@ -5,10 +5,11 @@ Works on plain JSON only; what the patched document must look like is the handle
 
 from __future__ import annotations
 
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import msgspec
-from jsonpatch import JsonPatch, JsonPatchException, JsonPatchTestFailed, JsonPointer, JsonPointerException
 
 from eventmill.config import Config
 from eventmill.errors import GatewayError, Reason
@@ -18,6 +19,14 @@ from eventmill.web.http import JSON_TYPE, PATCH_TYPE, Request
 POINTER_SEGMENTS_MAX = 16
 _CAUSE_CHARS = 160
 _PATCHED = "the patched document"
+
+
+@cache
+def _library() -> ModuleType:
+    """Loaded when the first patch comes: it takes a twentieth of a second, which a start should not wait for."""
+    import jsonpatch
+
+    return jsonpatch
 
 
 async def read_patch(request: Request, config: Config) -> bytes:
@@ -36,8 +45,8 @@ def apply_patch(document: dict[str, Any], patch: bytes, config: Config) -> dict[
             try:
                 copied_bytes += _copied_bytes(patched, operation)
                 _check_size(copied_bytes, config)
-                patched = JsonPatch([operation]).apply(patched, in_place=True)
-            except (JsonPatchException, JsonPointerException) as error:
+                patched = _library().JsonPatch([operation]).apply(patched, in_place=True)
+            except (_library().JsonPatchException, _library().JsonPointerException) as error:
                 raise _refused(at, operation, error) from None
         check_depth(patched, _PATCHED)
         _check_size(len(msgspec.json.encode(patched)), config)
@@ -67,7 +76,7 @@ def _read_operations(patch: bytes, operations_max: int) -> list[Any]:
 def _copied_bytes(document: Any, operation: Any) -> int:
     if not isinstance(operation, dict) or operation.get("op") != "copy" or not isinstance(operation.get("from"), str):
         return 0
-    return len(msgspec.json.encode(JsonPointer(operation["from"]).resolve(document)))
+    return len(msgspec.json.encode(_library().JsonPointer(operation["from"]).resolve(document)))
 
 
 def _check_size(size_bytes: int, config: Config) -> None:
@@ -79,7 +88,7 @@ def _check_size(size_bytes: int, config: Config) -> None:
 def _refused(at: int, operation: Any, error: Exception) -> GatewayError:
     path = operation.get("path") if isinstance(operation, dict) else None
     where = f"operation {at}" + (f" at {show(path)}" if isinstance(path, str) else "")
-    if isinstance(error, JsonPatchTestFailed):
+    if isinstance(error, _library().JsonPatchTestFailed):
         return GatewayError(Reason.INVALID_PATCH, f"{where}: the value there is not the tested one")
     cause = ascii(str(error))[1:-1]  # may repeat whatever the caller sent
     return GatewayError(Reason.INVALID_PATCH, f"{where}: {cause[:_CAUSE_CHARS]}")
