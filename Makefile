@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
-PORT ?= 8080
+PORT ?= $(or $(EVENTMILL_PORT),8080)
 BIN := .venv/bin
 PYTEST := timeout 900 $(BIN)/python -m pytest
 # Two workers: the suites wait on disk and sockets as much as they compute.
@@ -20,7 +20,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .PHONY: help setup demo run test check e2e fuzz bench docs docs-demo fidelity format clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .make/python .make/node .make/java ## Install everything: .venv from uv.lock, the official clients for the tests
 

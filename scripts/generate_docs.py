@@ -314,7 +314,7 @@ def health_page() -> str:
     for status in get_args(model.WebhookStatus):
         name, meaning = HEALTH_STATUSES[status]
         parts.append(f"| `{status}` | {name} | {meaning} |")
-    parts.append("\n## The rules\n\nThe first line that applies counts. A status that no line begins with stays.")
+    parts.append("\n## The rules\n\nThe first line that applies counts. If no line applies, the status stays.")
     for rule_set, about in HEALTH_RULES.items():
         parts += [f"\n### `EVENTMILL_STATE_RULES={rule_set}`: {about}\n", *rule_table(health.RULES[rule_set])]
     parts.append("\n### `EVENTMILL_EARLY_RECOVERY`: before the lines of `v3`\n")
@@ -373,7 +373,10 @@ def health_window(figures: health.Figures) -> dict[str, Any]:
 
 # --- The map of the modules ------------------------------------------------------------------------------------------
 
-FOLDERS = ("core", "store", "store/sqlite", "send", "flow", "web", "web/console", "web/endpoints", "web/ims", "cli", "simulate", "demo", "proxy", "testing")
+FOLDERS = (
+    *("core", "store", "store/sqlite", "send", "flow", "web", "web/console", "web/endpoints", "web/ims"),
+    *("cli", "simulate", "demo", "proxy", "testing"),
+)
 """Of the package, in the order in which a newcomer reads them; the package itself comes first."""
 
 

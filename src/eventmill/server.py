@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import signal
@@ -117,11 +118,18 @@ def _listen(host: str, port: int, setting: str) -> socket.socket:
     except OSError as error:
         listener.close()
         raise StartupError(
-            f"cannot listen on {host} port {port}: {error.strerror}. "
-            f"Stop what uses it, or choose another with {setting} (or --host)."
+            f"cannot listen on {host} port {port}: {error.strerror}. {_remedy(error, setting)}"
         ) from error
     listener.setblocking(False)
     return listener
+
+
+def _remedy(error: OSError, setting: str) -> str:
+    if error.errno == errno.EACCES:
+        return f"Ports below 1024 need privileges: choose another with {setting}."
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "This machine has no such address: choose another with --host."
+    return f"Stop what uses it, or choose another with {setting} (or --host)."
 
 
 class _Http(uvicorn.Server):

@@ -101,7 +101,9 @@ def _find_credential(data: Path, workspace_id: str | None) -> tuple[Workspace, C
     workspaces = list(_read(data, "workspace", Workspace))
     wanted = [each for each in workspaces if workspace_id in (None, each.id)]
     if not workspaces:
-        raise StartupError(f"{data} has no workspace yet; start the gateway with --bootstrap FILE, or with --dev")
+        raise StartupError(
+            f"{data} has no workspace yet; make one: eventmill org create, project create, credential create"
+        )
     if not wanted:
         known = ", ".join(workspace.id for workspace in workspaces[:20])
         raise StartupError(f"{data} has no workspace {workspace_id}; it has {known}")

@@ -127,7 +127,8 @@ def _choose(kind: str, items: Sequence[Json], wanted: str | None, flag: str, *, 
         remedy = "use an id" + (f" or {or_else}" if or_else else "")
         raise click.UsageError(f"{wanted!r} is the name of several {kind}s; {remedy}: {listed}")
     missing = f"there is no {kind}" + ("" if wanted is None else f" {wanted!r}")
-    raise Failed(missing + (f"; there are: {listed}" if items else " yet"))
+    command = "org" if kind == "organization" else kind
+    raise Failed(missing + (f"; there are: {listed}" if items else f" yet; make one: eventmill {command} create NAME"))
 
 
 def called(thing: Json) -> str:

@@ -57,6 +57,7 @@ def dev_banner(config: Config) -> str:
     data = [] if config.data == ".eventmill" else ["--data", config.data]
     port = [] if config.port == 8080 else ["--port", str(config.port)]
     command = shlex.join(["eventmill", "env", *data, *port])
+    simulate = shlex.join(["eventmill", "simulate", "--count", "20", *data, *port])
     return f"""
   Eventmill in dev mode   {config.url}   data in {config.data}   Ctrl-C stops it
 
@@ -68,7 +69,8 @@ def dev_banner(config: Config) -> str:
       -H 'content-type: application/cloudevents+json' \\
       -d '{{"id": "1", "source": "urn:uuid:PROVIDER_ID", "type": "com.acme.stock.low", "data": {{"sku": "A1"}}}}'
 
-  "Five minutes" in README.md makes the provider, and a webhook that gets the event. Events without one of your own:
+  "Five minutes" in README.md makes the provider, and a webhook that gets the event. Without one, there are the built-in
+  events, to which docs/catalog.md subscribes:
 
-    eventmill simulate --count 20            # of the eight built-in channels; docs/catalog.md subscribes to them
+    {simulate}
 """

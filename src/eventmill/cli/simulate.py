@@ -104,7 +104,7 @@ def _find_organization(remote: Remote, asked: str | None) -> str:
     """The IMS id of the organisation that is asked for by either of its ids; of the first one when none is."""
     _, organizations = remote.call("GET", "/console/organizations")
     if not organizations:
-        raise StartupError(f"the gateway at {remote.url} has no organization yet; make one: eventmill org create")
+        raise StartupError(f"the gateway at {remote.url} has no organization yet; make one: eventmill org create NAME")
     for each in organizations:
         if asked in (None, each["id"], each["code"]):
             return str(each["code"])

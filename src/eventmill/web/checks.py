@@ -148,7 +148,7 @@ def check_webhook_url(member: str, value: str, *, http_allowed: bool) -> None:
     except ValueError as error:
         raise invalid(member, f"is not a URL: {error}") from None
     if parts.scheme not in ("http", "https") or not has_address:
-        raise invalid(member, f"must be an absolute https URL, but is {show(value)}")
+        raise invalid(member, f"must be an absolute http or https URL, but is {show(value)}")
     if parts.scheme == "http" and not http_allowed:
         raise invalid(member, "must be https; plain http is allowed with --dev or EVENTMILL_WEBHOOK_ALLOW_HTTP=true")
 

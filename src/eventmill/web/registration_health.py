@@ -78,9 +78,11 @@ def _window(figures: Figures) -> WindowBody:
 
 def _why_unwatched(registration: Registration) -> str:
     if registration.webhook_status == "hook_unreachable":
-        return "disabled, because too many attempts failed; a change that its webhook agrees to enables it"
+        return (
+            "disabled, because too many attempts failed; a change or POST .../challenge asks its webhook and enables it"
+        )
     if registration.webhook_status == "verification_failed":
-        return "disabled, because its webhook did not agree to be called; a change asks it again"
+        return "disabled, because its webhook did not agree to be called: see its trace; POST .../challenge asks again"
     if not registration.enabled:
         return "disabled by a change; another one that its webhook agrees to enables it"
     if registration.webhook_status == "accepted":

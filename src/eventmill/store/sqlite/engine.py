@@ -59,6 +59,7 @@ class Engine:
         """Migrate, clear away what a crash left, and load. Raises `StartupError`."""
         try:
             self._paths.segments.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _check_writable(self._paths.segments)
             os.close(os.open(self._paths.state, os.O_RDWR | os.O_CREAT, 0o600))
             self.state = open_writer(self._paths.state)
             try:
@@ -212,3 +213,10 @@ class Engine:
 
     def _day(self) -> int:
         return day_of(max(self.log.last_ts_ms, self._clock.now_ms()))
+
+
+def _check_writable(directory: Path) -> None:
+    """Now, not when the first event of a day finds no place. Raises `OSError`."""
+    probe = directory / "probe.new"
+    probe.touch(0o600)
+    probe.unlink()
