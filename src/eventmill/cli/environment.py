@@ -102,7 +102,7 @@ def _find_credential(data: Path, workspace_id: str | None) -> tuple[Workspace, C
     wanted = [each for each in workspaces if workspace_id in (None, each.id)]
     if not workspaces:
         raise StartupError(
-            f"{data} has no workspace yet; make one: eventmill org create, project create, credential create"
+            f"{data} has no workspace yet; eventmill org create NAME makes one, as serve --bootstrap FILE or --dev do"
         )
     if not wanted:
         known = ", ".join(workspace.id for workspace in workspaces[:20])
