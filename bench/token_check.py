@@ -22,7 +22,7 @@ from eventmill.core.signing import generate_pair
 from eventmill.flow.catalogue import Catalogue
 from eventmill.ids import IdSource
 from eventmill.model import OrgId, SigningKey
-from eventmill.store.base import Create
+from eventmill.store.control import Create
 from eventmill.store.seal import Sealer
 from eventmill.store.sqlite.store import SqliteStore
 from eventmill.telemetry import setup_logging

@@ -29,7 +29,7 @@ from eventmill.model import (
     Provider,
     Registration,
 )
-from eventmill.store.base import CloseLane, Create, Delete, Kind, OpenLane
+from eventmill.store.control import CloseLane, Create, Delete, Kind, OpenLane
 from eventmill.store.sqlite.store import SqliteStore
 from eventmill.web.caller import Authenticator
 

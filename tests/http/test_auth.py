@@ -14,7 +14,7 @@ import pytest
 
 from eventmill.errors import GatewayError
 from eventmill.model import Caller, OrgId
-from eventmill.store.base import Create
+from eventmill.store.control import Create
 from eventmill.web.caller import API_KEY_CHARS_MAX, KEPT_BYTES_MAX, KEPT_MAX
 from eventmill.web.tokens import Grant, mint_token
 from tests.http.world import (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from eventmill.model import OrgId
-from eventmill.store.base import Kind
+from eventmill.store.control import Kind
 from tests.http.client import Answer
 from tests.http.console import ORG, PROJECT, WORKSPACE, admin, ask, made, new_workspace
 from tests.http.world import World, registration_form, running

@@ -15,7 +15,7 @@ from eventmill.clock import VirtualClock
 from eventmill.errors import StoreUnavailable
 from eventmill.flow.upkeep import DAY_MS
 from eventmill.model import Lane
-from eventmill.store.base import SLOTS, LaneProgress, WorkCommit
+from eventmill.store.work import SLOTS, LaneProgress, WorkCommit
 from tests.http.delivery import FAILED, Delivery, delivering
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from eventmill.delivery_process import deliver_until_lost
 from eventmill.flow.keyring import ensure_keys
 from eventmill.model import OrgId
-from eventmill.store.base import Create
+from eventmill.store.control import Create
 from eventmill.supervise import DeliveryChildren
 from eventmill.testing import receiving
 from tests.http.delivery import Hook

@@ -17,7 +17,8 @@ from eventmill.flow.health import Health
 from eventmill.flow.timetravel import TimeTravel
 from eventmill.flow.upkeep import Upkeep
 from eventmill.model import Lane, Notice
-from eventmill.store.base import ControlOp, Ended, Versioned
+from eventmill.store.control import ControlOp, Versioned
+from eventmill.store.work import Ended
 from tests.http.delivery import FAILED, REGISTRATIONS, Delivery, delivering
 from tests.http.world import World, running
 from tests.store.builders import commit, progress, tried

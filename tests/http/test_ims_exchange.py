@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from eventmill.model import Credential, OrgId
-from eventmill.store.base import Create, Key
+from eventmill.store.control import Create, Key
 from tests.http.client import Answer
 from tests.http.issuer import sign
 from tests.http.world import BASE, CLIENT, IMS_ORG, SEALER, SECRET, World, running

@@ -12,7 +12,7 @@ import jwt
 import msgspec
 import pytest
 
-from eventmill.store.base import Replace
+from eventmill.store.control import Replace
 from eventmill.web.ims.grants import issue
 from eventmill.web.tokens import Grant
 from tests.http.client import Answer

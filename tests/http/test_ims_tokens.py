@@ -15,7 +15,7 @@ from eventmill.errors import GatewayError
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.token_upkeep import TokenUpkeep
 from eventmill.model import OrgId, Revocation
-from eventmill.store.base import Create, Delete, Replace
+from eventmill.store.control import Create, Delete, Replace
 from eventmill.web import standing
 from eventmill.web.caller import Authenticator
 from eventmill.web.ims.grants import issue

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from eventmill.model import Lane
-from eventmill.store.base import StoredEvent
+from eventmill.store.log import StoredEvent
 from tests.http.publisher import CODE, ORG, OTHER_ORG, PROVIDER_ID, Answer, World, event_bytes, tenant
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from eventmill.flow.traces import TraceDetail
-from eventmill.store.base import TraceRecord
+from eventmill.store.work import TraceRecord
 from tests.http.world import BASE, CLIENT, World, running
 
 pytestmark = pytest.mark.anyio

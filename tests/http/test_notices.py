@@ -20,7 +20,7 @@ from eventmill.flow.notices import CAPTURED_TO, Notices
 from eventmill.model import Notice, OrgId
 from eventmill.send.mail import MailServer
 from eventmill.send.mailbox import MAILS_MAX, Mailbox
-from eventmill.store.base import Create
+from eventmill.store.control import Create
 from tests.http.console import ask
 from tests.http.mail_server import Mails, mail_server
 from tests.http.world import BASE, World, running

@@ -10,7 +10,7 @@ import pytest
 
 from eventmill.flow.targets import Target
 from eventmill.model import Lane
-from eventmill.store.base import Gap, LaneProgress, RetryUnit, WorkCommit
+from eventmill.store.work import Gap, LaneProgress, RetryUnit, WorkCommit
 from tests.http.world import SEALER, SECRET, WORKSPACE, World, registration_form, running
 
 pytestmark = pytest.mark.anyio

@@ -12,7 +12,7 @@ import pytest
 
 from eventmill.core.envelope import format_time
 from eventmill.errors import StaleVersion
-from eventmill.store.base import Replace
+from eventmill.store.control import Replace
 from tests.http.client import Answer
 from tests.http.world import (
     BASE,

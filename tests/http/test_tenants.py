@@ -18,7 +18,7 @@ from eventmill.config import Config
 from eventmill.errors import StartupError
 from eventmill.ids import IdSource
 from eventmill.model import Credential, Organization
-from eventmill.store.base import Kind
+from eventmill.store.control import Kind
 from eventmill.store.sqlite.store import SqliteStore
 from eventmill.web.tenants import ensure_tenants
 from tests.http.world import CLIENT, IMS_ORG, SEALER, SECRET, TENANTS, running

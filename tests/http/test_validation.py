@@ -13,7 +13,7 @@ from eventmill.clock import VirtualClock
 from eventmill.errors import GatewayError
 from eventmill.flow.validation import Validations
 from eventmill.model import Lane
-from eventmill.store.base import ControlStore
+from eventmill.store.control import ControlStore
 from tests.http.client import Answer
 from tests.http.world import CLIENT, WORKSPACE, World, registration_form, running
 

@@ -27,7 +27,7 @@ from eventmill.flow.validation import Validations
 from eventmill.ids import IdSource
 from eventmill.model import OrgId, SigningKey
 from eventmill.send.issuer import IssuerClient
-from eventmill.store.base import Create
+from eventmill.store.control import Create
 from eventmill.store.seal import Sealer
 from eventmill.store.sqlite.store import SqliteStore
 from eventmill.web.app import build_app

@@ -12,21 +12,10 @@ from typing import Any
 from eventmill.clock import Clock, SystemClock
 from eventmill.config import Config
 from eventmill.model import Lane, OrgId, Origin
-from eventmill.store.base import (
-    SLOTS,
-    Appended,
-    AttemptCount,
-    Create,
-    Ended,
-    LaneProgress,
-    NewEvent,
-    OpenLane,
-    RetryUnit,
-    Store,
-    StoredEvent,
-    TraceRecord,
-    WorkCommit,
-)
+from eventmill.store.base import Store
+from eventmill.store.control import Create, OpenLane
+from eventmill.store.log import Appended, NewEvent, StoredEvent
+from eventmill.store.work import SLOTS, AttemptCount, Ended, LaneProgress, RetryUnit, TraceRecord, WorkCommit
 
 ORG = OrgId("1001")
 OTHER_ORG = OrgId("1002")

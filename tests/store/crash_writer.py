@@ -13,9 +13,11 @@ import sys
 from eventmill.clock import SystemClock
 from eventmill.config import Config
 from eventmill.model import Lane, OrgId, Origin
-from eventmill.store.base import SLOTS, Create, LaneProgress, NewEvent, OpenLane, RetryUnit, WorkCommit
+from eventmill.store.control import Create, OpenLane
+from eventmill.store.log import NewEvent
 from eventmill.store.sqlite.layout import Layout
 from eventmill.store.sqlite.store import SqliteStore
+from eventmill.store.work import SLOTS, LaneProgress, RetryUnit, WorkCommit
 
 ORG = OrgId("1001")
 ORIGIN = Origin(ORG, "p", "c", "n", "l", "cloud_events_v1", "client")

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from eventmill.errors import Reason, RoutingStale, StoreUnavailable
-from eventmill.store.base import Create, Replace, Store
+from eventmill.store.base import Store
+from eventmill.store.control import Create, Replace
 from tests.store.builders import (
     DAY_MS,
     ORG,

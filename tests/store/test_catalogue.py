@@ -8,18 +8,8 @@ import pytest
 
 from eventmill.errors import Conflict, GatewayError, LimitReached, Reason, StaleVersion
 from eventmill.model import Lane
-from eventmill.store.base import (
-    ControlOp,
-    Create,
-    Delete,
-    Key,
-    OpenLane,
-    Replace,
-    Require,
-    RequireNone,
-    Store,
-    Versioned,
-)
+from eventmill.store.base import Store
+from eventmill.store.control import ControlOp, Create, Delete, Key, OpenLane, Replace, Require, RequireNone, Versioned
 from tests.store.builders import ORG, OTHER_ORG, Stores
 
 pytestmark = pytest.mark.anyio

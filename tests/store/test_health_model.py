@@ -22,7 +22,7 @@ from eventmill.flow.health import Health
 from eventmill.flow.registration_change import replacement
 from eventmill.ids import IdSource
 from eventmill.model import Lane, Notice, Registration
-from eventmill.store.base import Create, OpenLane
+from eventmill.store.control import Create, OpenLane
 from eventmill.store.sqlite.store import SqliteStore
 from tests.store.builders import ORG, START_MS, Stores, commit, ended, progress, tried
 

@@ -6,7 +6,7 @@ import pytest
 
 from eventmill.errors import Conflict
 from eventmill.model import Lane
-from eventmill.store.base import CloseLane, DisableLane, EnableLane, OpenLane
+from eventmill.store.control import CloseLane, DisableLane, EnableLane, OpenLane
 from tests.store.builders import (
     ORG,
     START_MS,

@@ -6,7 +6,9 @@ import pytest
 
 from eventmill.errors import RoutingStale
 from eventmill.model import Lane
-from eventmill.store.base import CloseLane, Create, DisableLane, EnableLane, Ended, Store
+from eventmill.store.base import Store
+from eventmill.store.control import CloseLane, Create, DisableLane, EnableLane
+from eventmill.store.work import Ended
 from tests.store.builders import (
     DAY_MS,
     ORG,

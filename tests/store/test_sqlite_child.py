@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from eventmill.clock import VirtualClock
 from eventmill.errors import Reason, StoreUnavailable
 from eventmill.model import Lane
-from eventmill.store.base import SLOTS, CloseLane, DisableLane, SlotLease, WorkCommit
+from eventmill.store.control import CloseLane, DisableLane
 from eventmill.store.sqlite.child import SqliteChild
 from eventmill.store.sqlite.layout import Layout
 from eventmill.store.sqlite.store import SqliteStore
+from eventmill.store.work import SLOTS, SlotLease, WorkCommit
 from tests.store.builders import (
     DAY_MS,
     ORG,

@@ -13,11 +13,12 @@ import pytest
 
 from eventmill.errors import Reason, StartupError, StoreUnavailable
 from eventmill.model import Credential
-from eventmill.store.base import Create, TraceRecord
+from eventmill.store.control import Create
 from eventmill.store.seal import Sealer
 from eventmill.store.sqlite.layout import Layout
 from eventmill.store.sqlite.snapshot import read_documents
 from eventmill.store.sqlite.store import SqliteStore
+from eventmill.store.work import TraceRecord
 from tests.store.builders import (
     ORG,
     START_MS,

@@ -6,17 +6,8 @@ import msgspec
 import pytest
 
 from eventmill.core.health import Tally
-from eventmill.store.base import (
-    SLOTS,
-    CloseLane,
-    Create,
-    EnableLane,
-    Key,
-    Replace,
-    SlotLease,
-    SplitTallies,
-    WorkCommit,
-)
+from eventmill.store.control import CloseLane, Create, EnableLane, Key, Replace, SplitTallies
+from eventmill.store.work import SLOTS, SlotLease, WorkCommit
 from tests.store.builders import ORG, START_MS, Stores, commit, ended, open_lane, progress, tried
 
 pytestmark = pytest.mark.anyio

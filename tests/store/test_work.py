@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from eventmill.model import Lane
-from eventmill.store.base import SLOTS, OpenLane, SlotLease, WorkCommit
+from eventmill.store.control import OpenLane
+from eventmill.store.work import SLOTS, SlotLease, WorkCommit
 from tests.store.builders import ORG, START_MS, Stores, append, commit, ended, open_lane, progress, trace, tried, unit
 
 pytestmark = pytest.mark.anyio

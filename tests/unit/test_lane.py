@@ -12,7 +12,8 @@ from eventmill.flow.lane import Lane, Unit
 from eventmill.flow.traces import TraceDetail
 from eventmill.model import Lane as LaneNumber
 from eventmill.model import OrgId, Origin
-from eventmill.store.base import Ended, LaneRecord, RetryUnit, StoredEvent
+from eventmill.store.log import StoredEvent
+from eventmill.store.work import Ended, LaneRecord, RetryUnit
 
 ORIGIN = Origin(OrgId("1001"), "p", "code", "provider", "Provider", "cloud_events_v1", "key")
 

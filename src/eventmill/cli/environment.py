@@ -15,7 +15,7 @@ from eventmill.clock import SystemClock
 from eventmill.config import Config
 from eventmill.errors import StartupError
 from eventmill.model import Credential, Doc, Organization, Project, SigningKey, Workspace
-from eventmill.store.base import Kind
+from eventmill.store.control import Kind
 from eventmill.store.seal import Sealer, load_seal_key
 from eventmill.store.sqlite.snapshot import read_documents
 from eventmill.web.tokens import Grant, load_token_key, mint_token

@@ -20,8 +20,8 @@ from eventmill.flow.targets import Target
 from eventmill.flow.traces import TraceDetail, shown_url
 from eventmill.ids import IdSource
 from eventmill.send.webhook import WebhookSender
-from eventmill.store.base import Ended, RetryUnit
 from eventmill.store.seal import Sealer
+from eventmill.store.work import Ended, RetryUnit
 
 
 class Attempter:

@@ -15,7 +15,7 @@ from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.placing import Arrival, Match, Placing
 from eventmill.ids import uuid_text
 from eventmill.model import OrgId
-from eventmill.store.base import EventLog
+from eventmill.store.log import EventLog
 
 MATCHES_MAX = 10
 """Events are matched again this often when registrations changed under them."""

@@ -28,7 +28,7 @@ from eventmill.model import (
     SigningKey,
     Workspace,
 )
-from eventmill.store.base import ControlReads, Kind
+from eventmill.store.control import ControlReads, Kind
 
 _CHANGES_PER_READ = 1000
 _DECODERS: dict[Kind, msgspec.json.Decoder[Any]] = {

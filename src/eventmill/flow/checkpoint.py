@@ -18,7 +18,7 @@ from eventmill.clock import Clock
 from eventmill.errors import StoreUnavailable
 from eventmill.flow.lane import Lane
 from eventmill.flow.lanes import Lanes
-from eventmill.store.base import SLOTS, LaneProgress, WorkCommit, WorkStore
+from eventmill.store.work import SLOTS, LaneProgress, WorkCommit, WorkStore
 
 log = structlog.get_logger()
 

@@ -22,7 +22,7 @@ from eventmill.flow.checkpoint import Checkpoints
 from eventmill.flow.lane import Lane, Unit
 from eventmill.flow.lanes import Lanes
 from eventmill.flow.targets import Target
-from eventmill.store.base import LaneProgress, WorkStore
+from eventmill.store.work import LaneProgress, WorkStore
 
 _FAR_FUTURE_MS = 1 << 62
 _IDLE_S = 3600.0

@@ -28,7 +28,7 @@ from eventmill.send.client_error import client_error
 from eventmill.send.eventbridge import EventBridge
 from eventmill.send.openwhisk import ActionCall, ActionSender
 from eventmill.send.webhook import Headers, Request, Response, WebhookSender
-from eventmill.store.base import StoredEvent
+from eventmill.store.log import StoredEvent
 
 UNCONFIGURED_BUS = "EVENTMILL_EVENTBRIDGE_MODE is not set, so that nothing is sent to event buses"
 _REPLACED = ("accept-encoding", "content-type")

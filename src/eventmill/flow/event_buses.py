@@ -25,7 +25,8 @@ from eventmill.ids import IdSource
 from eventmill.model import EventBridgeDestination, Registration
 from eventmill.send.eventbridge import EventBridge
 from eventmill.send.webhook import Request, Response
-from eventmill.store.base import Store, TraceRecord
+from eventmill.store.base import Store
+from eventmill.store.work import TraceRecord
 
 log = structlog.get_logger()
 

@@ -25,16 +25,8 @@ from eventmill.flow.registration_change import decode_registration
 from eventmill.flow.targets import delivers
 from eventmill.ids import IdSource
 from eventmill.model import Lane, Notice, Registration, WebhookStatus
-from eventmill.store.base import (
-    ControlOp,
-    ControlStore,
-    Create,
-    DisableLane,
-    EnableLane,
-    ObserveStore,
-    Replace,
-    SplitTallies,
-)
+from eventmill.store.control import ControlOp, ControlStore, Create, DisableLane, EnableLane, Replace, SplitTallies
+from eventmill.store.observe import ObserveStore
 
 log = structlog.get_logger()
 

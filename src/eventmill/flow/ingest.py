@@ -24,7 +24,7 @@ from eventmill.flow.publishing import STRUCTURED_TYPE, Headers, Mode, detect_mod
 from eventmill.flow.throttle import Throttle
 from eventmill.ids import IdSource
 from eventmill.model import Caller
-from eventmill.store.base import EventLog
+from eventmill.store.log import EventLog
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -25,7 +25,7 @@ from eventmill.core.position import (
 from eventmill.errors import GatewayError, Reason
 from eventmill.flow.readahead import Page, PageKey, ReadAhead
 from eventmill.model import Registration
-from eventmill.store.base import EventLog, Head, JournalStretch
+from eventmill.store.log import EventLog, Head, JournalStretch
 
 Header = tuple[bytes, bytes]
 

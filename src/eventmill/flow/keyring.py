@@ -17,7 +17,7 @@ from eventmill.core.signing import DeliverySigner, generate_pair
 from eventmill.flow.catalogue import Catalogue
 from eventmill.ids import IdSource
 from eventmill.model import OrgId, SigningKey
-from eventmill.store.base import ControlStore, Create, Delete
+from eventmill.store.control import ControlStore, Create, Delete
 from eventmill.store.seal import Sealer
 
 _GATEWAY = OrgId("")

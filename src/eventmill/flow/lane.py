@@ -16,7 +16,8 @@ import msgspec
 from eventmill.core.attempts import Attempt, pack_attempts
 from eventmill.flow.targets import Target
 from eventmill.flow.traces import TraceDetail
-from eventmill.store.base import AttemptCount, Ended, LaneProgress, LaneRecord, RetryUnit, StoredEvent, TraceRecord
+from eventmill.store.log import StoredEvent
+from eventmill.store.work import AttemptCount, Ended, LaneProgress, LaneRecord, RetryUnit, TraceRecord
 
 UNKNOWN_BODY_BYTES = 1 << 20
 """Until a lane has read its first body, it is taken for a large one."""

@@ -14,7 +14,7 @@ from eventmill.flow.attempt import Attempter
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.lane import Lane
 from eventmill.flow.targets import Target, delivers
-from eventmill.store.base import SLOTS, LaneRecord, SlotLease, WorkStore
+from eventmill.store.work import SLOTS, LaneRecord, SlotLease, WorkStore
 
 _LOG_PAGE = 2000
 _ADOPTED_AT_ONCE = 256

@@ -21,7 +21,7 @@ from eventmill.errors import StaleVersion, StoreUnavailable
 from eventmill.flow.catalogue import Catalogue
 from eventmill.model import Notice, Organization, OrgId, Project
 from eventmill.send.mail import Post
-from eventmill.store.base import ControlOp, ControlStore, Delete, Replace
+from eventmill.store.control import ControlOp, ControlStore, Delete, Replace
 
 log = structlog.get_logger()
 

@@ -15,7 +15,7 @@ from eventmill.errors import GatewayError, Reason
 from eventmill.flow.catalogue import Catalogue
 from eventmill.ids import uuid_text
 from eventmill.model import BUILTIN_ORG, Caller, Lane, OrgId, Origin, Provider, provider_technical_name
-from eventmill.store.base import EventLog, NewEvent
+from eventmill.store.log import EventLog, NewEvent
 
 _ORIGINS_MAX = 4096
 """Origins kept at hand."""

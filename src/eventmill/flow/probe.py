@@ -12,8 +12,8 @@ from eventmill.flow.traces import TraceDetail, shown_url
 from eventmill.ids import IdSource
 from eventmill.send import challenge as sending
 from eventmill.send.webhook import WebhookSender
-from eventmill.store.base import TraceRecord
 from eventmill.store.seal import Sealer
+from eventmill.store.work import TraceRecord
 
 _PROVIDER_LABEL = "Adobe IO Events"
 _EVENT_LABEL = "Challenge Probe"

@@ -11,7 +11,7 @@ import msgspec
 
 from eventmill.flow.targets import delivers
 from eventmill.model import Registration
-from eventmill.store.base import ControlOp, DisableLane, EnableLane, Key, Replace, Versioned
+from eventmill.store.control import ControlOp, DisableLane, EnableLane, Key, Replace, Versioned
 
 
 def decode_registration(stored: Versioned) -> Registration:

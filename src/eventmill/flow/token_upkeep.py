@@ -15,7 +15,7 @@ from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.keyring import retired_token_keys, rotate_token_key
 from eventmill.ids import IdSource
 from eventmill.model import BUILTIN_ORG, Revocation
-from eventmill.store.base import ControlStore, Delete
+from eventmill.store.control import ControlStore, Delete
 from eventmill.store.seal import Sealer
 
 log = structlog.get_logger()

@@ -17,7 +17,9 @@ from eventmill.core.eventbridge import BusForm, entry_of
 from eventmill.core.openwhisk import ActionForm
 from eventmill.ids import uuid_text
 from eventmill.model import Registration
-from eventmill.store.base import Store, StoredEvent, TraceRecord
+from eventmill.store.base import Store
+from eventmill.store.log import StoredEvent
+from eventmill.store.work import TraceRecord
 
 _USER_INFORMATION = re.compile(r"^([^:/?#]+://)[^/?#]*@")
 

@@ -10,7 +10,7 @@ from eventmill import telemetry
 from eventmill.clock import Clock
 from eventmill.config import Config
 from eventmill.errors import StoreUnavailable
-from eventmill.store.base import EventLog
+from eventmill.store.log import EventLog
 
 log = structlog.get_logger()
 

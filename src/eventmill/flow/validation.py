@@ -19,7 +19,7 @@ from eventmill.errors import GatewayError, Reason, StaleVersion, StoreUnavailabl
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.registration_change import decode_registration, replacement
 from eventmill.model import OrgId, Registration, Validation
-from eventmill.store.base import ControlStore, Versioned
+from eventmill.store.control import ControlStore, Versioned
 
 log = structlog.get_logger()
 

@@ -9,7 +9,7 @@ import msgspec
 
 from eventmill.errors import Conflict, StaleVersion
 from eventmill.model import Caller, EventMetadata, Provider
-from eventmill.store.base import Create, Delete, Key, Replace, Require
+from eventmill.store.control import Create, Delete, Key, Replace, Require
 from eventmill.web import hal
 from eventmill.web.checks import convert, invalid, read_object
 from eventmill.web.forms import EventMetadataForm

@@ -13,7 +13,7 @@ import msgspec
 
 from eventmill.errors import Conflict, StaleVersion
 from eventmill.model import CUSTOM_EVENTS, Caller, OrgId, Provider
-from eventmill.store.base import ControlOp, Create, Delete, Key, Replace, Require, RequireNone, Versioned
+from eventmill.store.control import ControlOp, Create, Delete, Key, Replace, Require, RequireNone, Versioned
 from eventmill.web.checks import convert, invalid, read_object, show
 from eventmill.web.families import FAMILIES, creatable_family
 from eventmill.web.forms import ProviderCreate, ProviderUpdate

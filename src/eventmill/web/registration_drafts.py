@@ -17,7 +17,7 @@ from eventmill.errors import Conflict, GatewayError, LimitReached, Reason, Store
 from eventmill.flow.probe import ChallengeResult
 from eventmill.flow.registration_change import name_key
 from eventmill.model import EventBridgeDestination, Lane, Registration, Validation, WebhookStatus, Workspace
-from eventmill.store.base import ControlOp
+from eventmill.store.control import ControlOp
 from eventmill.web.certificates import read_ca_bundle
 from eventmill.web.checks import show
 from eventmill.web.forms import RegistrationCreate, RegistrationUpdate, check_registration

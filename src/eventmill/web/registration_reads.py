@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from eventmill.errors import GatewayError, Reason
 from eventmill.flow.registration_change import decode_registration
 from eventmill.model import Caller, Registration, Workspace
-from eventmill.store.base import Versioned
+from eventmill.store.control import Versioned
 from eventmill.web import hal
 from eventmill.web.bodies import RegistrationBody
 from eventmill.web.checks import show

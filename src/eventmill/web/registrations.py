@@ -12,7 +12,7 @@ from eventmill.flow.probe import ChallengeResult
 from eventmill.flow.registration_change import decode_registration, lane_op, registration_keys, replacement
 from eventmill.flow.targets import Target, delivers
 from eventmill.model import Caller, Credential, Lane, Registration, Workspace
-from eventmill.store.base import CloseLane, ControlOp, Create, Delete, OpenLane, Require
+from eventmill.store.control import CloseLane, ControlOp, Create, Delete, OpenLane, Require
 from eventmill.web import registration_drafts as drafts
 from eventmill.web.checks import convert, invalid, read_object
 from eventmill.web.forms import RegistrationCreate, RegistrationUpdate

@@ -20,7 +20,7 @@ from eventmill.model import (
     EventOfInterest,
     Registration,
 )
-from eventmill.store.base import NewEvent
+from eventmill.store.log import NewEvent
 from eventmill.web import hal
 from eventmill.web.bodies import Link, SampleEventBody, SelfLinks
 from eventmill.web.checks import invalid, parse_json, show

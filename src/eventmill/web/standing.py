@@ -11,7 +11,7 @@ import msgspec
 from eventmill.errors import GatewayError, LimitReached, Reason
 from eventmill.flow.catalogue import Catalogue
 from eventmill.model import BUILTIN_ORG, Organization, OrgId, Revocation
-from eventmill.store.base import ControlOp, ControlStore, Create, Delete, Key, Replace
+from eventmill.store.control import ControlOp, ControlStore, Create, Delete, Key, Replace
 from eventmill.web.tokens import PEOPLES_CLIENTS, Token, invalid_token
 
 REVOCATIONS_PER_SUBJECT = 1000

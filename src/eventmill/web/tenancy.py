@@ -15,7 +15,7 @@ import structlog
 from eventmill import telemetry
 from eventmill.errors import Conflict, GatewayError, LimitReached, Reason, StaleVersion
 from eventmill.model import Credential, Organization, OrgId, Project, Workspace
-from eventmill.store.base import ControlOp, Create, Key, Kind, Replace, Require
+from eventmill.store.control import ControlOp, Create, Key, Kind, Replace, Require
 from eventmill.web.checks import show
 from eventmill.web.parts import WRITES_MAX, Parts
 from eventmill.web.paths import not_found

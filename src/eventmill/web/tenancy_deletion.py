@@ -13,7 +13,7 @@ import msgspec
 
 from eventmill.errors import Conflict, GatewayError, StaleVersion
 from eventmill.model import Credential, Organization, OrgId, Project, Workspace
-from eventmill.store.base import ControlOp, Delete, Kind, RequireNone
+from eventmill.store.control import ControlOp, Delete, Kind, RequireNone
 from eventmill.web.checks import show
 from eventmill.web.parts import WRITES_MAX, Parts
 from eventmill.web.paths import not_found

@@ -18,7 +18,7 @@ from eventmill.config import Config
 from eventmill.errors import Conflict, StartupError
 from eventmill.ids import IdSource
 from eventmill.model import Credential, Organization, OrgId, Project, Workspace
-from eventmill.store.base import ControlStore, Create, Kind
+from eventmill.store.control import ControlStore, Create, Kind
 from eventmill.store.seal import Sealer
 from eventmill.web.bootstrap import (
     Bootstrap,

@@ -17,7 +17,7 @@ from eventmill.clock import Clock, VirtualClock
 from eventmill.config import Config
 from eventmill.errors import Reason, StoreUnavailable
 from eventmill.model import Lane
-from eventmill.store.base import Head, LogEntry, LogPage, SlotLease, TraceRecord, WorkCommit
+from eventmill.store.log import Head, LogEntry, LogPage
 from eventmill.store.sqlite.connect import open_reader
 from eventmill.store.sqlite.engine import Paths
 from eventmill.store.sqlite.frames import AddTraces, Commit, Drain, FramedLink, FromFront, Granted, Result, Wake
@@ -28,6 +28,7 @@ from eventmill.store.sqlite.queries import load_queries
 from eventmill.store.sqlite.segments import SegmentFile, list_segments
 from eventmill.store.sqlite.statereads import StateReads
 from eventmill.store.sqlite.tails import TailIndex
+from eventmill.store.work import SlotLease, TraceRecord, WorkCommit
 
 _SQL = load_queries("log")
 _LOG_PAGE = 4096

@@ -12,7 +12,7 @@ import msgspec
 
 from eventmill.errors import Conflict, GatewayError, LimitReached, Reason, StaleVersion
 from eventmill.model import Lane, OrgId
-from eventmill.store.base import (
+from eventmill.store.control import (
     CloseLane,
     ControlOp,
     Create,

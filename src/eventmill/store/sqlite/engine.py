@@ -18,7 +18,8 @@ from eventmill.clock import Clock
 from eventmill.config import Config
 from eventmill.errors import StartupError
 from eventmill.model import Lane
-from eventmill.store.base import ControlOp, NewEvent, SlotLease, TraceRecord, Versioned, WorkCommit
+from eventmill.store.control import ControlOp, Versioned
+from eventmill.store.log import NewEvent
 from eventmill.store.migrate import load_migrations, migrate, read_format
 from eventmill.store.sqlite.connect import open_writer, transaction
 from eventmill.store.sqlite.control import ControlWrite, forget_lane
@@ -29,6 +30,7 @@ from eventmill.store.sqlite.queries import load_queries
 from eventmill.store.sqlite.retention import Expiry
 from eventmill.store.sqlite.segments import list_segments, remove_segment, remove_unfinished, sync_directory
 from eventmill.store.sqlite.segwriter import SegmentWriter
+from eventmill.store.work import SlotLease, TraceRecord, WorkCommit
 
 _log = structlog.get_logger()
 _SQL = load_queries("state")

@@ -10,7 +10,7 @@ import msgspec
 
 from eventmill.errors import Reason
 from eventmill.model import Lane
-from eventmill.store.base import SlotLease, TraceRecord, WorkCommit
+from eventmill.store.work import SlotLease, TraceRecord, WorkCommit
 
 _LENGTH = struct.Struct("<I")
 

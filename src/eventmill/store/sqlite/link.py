@@ -14,8 +14,8 @@ import structlog
 from eventmill import telemetry
 from eventmill.errors import GatewayError, StoreUnavailable
 from eventmill.model import Lane
-from eventmill.store.base import SLOTS, SlotLease, TraceRecord, WorkCommit
 from eventmill.store.sqlite.frames import AddTraces, Commit, Drain, FramedLink, FromChild, Granted, Result, Wake
+from eventmill.store.work import SLOTS, SlotLease, TraceRecord, WorkCommit
 
 _log = structlog.get_logger()
 _WAKE_INTERVAL_S = 0.005

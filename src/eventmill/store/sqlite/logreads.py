@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, groupby
 
 from eventmill.model import Lane, OrgId
-from eventmill.store.base import AttemptBlock, JournalPage, JournalStretch, LogEntry, StoredEvent
+from eventmill.store.log import JournalPage, JournalStretch, LogEntry, StoredEvent
+from eventmill.store.observe import AttemptBlock
 from eventmill.store.sqlite.layout import SHARD
 from eventmill.store.sqlite.packing import count_seqs, unpack_lanes, unpack_seqs
 from eventmill.store.sqlite.queries import InList, load_queries

@@ -9,11 +9,11 @@ from itertools import chain
 import msgspec
 
 from eventmill.model import Lane
-from eventmill.store.base import SLOTS, Ended, LaneProgress, RetryUnit, TraceRecord, WorkCommit
 from eventmill.store.sqlite.control import forget_lane
 from eventmill.store.sqlite.memory import Memory, Outcome
 from eventmill.store.sqlite.packing import pack_seqs, unpack_seqs
 from eventmill.store.sqlite.queries import InList, ManyRows, load_queries
+from eventmill.store.work import SLOTS, Ended, LaneProgress, RetryUnit, TraceRecord, WorkCommit
 
 _SQL = load_queries("state")
 _PUT_PROGRESS = ManyRows(_SQL["put_progress"], 3)

@@ -11,7 +11,6 @@ import structlog
 
 from eventmill import telemetry
 from eventmill.model import Lane
-from eventmill.store.base import Ended
 from eventmill.store.sqlite.connect import open_reader
 from eventmill.store.sqlite.control import put_progress
 from eventmill.store.sqlite.memory import LaneState, Memory, Outcome, get_meta
@@ -19,6 +18,7 @@ from eventmill.store.sqlite.packing import unpack_seqs
 from eventmill.store.sqlite.progress import ENDED_POSITIONS_MAX, end_units, ended_rows, insert_ended
 from eventmill.store.sqlite.queries import load_queries
 from eventmill.store.sqlite.segments import SegmentFile
+from eventmill.store.work import Ended
 
 _log = structlog.get_logger()
 _SQL = load_queries("state")

@@ -17,7 +17,7 @@ import structlog
 
 from eventmill import telemetry
 from eventmill.model import OrgId, Origin
-from eventmill.store.base import NewEvent
+from eventmill.store.log import NewEvent
 from eventmill.store.sqlite.connect import open_reader, open_writer, transaction
 from eventmill.store.sqlite.layout import Layout, day_of
 from eventmill.store.sqlite.packing import pack_ascending, pack_lanes, unpack_lanes

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from eventmill.errors import StartupError
-from eventmill.store.base import Kind
+from eventmill.store.control import Kind
 from eventmill.store.sqlite.connect import open_reader
 from eventmill.store.sqlite.queries import load_queries
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from eventmill.core.health import Tally
 from eventmill.model import Lane, OrgId
-from eventmill.store.base import SLOTS, Change, Ended, Gap, Kind, LaneRecord, RetryUnit, TraceRecord, Versioned
+from eventmill.store.control import Change, Kind, Versioned
 from eventmill.store.sqlite.layout import SHARD
 from eventmill.store.sqlite.packing import unpack_seqs
 from eventmill.store.sqlite.queries import load_queries
+from eventmill.store.work import SLOTS, Ended, Gap, LaneRecord, RetryUnit, TraceRecord
 
 _SQL = load_queries("state")
 

@@ -20,19 +20,8 @@ from eventmill.clock import Clock
 from eventmill.config import MIB, Config
 from eventmill.errors import Reason, StoreUnavailable
 from eventmill.model import Lane, OrgId
-from eventmill.store.base import (
-    SLOTS,
-    Appended,
-    ControlOp,
-    Head,
-    JournalPage,
-    LogPage,
-    NewEvent,
-    SlotLease,
-    TraceRecord,
-    Versioned,
-    WorkCommit,
-)
+from eventmill.store.control import ControlOp, Versioned
+from eventmill.store.log import Appended, Head, JournalPage, LogPage, NewEvent
 from eventmill.store.sqlite.connect import open_reader
 from eventmill.store.sqlite.engine import Engine, Paths
 from eventmill.store.sqlite.frames import Wake
@@ -44,6 +33,7 @@ from eventmill.store.sqlite.memory import get_meta
 from eventmill.store.sqlite.segments import SegmentFile
 from eventmill.store.sqlite.statereads import StateReads
 from eventmill.store.sqlite.writer import AppendCall, ControlCall, FlowCall, Results, TraceCall, WorkCall, Writer
+from eventmill.store.work import SLOTS, SlotLease, TraceRecord, WorkCommit
 
 T = TypeVar("T")
 _log = structlog.get_logger()

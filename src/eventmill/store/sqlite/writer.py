@@ -21,11 +21,12 @@ import structlog
 from eventmill import telemetry
 from eventmill.errors import GatewayError, Reason, RoutingStale, StoreUnavailable
 from eventmill.model import Lane
-from eventmill.store.base import SLOTS, Appended, NewEvent, TraceRecord, WorkCommit
+from eventmill.store.log import Appended, NewEvent
 from eventmill.store.sqlite.checkpointer import Checkpointer
 from eventmill.store.sqlite.engine import Engine
 from eventmill.store.sqlite.layout import Layout, day_of
 from eventmill.store.sqlite.progress import lost_slots
+from eventmill.store.work import SLOTS, TraceRecord, WorkCommit
 
 T = TypeVar("T")
 _log = structlog.get_logger()

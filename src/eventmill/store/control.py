@@ -1,0 +1,176 @@
+"""The catalogue in the store: documents, the conditions under which they are written, and the log of changes.
+
+A write is a list of operations, all of them or none; lanes are opened, shut and closed by the same write as the
+registration they belong to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from eventmill.model import Lane, OrgId
+
+Kind = Literal[
+    "organization",
+    "project",
+    "workspace",
+    "credential",
+    "provider",
+    "event_metadata",
+    "registration",
+    "signing_key",
+    "revocation",
+    "notice",
+]
+
+
+class Key(msgspec.Struct, frozen=True):
+    """A name under which a document can be listed, and, with `at_most`, counted or made unique in its organisation."""
+
+    name: str
+    value: str
+    at_most: int = 0
+    """0: no limit. 1: unique, a second holder raises `Conflict`. n: the n+1st raises `LimitReached`."""
+
+
+class Versioned(msgspec.Struct, frozen=True):
+    kind: Kind
+    org: OrgId
+    id: str
+    version: int
+    doc: bytes
+
+
+class Create(msgspec.Struct, frozen=True, tag=True):
+    """Raises `Conflict` when the id or a unique key exists."""
+
+    kind: Kind
+    org: OrgId
+    id: str
+    doc: bytes
+    keys: tuple[Key, ...] = ()
+
+
+class Replace(msgspec.Struct, frozen=True, tag=True):
+    """Replaces document and keys (None: they stay); raises `StaleVersion` unless the stored version is `if_version`."""
+
+    kind: Kind
+    org: OrgId
+    id: str
+    doc: bytes
+    if_version: int
+    keys: tuple[Key, ...] | None = ()
+
+
+class Delete(msgspec.Struct, frozen=True, tag=True):
+    """Raises `StaleVersion` when `if_version` is given and differs, and when there is nothing to delete."""
+
+    kind: Kind
+    org: OrgId
+    id: str
+    if_version: int | None = None
+
+
+class Require(msgspec.Struct, frozen=True, tag=True):
+    """Raises `NOT_FOUND` unless the document exists: what is created below it cannot be orphaned by its deletion."""
+
+    kind: Kind
+    org: OrgId
+    id: str
+
+
+class RequireNone(msgspec.Struct, frozen=True, tag=True):
+    """Raises `Conflict`, naming one of them, while documents of the kind hold the key: `Require` seen from above."""
+
+    kind: Kind
+    org: OrgId
+    key: tuple[str, str]
+    """Name and value."""
+
+
+class OpenLane(msgspec.Struct, frozen=True, tag=True):
+    """A new registration's lane; its journal and its delivery start at the head."""
+
+    lane: Lane
+    org: OrgId
+    registration_id: str
+
+
+class DisableLane(msgspec.Struct, frozen=True, tag=True):
+    """Opens a gap from the first position never settled. No effect while one is open."""
+
+    lane: Lane
+    cause: str
+    now_ms: int
+
+
+class EnableLane(msgspec.Struct, frozen=True, tag=True):
+    """Closes the open gap, if there is one, at the head and moves the lane's mark there. In any case the lane's health
+    is counted afresh: attempts that began before `now_ms` do not count any more (see `ObserveStore.health_tallies`)."""
+
+    lane: Lane
+    now_ms: int
+
+
+class SplitTallies(msgspec.Struct, frozen=True, tag=True):
+    """From here on the lane's attempts are counted in buckets that begin at `now_ms` or later; those counted so far
+    stay in theirs. Of the attempts under way, failures that began earlier are counted where they began, successes here:
+    a success is news whenever it began."""
+
+    lane: Lane
+    now_ms: int
+
+
+class CloseLane(msgspec.Struct, frozen=True, tag=True):
+    """Deletes the lane's journal at once. Its retry units, and those of attempts under way, run on under the tombstone
+    until delivery reports the lane `finished` (see `LaneProgress`) and the last unit ended."""
+
+    lane: Lane
+    tombstone: bytes
+    """What delivery still needs: encoded `flow.targets.Target`; opaque to the store. Empty: drop the units as well."""
+    now_ms: int
+
+
+ControlOp = (
+    Create | Replace | Delete | Require | RequireNone | OpenLane | DisableLane | EnableLane | SplitTallies | CloseLane
+)
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One touched document, in commit order. `epoch` is gap-free per store; an organisation's routing epoch is that
+    of its last change."""
+
+    epoch: int
+    org: OrgId
+    kind: Kind
+    id: str
+
+
+class ControlReads(Protocol):
+    """The catalogue as every process may read it."""
+
+    async def get(self, kind: Kind, org: OrgId, doc_id: str) -> Versioned | None: ...
+
+    async def list_docs(self, kind: Kind, org: OrgId, key: tuple[str, str] | None = None) -> list[Versioned]:
+        """All documents of a kind in creation order, or those holding the key (name, value)."""
+
+    async def scan(self, kind: Kind) -> list[Versioned]:
+        """*System*: all documents of a kind, of every organisation."""
+
+    async def epoch(self) -> int:
+        """*System*: the epoch of the last change."""
+
+    async def changes(self, after: int, limit: int) -> list[Change]:
+        """*System*: changes with epoch > after, oldest first."""
+
+
+class ControlStore(ControlReads, Protocol):
+    async def write(self, ops: Sequence[ControlOp]) -> list[Versioned]:
+        """All ops in one durable transaction, in order, or none. Returns created and replaced documents in op order.
+        Afterwards each touched organisation's routing epoch is raised."""
+
+    async def allocate(self, counter: Literal["lane", "tenant"]) -> int:
+        """The next number of a durable counter; never twice the same, gaps allowed. Starts at 1001."""
