@@ -17,12 +17,12 @@ CHECKED := src tests scripts bench
 # Hundreds of gateways start in a test run; compiling the package for each would take a third of a second apiece.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo run test check e2e fuzz bench docs docs-demo fidelity format clean
+.PHONY: help setup demo run test check e2e fuzz fuzz-filters bench docs docs-demo fidelity format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .make/python .make/node .make/java ## Install everything: .venv from uv.lock, the official clients for the tests
+setup: .make/python .make/node .make/java .make/browser ## Install everything: .venv from uv.lock, what the tests need
 
 demo: .make/python ## Show events on their way to verified deliveries, in a gateway of its own
 	@exec $(BIN)/eventmill demo
@@ -30,9 +30,9 @@ demo: .make/python ## Show events on their way to verified deliveries, in a gate
 run: .make/python ## Run the gateway in dev mode on port 8080 (PORT=... for another)
 	@exec $(BIN)/eventmill serve --dev --port $(PORT)
 
-test: check .make/node .make/java .make/fuzz/done ## Everything that must pass: checks, unit, store, http, short end-to-end (under 12 minutes)
+test: check .make/postgres .make/node .make/java .make/browser .make/fuzz/done ## Everything that must pass: checks, unit, store, http, short end-to-end (under 12 minutes)
 	$(PYTEST) -q -n $(WORKERS) tests/unit tests/store tests/http
-	$(PYTEST) -q -n $(WORKERS) tests/e2e tests/api
+	$(PYTEST) -q -n $(WORKERS) tests/e2e tests/api tests/ui
 
 check: .make/python ## Lint, formatting, types, import directions, generated documents
 	$(BIN)/ruff check $(CHECKED)
@@ -41,13 +41,17 @@ check: .make/python ## Lint, formatting, types, import directions, generated doc
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python scripts/generate_docs.py --check
 
-e2e: .make/python .make/node .make/java ## The end-to-end tests with their full numbers (tens of minutes)
+e2e: .make/postgres .make/node .make/java ## The end-to-end tests with their full numbers (tens of minutes)
 	EVENTMILL_E2E=full timeout 7200 $(BIN)/python -m pytest tests/e2e
 
 fuzz: .make/python .make/fuzz/done ## Valid and invalid input for every operation of the API's description (half an hour)
 	$(BIN)/python -m tests.api.fuzz --examples 200
 
-bench: .make/python ## Measure against the machine's own limits; rewrites bench/RESULTS.md
+fuzz-filters: .make/fuzz-filters/done ## Random filters and events for ten minutes
+	PYTHONPATH=src:. .make/fuzz-filters/bin/python -m tests.fuzz.filters -max_total_time=600 -timeout=5 -rss_limit_mb=1024 \
+		-max_len=12000
+
+bench: .make/postgres ## Measure against the machine's own limits; rewrites bench/RESULTS.md
 	$(BIN)/python bench/run.py
 
 docs: .make/python ## Rewrite the generated pages under docs/
@@ -68,7 +72,7 @@ format: .make/python ## Format the code and mend what the linter can
 
 clean: ## Remove what setup and runs made, the dev data directory included
 	rm -rf .make .venv .eventmill tests/e2e/npm/node_modules tests/e2e/asyncapi/node_modules tests/e2e/cloudevents/node_modules \
-		tests/e2e/aio/node_modules tests/api/node_modules tests/e2e/java/target tests/e2e/.fidelity
+		tests/e2e/aio/node_modules tests/api/node_modules tests/ui/node_modules tests/e2e/java/target tests/e2e/.fidelity
 
 .make/python: pyproject.toml $(wildcard uv.lock) scripts/setup-python
 	@mkdir -p .make
@@ -76,13 +80,25 @@ clean: ## Remove what setup and runs made, the dev data directory included
 	@touch $@
 
 .make/node: tests/e2e/npm/package-lock.json tests/e2e/asyncapi/package-lock.json \
-		tests/e2e/cloudevents/package-lock.json tests/e2e/aio/package-lock.json tests/api/package-lock.json
+		tests/e2e/cloudevents/package-lock.json tests/e2e/aio/package-lock.json tests/api/package-lock.json \
+		tests/ui/package-lock.json
 	@mkdir -p .make
 	cd tests/e2e/npm && npm ci --ignore-scripts --no-audit --no-fund
 	cd tests/e2e/asyncapi && npm ci --ignore-scripts --no-audit --no-fund
 	cd tests/e2e/cloudevents && npm ci --ignore-scripts --no-audit --no-fund
 	cd tests/e2e/aio && npm ci --ignore-scripts --no-audit --no-fund
 	cd tests/api && npm ci --ignore-scripts --no-audit --no-fund
+	cd tests/ui && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+.make/browser: scripts/setup-browser
+	@mkdir -p .make
+	scripts/setup-browser
+	@touch $@
+
+.make/postgres: scripts/setup-postgres .make/python
+	@mkdir -p .make
+	scripts/setup-postgres
 	@touch $@
 
 # An environment of its own: what schemathesis needs is nobody else's affair.
@@ -93,6 +109,17 @@ clean: ## Remove what setup and runs made, the dev data directory included
 	else \
 		$(BIN)/python -m venv .make/fuzz && \
 		.make/fuzz/bin/python -m pip install --quiet --disable-pip-version-check -r tests/api/requirements.txt; \
+	fi
+	@touch $@
+
+.make/fuzz-filters/done: tests/fuzz/requirements.txt .make/python
+	rm -rf .make/fuzz-filters
+	if command -v uv >/dev/null; then \
+		uv venv --quiet --python $(BIN)/python .make/fuzz-filters && \
+		uv pip install --quiet --python .make/fuzz-filters -r tests/fuzz/requirements.txt; \
+	else \
+		$(BIN)/python -m venv .make/fuzz-filters && \
+		.make/fuzz-filters/bin/python -m pip install --quiet --disable-pip-version-check -r tests/fuzz/requirements.txt; \
 	fi
 	@touch $@
 

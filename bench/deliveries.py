@@ -52,7 +52,7 @@ class Drain:
     def lags_ms(self, seconds: float) -> list[float]:
         """From just before each publish request to the arrival of its delivery, at an even and moderate rate."""
         call("GET", f"{self._sink}/reset")
-        args = ("--rate", LAG_EVENTS_PER_S, "--seconds", seconds)
+        args = ("--rate", LAG_EVENTS_PER_S, "--seconds", seconds, "--connections", 1)
         files = (self._head, self.gateway.event_file(SINGLE))
         sent = run_tool("load.py", "pace", self.gateway.port, *files, *args, seconds_max=60 + seconds)
         wait_for(lambda: self.counts()["events"] >= sent["total"], 30, "the paced deliveries", 0.1)

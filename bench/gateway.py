@@ -23,6 +23,7 @@ SETTINGS = {
     "EVENTMILL_LOG_LEVEL": "warning",
     "EVENTMILL_PUBLISH_REQUESTS_PER_5S": "0",
     "EVENTMILL_REGISTRATIONS_PER_CLIENT": "0",
+    "EVENTMILL_REGISTRATIONS_PER_ORG": "0",
     "EVENTMILL_WEBHOOK_ALLOW_HTTP": "true",
     "EVENTMILL_WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8",
 }
@@ -42,9 +43,10 @@ def call(method: str, url: str, headers: dict[str, str] | None = None, body: Any
 class Gateway:
     """Ready on entry, ended on exit.
 
-    `processes`: delivery processes, 0 for the default. `dev`: `serve --dev` and nothing else."""
+    `processes`: delivery processes, 0 for the default. `dev`: `serve --dev` and nothing else. `codes`: number of event
+    codes."""
 
-    def __init__(self, directory: Path, processes: int = 0, *, dev: bool = False) -> None:
+    def __init__(self, directory: Path, processes: int = 0, *, dev: bool = False, codes: int = 10) -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self._flags = ["--dev"] if dev else []
@@ -53,6 +55,7 @@ class Gateway:
             self._settings = SETTINGS | {"EVENTMILL_BOOTSTRAP": str(self._write_bootstrap())}
         if processes:
             self._settings["EVENTMILL_DELIVERY_PROCESSES"] = str(processes)
+        self._codes = codes
         self.port = free_port()
         self._process: Process | None = None
         self._provider_id = ""
@@ -108,12 +111,12 @@ class Gateway:
         base = f"{self.url}/events/{ORG}/{PROJECT}/{WORKSPACE}/providers"
         made = json.loads(call("POST", base, self.headers, {"label": "Bench"})[1])
         self._provider_id = made["id"]
-        for number in range(10):
+        for number in range(self._codes):
             event = {"event_code": f"{EVENT_CODE}{number}", "label": "Made", "description": "Something was made"}
             call("POST", f"{base}/{self._provider_id}/eventmetadata", self.headers, event)
 
     def register(self, name: str, delivery_type: str, sink_port: int = 0, codes: tuple[int, ...] = (0,)) -> str:
-        """Subscribe to some of the ten event codes; returns the path of the journal."""
+        """Subscribe to some of the event codes; returns the path of the journal."""
         if not self._provider_id:
             self._make_provider()
         body: dict[str, Any] = {

@@ -1,13 +1,14 @@
 """Load generators, each in a process of its own, over plain sockets: what they cost is no part of what is measured.
 
     python bench/load.py publish PORT HEAD BODY --connections 64 --seconds 3 [--count N]
-    python bench/load.py pace    PORT HEAD BODY --rate 300 --seconds 10
+    python bench/load.py pace    PORT HEAD BODY --rate 300 --seconds 10 [--connections 4]
     python bench/load.py journal PORT HEAD PATH --seconds 3
     python bench/load.py fetch   PORT HEAD PATH --seconds 3
 
 HEAD is a file with the request's header lines, BODY one with its body. `publish` sends the next request on a connection
-when the last is answered; `pace` sends at even intervals and writes the time into the body; `journal` follows `next`
-from PATH to the end and starts again; `fetch` asks for PATH again and again. Prints one JSON object.
+when the last is answered; `pace` sends at even intervals, on its connections in turn, and writes the time into the
+body, of which BODY may be a directory: they come in turn; `journal` follows `next` from PATH to the end and starts
+again; `fetch` asks for PATH again and again. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -118,24 +119,37 @@ def publish(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def pace(args: argparse.Namespace) -> dict[str, Any]:
-    head, body = args.head.read_bytes(), args.what.read_bytes()
-    assert body.count(SENT_MARK) == 1, "the body has one place for the time"
-    sock = connect(args.port)
+    head = args.head.read_bytes()
+    files = sorted(args.what.iterdir()) if args.what.is_dir() else [args.what]
+    bodies = [file.read_bytes() for file in files]
+    assert all(body.count(SENT_MARK) == 1 for body in bodies), "a body has one place for the time"
+    socks = [connect(args.port) for _ in range(args.connections)]
     started_s = time.perf_counter()
     total = int(args.rate * args.seconds)
     late = 0
     for number in range(total):
-        due_s = started_s + number / args.rate
-        wait_s = due_s - time.perf_counter()
+        sock = socks[number % len(socks)]
+        if number >= len(socks):
+            read_ok(sock)
+        wait_s = started_s + number / args.rate - time.perf_counter()
         if wait_s > 0:
             time.sleep(wait_s)
         else:
             late += 1
+        body = bodies[number % len(bodies)]
         sock.sendall(post(head, body.replace(SENT_MARK, b"%019d" % time.monotonic_ns())))
-        data = sock.recv(65536)
-        while not data.endswith(_END_OK):
-            data += sock.recv(65536)
+    for sock in socks[: min(total, len(socks))]:
+        read_ok(sock)
     return {"total": total, "late": late, "per_s": total / (time.perf_counter() - started_s)}
+
+
+def read_ok(sock: socket.socket) -> None:
+    data = sock.recv(65536)
+    while not data.endswith(_END_OK):
+        more = sock.recv(65536)
+        if not more or not data.startswith(_ANSWER_OK[: len(data)]):
+            raise SystemExit(f"unexpected answer: {data[:500]!r}")
+        data += more
 
 
 def journal(args: argparse.Namespace) -> dict[str, Any]:

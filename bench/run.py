@@ -1,6 +1,6 @@
 """Measures the event path and the control plane against the machine's own limits, and says what was met.
 
-    python bench/run.py [publish deliver batch journal tokens listing memory start] [--rounds 5] [--quick] [--json]
+    python bench/run.py [publish deliver journal longpoll memory ...] [--rounds 5] [--quick] [--json]
 
 Each figure with a baseline is measured beside it in the same run, in pairs of rounds, so that a slow or shared machine
 slows both. A complete run of at least five rounds rewrites the table in bench/RESULTS.md; any other only prints it.
@@ -22,10 +22,16 @@ from control_plane import bench_listing, bench_tokens
 from deliveries import bench_deliver
 from footprint import bench_memory, bench_start
 from http_paths import bench_journal, bench_publish
+from longpoll import bench_longpoll
+from matching import bench_filters
+from neighbours import bench_idle, bench_neighbour
 from processes import BENCH
 from report import Row, progress, record, table
 
-NAMES = ("publish", "deliver", "batch", "journal", "tokens", "listing", "memory", "start")
+NAMES = (
+    *("publish", "deliver", "batch", "neighbour", "journal", "longpoll", "tokens", "listing"),
+    *("filters", "memory", "idle", "start"),
+)
 RECORDED_ROUNDS = 5
 
 
@@ -36,14 +42,22 @@ def run(directory: Path, names: list[str], rounds: int, quick: bool) -> list[Row
         rows += bench_publish(directory, rounds, seconds)
     if "deliver" in names or "batch" in names:
         rows += bench_deliver(directory, rounds, seconds, names)
+    if "neighbour" in names:
+        rows += bench_neighbour(directory, rounds, 2 * seconds, 10_000 if quick else 100_000)
     if "journal" in names:
         rows += bench_journal(directory, rounds, seconds)
+    if "longpoll" in names:
+        rows += bench_longpoll(directory, rounds, seconds)
     if "tokens" in names:
         rows += bench_tokens(directory, rounds)
     if "listing" in names:
         rows += bench_listing(directory, rounds, seconds)
+    if "filters" in names:
+        rows += bench_filters(rounds, seconds)
     if "memory" in names:
         rows += bench_memory(directory, 50_000 if quick else 1_000_000)
+    if "idle" in names:
+        rows += bench_idle(directory, 1000 if quick else 10_000)
     if "start" in names:
         rows += bench_start(directory, rounds)
     return rows
@@ -64,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure against the machine's own limits.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)}; default: all")
     parser.add_argument("--rounds", type=int, default=RECORDED_ROUNDS)
-    parser.add_argument("--quick", action="store_true", help="short rounds, 50,000 events instead of a million")
+    parser.add_argument("--quick", action="store_true", help="short rounds, small numbers of events and lanes")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument("--dir", type=Path, help="where data goes (default: the temporary directory); needs 4 GB")
     args = parser.parse_args()

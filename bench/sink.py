@@ -2,9 +2,9 @@
 
     python bench/sink.py PORT
 
-POST on any path counts. GET with `challenge` answers it; GET /reset starts the counts anew; GET /counts answers them:
-requests, events, monotonic seconds of the last, and the lags of the events that carry the time at which
-they were sent (`load.py pace`).
+POST on any path counts, but on those below /hang it is answered after ten seconds and does not count. GET with
+`challenge` answers it; GET /reset starts the counts anew; GET /counts answers them: requests, events, monotonic seconds
+of the last, and the lags of the events that carry the time at which they were sent (`load.py pace`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 
 import uvloop
 
+_HANG_S = 10.0
 _OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 _SENT = re.compile(rb'"sent":"(\d{19})"')
 _CHALLENGE = re.compile(rb"[?&]challenge=([^& ]+)")
@@ -56,7 +57,10 @@ class Sink(asyncio.Protocol):
             if len(self._data) < size:
                 return
             body, self._data = self._data[end + 4 : size], self._data[size:]
-            self._transport.write(self._answer(head, body))
+            if head.startswith(b"POST /hang"):
+                asyncio.get_running_loop().call_later(_HANG_S, self._transport.write, _OK)
+            else:
+                self._transport.write(self._answer(head, body))
 
     def _answer(self, head: bytes, body: bytes) -> bytes:
         if head.startswith(b"POST "):

@@ -19,6 +19,7 @@ import msgspec
 from eventmill import config, errors, model, telemetry
 from eventmill.core import health
 from eventmill.core.envelope import format_time
+from eventmill.web.metrics import METRICS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -30,7 +31,8 @@ CONFIGURATION_INTRO = """\
 Every setting has a default; none is needed to start. A flag of `eventmill serve` beats the environment, the
 environment beats the default. The variable of a setting is `EVENTMILL_` and its name in capitals. Lists are comma-
 separated, booleans `true` or `false`. Units stand at the end of the names: `_s` seconds, `_ms` milliseconds,
-`_bytes_max` bytes. A value that cannot be read stops the start with a message that names it.
+`_bytes_max` bytes. A value that cannot be read stops the start with a message that names it; a variable that is no
+setting, misspelt perhaps, is logged (`setting_unknown`).
 """
 
 ERRORS_INTRO = """\
@@ -146,7 +148,10 @@ REASON_MEANINGS = {
     errors.Reason.INVALID_POSITION: "`since` is not a position of this journal.",
     errors.Reason.UNKNOWN_EVENT: "An event of interest names a provider or event code that does not exist.",
     errors.Reason.CHALLENGE_FAILED: "There is no webhook to challenge; or, if strict, it did not pass its challenge.",
-    errors.Reason.NOT_AVAILABLE_YET: "A part of the API that this release does not serve yet.",
+    errors.Reason.INVALID_FILTER: "A subscriber filter breaks the rules; the message says how, and where.",
+    errors.Reason.INCOMPATIBLE_FILTER: "A filter on a registration that cannot have one: an event bus, or one with "
+    "events in the `adobe_io` format.",
+    errors.Reason.FILTER_EXISTS: "The registration has a filter already; replace that one.",
     errors.Reason.CLOCK_BACKWARDS: "The virtual clock only goes forward.",
     errors.Reason.MISSING_TOKEN: "No `Authorization: Bearer` header.",
     errors.Reason.INVALID_TOKEN: "The bearer token is none of this gateway's, nor of its OpenID Connect issuer's.",
@@ -156,21 +161,27 @@ REASON_MEANINGS = {
     errors.Reason.MISSING_API_KEY: "No `x-api-key` header.",
     errors.Reason.UNKNOWN_API_KEY: "No credential has this api key.",
     errors.Reason.WRONG_API_KEY: "A journal is read with its registration's own api key; lenient mode takes any.",
-    errors.Reason.WRONG_ORGANIZATION: "Token, api key, organisation header and path do not name one organisation.",
+    errors.Reason.WRONG_ORGANIZATION: "Token, api key, organization header and path do not name one organization.",
     errors.Reason.MISSING_SCOPE: "The token lacks the scope `adobeio_api`.",
     errors.Reason.NOT_PERMITTED: "The caller may read this, but not do that.",
     errors.Reason.LOOPBACK_ONLY: "A development endpoint was called from another machine.",
-    errors.Reason.NOT_FOUND: "No such path, or no such thing in this organisation.",
+    errors.Reason.NOT_FOUND: "No such path, or no such thing in this organization.",
     errors.Reason.METHOD_NOT_ALLOWED: "The path exists, not with this method; `Allow` lists those it has.",
     errors.Reason.CONFLICT: "The name is taken; `x-conflicting-id` says by whom.",
     errors.Reason.STALE_VERSION: "Somebody else changed it meanwhile: read it again, then try again.",
-    errors.Reason.QUOTA_REACHED: "The organisation or api key has as many registrations as it may have.",
+    errors.Reason.QUOTA_REACHED: "The organization or api key has as many registrations as it may have.",
+    errors.Reason.REGISTRATION_DISABLED: "Nothing new is sent to a disabled registration: enable it first.",
+    errors.Reason.NOT_PUSHED: "The registration is a journal: nothing is pushed to it, so nothing can be replayed.",
+    errors.Reason.LEASE_HELD: "Another holder leases the cursor; `Retry-After` says for how long.",
+    errors.Reason.LEASE_LOST: "The cursor is leased, and not to whoever sent this fence, or none.",
+    errors.Reason.PRECONDITION_FAILED: "`If-Match` or `If-None-Match` does not hold: read it again, then decide anew.",
+    errors.Reason.TOO_MANY_READERS: "No further live tail now, for this registration or at all; `Retry-After`.",
     errors.Reason.POSITION_EXPIRED: "Events after this position passed their retention: start at the oldest.",
     errors.Reason.VALIDATION_OVER: "The link that validates a webhook was opened before, or has expired.",
     errors.Reason.TOO_LARGE: "The body is over its limit.",
     errors.Reason.UNSUPPORTED_MEDIA_TYPE: "The content type is none this endpoint reads.",
     errors.Reason.THROTTLED: "Too many requests in 5 seconds; `Retry-After` says when to try again.",
-    errors.Reason.STORAGE_QUOTA_REACHED: "The organisation stores as much as it may; retention makes room.",
+    errors.Reason.STORAGE_QUOTA_REACHED: "The organization stores as much as it may; retention makes room.",
     errors.Reason.HEADERS_TOO_LARGE: "Request line and header fields are larger than 64 KiB; the connection is closed.",
     errors.Reason.EGRESS_PROXY_FAILED: "The gateway's own proxy failed, so that the webhook was not asked. Try again.",
     errors.Reason.ISSUER_UNAVAILABLE: "The keys of the OpenID Connect issuer could not be read yet. Try again.",
@@ -277,6 +288,9 @@ agrees to be called enables it: new events are pushed from then on, counting beg
 in the journal and is not pushed by itself. A change of the registration that comes between the judgement and its
 write wins: it is judged anew by what it says.
 
+What was missed [is kept in view](recovery.md); the answer that enables the registration tells how much there is, and the
+one call that sends it.
+
 A registration that was disabled by hand (`"enabled": false`) keeps its status and is not judged while it is disabled.
 
 ## Asking
@@ -351,11 +365,13 @@ def health_example() -> str:
         "enabled": True,
         "since": format_time(since_ms),
         "rules": "v3",
+        "oldest_undelivered_age_seconds": 0.0,
         "last_24_hours": health_window(outlook.day),
         "last_30_minutes": health_window(outlook.half_hour),
         "next_evaluation": next_evaluation,
         "next_status": outlook.then,
         "summary": health.tell("unstable", outlook, next_evaluation),
+        "undelivered": {"total": 0, "oldest": None, "replay": None},
     }
     lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in body.items()]
     return "{" + ",\n ".join(lines) + "}"
@@ -403,6 +419,38 @@ def module_rows(folder: Path) -> list[str]:
     return rows
 
 
+# --- Metrics ---------------------------------------------------------------------------------------------------------
+
+METRICS_INTRO = """\
+`GET /metrics` (an addition of ours) answers in Prometheus' text format, without a token unless
+`EVENTMILL_METRICS_TOKEN` is set; then it wants that one as `Authorization: Bearer <token>`. Nothing in it names an
+organization: labels are ids of registrations. Counters begin at 0 with each start. Names are added, never renamed.
+"""
+
+METRICS_OUTRO = """\
+
+Worth an alert: `eventmill_oldest_undelivered_age_seconds` above what your receivers may lag behind, as it grows whether
+an endpoint is slow, is failing, or is not attempted at all; `eventmill_ready` at 0; `eventmill_disk_free_bytes` near
+`EVENTMILL_DISK_RESERVE_BYTES`. The age for one registration is also in its [health](health.md).
+
+```yaml
+scrape_configs:
+  - job_name: eventmill
+    static_configs: [{targets: ["events.example.com:8080"]}]
+    authorization: {credentials_file: /etc/prometheus/eventmill-token}
+```
+"""
+
+
+def metrics_page() -> str:
+    rows = []
+    for metric in METRICS:
+        name = metric.name + "".join(f"{{{label}}}" for label in metric.labels)
+        rows.append(f"| `{name}` | {metric.kind} | {cell(metric.meaning)} |")
+    intro = [MADE_BY.format(source="`eventmill.web.metrics`"), "# Metrics\n", METRICS_INTRO]
+    return "\n".join([*intro, "| name | kind | meaning |", "|---|---|---|", *rows]) + "\n" + METRICS_OUTRO
+
+
 # --- The command -----------------------------------------------------------------------------------------------------
 
 
@@ -411,6 +459,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield DOCS / "errors.md", errors_page()
     yield DOCS / "health.md", health_page()
     yield DOCS / "logging.md", logging_page()
+    yield DOCS / "metrics.md", metrics_page()
     yield ROOT / "ARCHITECTURE.md", architecture_page((ROOT / "ARCHITECTURE.md").read_text())
 
 

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("eventmill", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("eventmill")
 
-KEPT_VARIABLES = {"EVENTMILL_E2E"}
-"""`EVENTMILL_E2E=full` asks the end-to-end tests for their full numbers."""
+KEPT_VARIABLES = {"EVENTMILL_E2E", "EVENTMILL_TEST_PG_BIN"}
+"""`EVENTMILL_E2E=full` asks the end-to-end tests for their full numbers; the other names a directory of PostgreSQL."""
 
 
 def pytest_configure() -> None:

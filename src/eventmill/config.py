@@ -1,26 +1,19 @@
 """Every setting and limit, with its default and its unit in its name.
 
 A flag beats the environment, the environment beats the default. The variable of a setting is `EVENTMILL_` plus its
-field in capitals; lists are comma-separated, booleans `true` or `false`. Reads nothing at import time.
+field in capitals; lists are comma-separated, booleans `true` or `false`. `eventmill.config_sources` reads them.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from ipaddress import ip_address
-from pathlib import Path
-from typing import Any, Literal, get_origin
-from urllib.parse import urlsplit
+from typing import Literal
 
 import msgspec
 
-from eventmill.errors import StartupError
-from eventmill.model import MAIL_ADDRESS, MAIL_ADDRESS_CHARS_MAX
-
 ENV_PREFIX = "EVENTMILL_"
-_HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -59,12 +52,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 8080
     data: str = ".eventmill"
     """Data directory; one process at a time writes in it."""
+    store: str = ""
+    """`postgresql://user:password@host:port/database`, shared by any number of gateways; empty: files in `data`."""
     dev: bool = False
     """Emulator mode: one process, a ready-made tenant, loopback webhooks allowed, virtual clock."""
     auth: Literal["", "strict", "lenient"] = ""
     """`strict`: tokens are fully checked; `lenient`: any non-empty bearer passes. Empty: lenient in dev mode only."""
     bootstrap: str = ""
-    """JSON file of organisations, projects, workspaces and credentials to create at start."""
+    """JSON file of organizations, projects, workspaces and credentials to create at start."""
     base_url: str = ""
     """Public base URL in all links; empty: `http://127.0.0.1:<port>`."""
     clock_rate: float = 1.0
@@ -92,13 +87,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     publish_batch_bytes_max: int = 4 * MIB
     """Body of one batch; each of its events keeps to `event_bytes_max` as well."""
     stored_bytes_per_org: int = 0
-    """Stored event bytes per organisation; over it 429. 0: none."""
+    """Stored event bytes per organization; over it 429. 0: none."""
     disk_reserve_bytes: int = 256 * MIB
     """Free disk below which publishing answers 503."""
     strict_events: bool = False
     """Refuse what CloudEvents 1.0 forbids but real publishers send (see the publishing guide)."""
     strict_catalog: bool = False
     """Answer 400, not 204 or 404, for a provider or event code nobody registered."""
+    unmatched_kept: int = 1000
+    """Events that nobody subscribed to are remembered for a day: so many per organization."""
+    unmatched_kept_max: int = 100_000
+    """The same, of all organizations together."""
 
     # Management API
     request_bytes_max: int = 1 * MIB
@@ -112,6 +111,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     credentials_per_workspace: int = 10
     secrets_per_credential: int = 2
     """All that are valid at a time: a rotation needs two."""
+    filter_backtest_events: int = 1000
+    """Newest events that a filter is tried on."""
     strict_challenge: bool = False
     """A failed challenge at creation answers 400 instead of a registration that is `verification_failed`, and the
     answer to a challenge must be `text/plain` or `application/json`."""
@@ -136,6 +137,29 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     oidc_jwks_url: str = ""
     """Where the issuer's keys are; empty: as its `/.well-known/openid-configuration` says."""
 
+    # Console
+    session_idle_s: int = 28_800
+    """A person who does nothing in the console for so long has to sign in again."""
+    session_lifetime_s: int = 604_800
+    """In any case after so long."""
+    sign_in_failures_max: int = 5
+    """Failed sign-ins of one name, or from one address, before each further one has to wait, longer every time."""
+    sign_in_delay_s_max: int = 900
+    """The longest such wait."""
+    console_oidc_client_id: str = ""
+    """Client by which people sign in to the console at `oidc_issuer`; empty: with their passwords only."""
+    console_oidc_client_secret: str = ""
+    """Empty: a public client, with PKCE alone."""
+    console_oidc_client_secret_file: str = ""
+    """File that holds `console_oidc_client_secret`."""
+    console_oidc_scope: str = "openid profile email"
+    """What is asked of the issuer; separated by blanks."""
+    console_oidc_role_claim: str = "groups"
+    """Claim of the id token that says what a person may do: text, or a list."""
+    console_oidc_roles: tuple[str, ...] = ()
+    """`<value of the claim>=<role>` with the roles admin, developer, viewer; the highest counts, and a person without
+    any may not sign in."""
+
     # Journal
     journal_retention_days: int = 7
     journal_page_events: int = 100
@@ -144,6 +168,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     journal_page_bytes_max: int = 1_572_864
     journal_retry_after_s: int = 10
     journal_count_max: int = 100_000
+    journal_wait_s_max: int = 30
+    """How long `Prefer: wait=N` may make a read wait for the next event; 0: not at all."""
+    journal_tail_s_max: int = 900
+    """A live tail ends after this long, and its reader goes on where it ended; 0: there are none."""
+    journal_heartbeat_s: float = 15.0
+    """A live tail without events says this often that it still is there."""
+    journal_waiters_max: int = 1000
+    """Reads that wait and live tails at once."""
+    journal_waiters_per_registration: int = 20
+    cursors_per_registration: int = 20
+    """Named cursors that the gateway keeps."""
+    cursor_lease_s_max: int = 3600
+    """Longest lease of a cursor."""
 
     # Delivery
     webhook_timeout_s: float = 10.0
@@ -166,6 +203,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """PEM file of the certificate chain that webhooks get which ask for one (mTLS); read again when it changes."""
     client_key: str = ""
     """PEM file of its key; empty: the key is in `client_cert`."""
+    replay_window_events: int = 500
+    """Events that one replay hands out ahead of their first attempt; ten times as many may wait for a retry before it
+    hands out no more."""
+    replays_kept: int = 100
+    """Replays listed per registration; finished ones go after `journal_retention_days` in any case."""
     webhook_batch_events_max: int = 20
     webhook_batch_bytes_max: int = 2 * MIB
     webhook_batch_flush_ms: int = 1000
@@ -177,7 +219,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     in_flight_max: int = 512
     """Attempts under way at once, per delivery process."""
     lane_in_flight_max: int = 16
-    """Attempts under way at once, per registration."""
+    """Attempts under way at once, per registration; less while an endpoint times out or comes back."""
+    in_flight_bytes_max: int = 64 * MIB
+    """Event bodies in memory, per delivery process. From there on only registrations with no attempt under way go on,
+    from twice as much on nothing but one attempt."""
     lane_pending_max: int = 512
     """Positions a lane holds in memory ahead of its attempts; the rest waits in the journal."""
     lane_reorder_max: int = 4096
@@ -187,6 +232,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     traces_kept: int = 100
     """Per registration, of successes and of errors each."""
     cancel_retries_on_delete: bool = False
+    retry_after_max_s: int = 0
+    """How long a `Retry-After` of a 429 or 503 may put a retry off, inside its 24 hours; at most 900. 0: not at all."""
+    retry_jitter_share: float = 0.0
+    """Retries come later at random, by up to this share (0 to 1) of the time to the next one in the schedule."""
 
     # Health of webhooks
     state_rules: Literal["v3", "v1"] = "v3"
@@ -262,6 +311,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     tls_key: str = ""
     """PEM file of its key; empty: the key is in `tls_cert`."""
 
+    # Metrics
+    metrics_token: str = ""
+    """What `GET /metrics` wants as bearer token; empty: nothing, as of `/readyz`."""
+    metrics_token_file: str = ""
+    """File that holds `metrics_token`."""
+    metrics_registrations_max: int = 1000
+    """Registrations that the metrics tell of one by one: those with the oldest undelivered events."""
+
     # Shutting down
     drain_timeout_s: float = 12.0
     """After SIGTERM, attempts in flight may take this long; then the process goes."""
@@ -291,8 +348,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def delivery_children(self) -> int:
-        """Delivery processes to start beside the front; 0 means deliver in the front process (dev mode)."""
-        if self.dev:
+        """Delivery processes to start beside the front; 0 means deliver in the front process (dev mode, and on
+        PostgreSQL, where there are as many gateways as are started)."""
+        if self.dev or self.store:
             return 0
         return self.delivery_processes or max(1, (os.cpu_count() or 1) - 1)
 
@@ -304,140 +362,3 @@ def is_loopback(host: str) -> bool:
     except ValueError:
         return host == "localhost"
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
-
-
-def load_config(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Config:
-    """Merge flags (None: not given) over `environ` over the defaults.
-
-    Raises `StartupError` naming the flag or variable that cannot be read and what it must be.
-    """
-    values: dict[str, Any] = {}
-    fields = {field.name: field for field in msgspec.structs.fields(Config)}
-    for name, field in fields.items():
-        variable = ENV_PREFIX + name.upper()
-        if flags.get(name) is not None:
-            values[name] = _convert(flags[name], field.type, "--" + name.replace("_", "-"))
-        elif environ.get(variable):
-            values[name] = _convert(environ[variable], field.type, variable)
-    config = _with_secret_files(Config(**values))
-    _check_ranges(config)
-    return config
-
-
-def _with_secret_files(config: Config) -> Config:
-    """Each secret that may also come in a file, from there."""
-    for name in ("runtime_auth", "aws_secret_access_key", "smtp_password"):
-        if path := getattr(config, f"{name}_file"):
-            try:
-                secret = Path(path).read_text("utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                raise StartupError(f"{ENV_PREFIX}{name.upper()}_FILE={path!r} cannot be read: {error}") from error
-            config = msgspec.structs.replace(config, **{name: secret})
-    return config
-
-
-def _convert(raw: Any, kind: Any, source: str) -> Any:
-    if isinstance(raw, str) and get_origin(kind) is tuple:
-        raw = tuple(part.strip() for part in raw.split(",") if part.strip())
-    if isinstance(raw, str) and kind is bool:
-        raw = raw.lower()
-    try:
-        return msgspec.convert(raw, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise StartupError(f"{source}={raw!r} cannot be used: {error}") from error
-
-
-def _check_ranges(config: Config) -> None:
-    for port in (config.port, config.tls_port, config.smtp_port):
-        if not 0 <= port <= 65535:
-            raise StartupError(f"port {port} is not a TCP port (0 to 65535)")
-    for key, certificate in (("tls_key", "tls_cert"), ("client_key", "client_cert")):
-        if getattr(config, key) and not getattr(config, certificate):
-            raise StartupError(
-                f"EVENTMILL_{key.upper()} needs EVENTMILL_{certificate.upper()}, the certificate that it belongs to"
-            )
-    _check_base_url(config.base_url)
-    _check_mail(config)
-    _check_adobe_hosts(config.adobe_hosts)
-    _check_issuer(config)
-    for field in msgspec.structs.fields(Config):
-        value = getattr(config, field.name)
-        if isinstance(value, int | float) and value < 0:
-            raise StartupError(f"{ENV_PREFIX}{field.name.upper()} must not be negative, but is {value}")
-    positive = (
-        "publish_batch_events_max",
-        "lane_in_flight_max",
-        "lane_pending_max",
-        "lane_reorder_max",
-        "in_flight_max",
-        "checkpoint_interval_ms",
-        "token_lifetime_s",
-        "refresh_token_lifetime_s",
-        "webhook_batch_events_max",
-        "validation_window_s",
-        "smtp_port",
-        "smtp_timeout_s",
-        "notice_days",
-        "notices_per_org",
-    )
-    for name in positive:
-        if getattr(config, name) < 1:
-            raise StartupError(f"{ENV_PREFIX}{name.upper()} must be at least 1")
-
-
-def _check_base_url(url: str, setting: str = "--base-url") -> None:
-    """Every link starts with it, and clients follow them."""
-    try:
-        parts = urlsplit(url)
-        is_usable = parts.scheme in {"http", "https"} and parts.hostname and (parts.port is None or parts.port > 0)
-    except ValueError:
-        is_usable = False
-    if url and (not is_usable or "?" in url or "#" in url or "@" in url):
-        raise StartupError(
-            f"{setting}={url!r} cannot begin links: it must be scheme and host, such as https://events.example.com"
-        )
-
-
-def _check_mail(config: Config) -> None:
-    addresses = [("mail_from", config.mail_from)] if config.mail_from else []
-    for name, address in (*addresses, *(("notice_recipients", each) for each in config.notice_recipients)):
-        if len(address) > MAIL_ADDRESS_CHARS_MAX or not re.search(MAIL_ADDRESS, address):
-            raise StartupError(
-                f"{ENV_PREFIX}{name.upper()}: {address!r} is not a mail address, such as ops@example.com"
-            )
-    if config.smtp_host and not config.mail_from:
-        raise StartupError("EVENTMILL_SMTP_HOST needs EVENTMILL_MAIL_FROM, the address that mails come from")
-    if bool(config.smtp_user) != bool(config.smtp_password):
-        raise StartupError("EVENTMILL_SMTP_USER and EVENTMILL_SMTP_PASSWORD come together")
-    if config.smtp_user and config.smtp_tls == "off" and not is_loopback(config.smtp_host):
-        raise StartupError("EVENTMILL_SMTP_TLS=off would send the password of EVENTMILL_SMTP_USER for anyone to read")
-    if config.console_url:
-        _check_base_url(config.console_url, "EVENTMILL_CONSOLE_URL")
-
-
-def _check_adobe_hosts(hosts: tuple[str, ...]) -> None:
-    """Names only: a port or a wildcard would never match a client's request."""
-    for host in hosts:
-        if not _HOST_NAME.fullmatch(host):
-            raise StartupError(f"{ENV_PREFIX}ADOBE_HOSTS: {host!r} is not a host name in lower case")
-
-
-def _check_issuer(config: Config) -> None:
-    for name in ("oidc_issuer", "oidc_jwks_url"):
-        url = getattr(config, name)
-        if url and not _is_trustworthy(url):
-            raise StartupError(f"{ENV_PREFIX}{name.upper()}={url!r} must be an https URL")
-    if config.oidc_issuer and not config.oidc_audience:
-        raise StartupError(
-            "EVENTMILL_OIDC_ISSUER needs EVENTMILL_OIDC_AUDIENCE: without it tokens for any other service would do"
-        )
-
-
-def _is_trustworthy(url: str) -> bool:
-    """Keys that arrive over plain http could be anybody's; the loopback interface is the exception."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    is_local = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1")
-    return bool(parts.hostname) and (parts.scheme == "https" or is_local)

@@ -30,6 +30,10 @@ class IdSource:
         self._at = end
         return piece
 
+    def share(self) -> float:
+        """From 0 to just below 1."""
+        return int.from_bytes(self.random(6), "big") / (1 << 48)
+
     def event_id(self, now_ms: int) -> bytes:
         """A UUIDv7 as 16 bytes; `now_ms` is its time part."""
         tail = bytearray(self.random(10))
@@ -44,6 +48,17 @@ class IdSource:
     def request_id(self) -> str:
         """32 alphanumerics, as the real service puts into `x-request-id`."""
         return self.random(16).hex()
+
+
+def uuid_bytes(text: str) -> bytes | None:
+    """The 16 bytes of a UUID in its usual text, in either case; None for anything else."""
+    if len(text) != 36 or not text.isascii():
+        return None
+    try:
+        raw = bytes.fromhex(text.replace("-", ""))
+    except ValueError:
+        return None
+    return raw if len(raw) == 16 and uuid_text(raw) == text.lower() else None
 
 
 def uuid_text(raw: bytes) -> str:

@@ -11,7 +11,7 @@ from typing import Literal, NewType
 import msgspec
 
 OrgId = NewType("OrgId", str)
-"""The consumer organisation id, a short decimal string (`project.org.id`)."""
+"""The consumer organization id, a short decimal string (`project.org.id`)."""
 
 Lane = NewType("Lane", int)
 """One registration's way out. Equals the registration's numeric `id`; never reused."""
@@ -28,11 +28,11 @@ MAIL_ADDRESS = rf"^{_ATOM}(\.{_ATOM})*@{_HOST_LABEL}(\.{_HOST_LABEL})*$(?!\n)"
 MAIL_ADDRESS_CHARS_MAX = 254
 
 BUILTIN_ORG = OrgId("")
-"""Owns the built-in providers. No caller acts for it; every organisation may subscribe to what it publishes."""
+"""Owns the built-in providers. No caller acts for it; every organization may subscribe to what it publishes."""
 BUILTIN_PUBLISHER = "Adobe"
 
 CUSTOM_EVENTS = "3rd_party_custom_events"
-"""The provider metadata (family) under which organisations register their own providers."""
+"""The provider metadata (family) under which organizations register their own providers."""
 
 
 class Doc(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +121,8 @@ class EventMetadata(Doc, frozen=True, kw_only=True):
     label: str
     description: str
     sample_event_template: str | None
+    data_schema: str | None = None
+    """JSON Schema of `data`, as JSON text."""
 
 
 class EventOfInterest(msgspec.Struct, frozen=True, order=True):
@@ -145,6 +147,16 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True):
     opened: bool = False
 
 
+class SubscriberFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a registration: which of the events that it is interested in it gets."""
+
+    id: str
+    name: str
+    description: str
+    subscriber_filter: str
+    """JSON, as given; `core.ruler` compiles it."""
+
+
 class Registration(Doc, frozen=True, kw_only=True):
     id: Lane
     registration_id: str
@@ -159,6 +171,10 @@ class Registration(Doc, frozen=True, kw_only=True):
     webhook_url: str | None
     ca_bundle: str | None = None
     """PEM of the only certificate authorities that the webhook's certificate may stem from; None: the system's."""
+    max_in_flight: int | None = None
+    """Attempts under way at once; None: `Config.lane_in_flight_max`."""
+    events_per_second: float | None = None
+    """What its deliveries may not exceed; None: no such limit."""
     runtime_action: str | None = None
     """`<package>/<action>`; then `webhook_url` is None."""
     retry_url: str | None = None
@@ -170,6 +186,8 @@ class Registration(Doc, frozen=True, kw_only=True):
     retry_destination: EventBridgeDestination | None = None
     """The event bus, likewise."""
     destination_metadata: EventBridgeDestination | None = None
+    subscriber_filters: tuple[SubscriberFilter, ...] = ()
+    """At most one; none: it gets all of them."""
     enabled: bool
     webhook_status: WebhookStatus
     validation: Validation | None = None
@@ -200,6 +218,58 @@ class Notice(Doc, frozen=True, kw_only=True):
     """Mail addresses that are done with: their server took the mail, or refused it for good."""
 
 
+class Cursor(Doc, frozen=True, kw_only=True):
+    """How far a reader of a registration's journal has come, kept for it under a name."""
+
+    org: OrgId
+    registration_id: str
+    name: str
+    position: str
+    changed_ms: int
+    """When the position was last written."""
+    born: str
+    """Tells it from an earlier one of the same name."""
+    holder: str = ""
+    """Who last had the lease; empty: nobody ever had."""
+    fence: int = 0
+    """Number of that lease: only who knows the newest may move the cursor."""
+    lease_until_ms: int = 0
+    """Machine time."""
+
+
+ReplayState = Literal["running", "paused", "done", "cancelled"]
+ReplayScope = Literal["undelivered", "all"]
+
+
+class Replay(Doc, frozen=True, kw_only=True):
+    """A job that has events of a registration delivered again, in the order of their positions (an addition of ours)."""
+
+    id: str
+    """UUID; the units it hands out carry it."""
+    org: OrgId
+    registration_id: str
+    lane: Lane
+    state: ReplayState
+    """`done` once every event was handed out and had its first attempt; retries of some may still be scheduled."""
+    reason: str = ""
+    """Why it was paused or cancelled by the gateway itself; empty when a caller did that."""
+    scope: ReplayScope
+    causes: tuple[str, ...] = ()
+    """Of undelivered events: only those for these causes; none: for any."""
+    events_per_second: float | None = None
+    after_seq: int
+    to_seq: int
+    """Positions in (after_seq, to_seq], as its range was understood when it was made."""
+    cursor: int
+    """Everything up to here is handed out, or not for it to send."""
+    next_ms: int = 0
+    """Business time before which `events_per_second` lets nothing be handed out."""
+    total: int
+    """Events to replay when it was made."""
+    created_ms: int
+    updated_ms: int
+
+
 class SigningKey(Doc, frozen=True, kw_only=True):
     """A delivery signing key pair; the private PEM is sealed, the public PEM is served under `/prod/keys/`."""
 
@@ -220,6 +290,38 @@ class Revocation(Doc, frozen=True, kw_only=True):
     """Tokens issued earlier than this machine time are void."""
     expires_ms: int
     """When the last of them would have expired anyway; then this goes."""
+
+
+Role = Literal["viewer", "developer", "admin"]
+"""Of a person in the console: who reads, who also writes, who also runs the gateway."""
+
+
+class User(Doc, frozen=True, kw_only=True):
+    """A person who signs in to the console; belongs to the installation, not to an organization."""
+
+    name: str
+    role: Role
+    orgs: tuple[OrgId, ...] = ()
+    """What the person may see; none: every organization."""
+    password_hash: str
+    """As `web.passwords` makes it."""
+    sessions_after_ms: int = 0
+    """Sessions that began before this machine time are void."""
+    created_ms: int
+
+
+class Session(Doc, frozen=True, kw_only=True):
+    """Of a person who signed in. Times are machine time."""
+
+    id: str
+    """Hash of what the browser's cookie holds."""
+    user: str
+    role: Role | None = None
+    """Of a person who signed in elsewhere and has no `User` document; likewise the next."""
+    orgs: tuple[OrgId, ...] = ()
+    started_ms: int
+    seen_ms: int
+    """Roughly when it was last used."""
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -244,12 +346,12 @@ def provider_technical_name(provider: Provider, ims_org_id: str) -> str:
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who asks, once token, api key and organisation header were checked."""
+    """Who asks, once token, api key and organization header were checked."""
 
     org: OrgId | None
-    """None: all of them. The operator's, or lenient mode's when neither header nor api key names an organisation."""
+    """None: all of them. The operator's, or lenient mode's when neither header nor api key names an organization."""
     client_id: str
     """The `x-api-key` given."""
     is_admin: bool = False
-    """Acts for the operator: every organisation (`org` is then the one the headers name, or None), tenants, and
+    """Acts for the operator: every organization (`org` is then the one the headers name, or None), tenants, and
     publishing for the built-in providers."""

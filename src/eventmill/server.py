@@ -25,19 +25,24 @@ import uvloop
 from eventmill import __version__, telemetry
 from eventmill.clock import VirtualClock
 from eventmill.config import Config
+from eventmill.config_sources import unknown_variables
 from eventmill.core.builtin import Builtin
 from eventmill.errors import StartupError, StoreUnavailable
 from eventmill.flow.attempt import Attempter
 from eventmill.flow.builtin import load_builtin, refuse_taken_ids
 from eventmill.flow.catalogue import Catalogue
+from eventmill.flow.cursors import Cursors
 from eventmill.flow.deliver import Deliver
 from eventmill.flow.event_buses import EventBuses
+from eventmill.flow.following import Following
 from eventmill.flow.health import Health
 from eventmill.flow.ingest import Ingest
 from eventmill.flow.journal import Journal
 from eventmill.flow.keyring import delivery_signer, ensure_keys
 from eventmill.flow.notices import Notices
 from eventmill.flow.probe import Prober
+from eventmill.flow.replaying import Replaying
+from eventmill.flow.replays import Replays
 from eventmill.flow.timetravel import TimeTravel
 from eventmill.flow.token_upkeep import TokenUpkeep
 from eventmill.flow.upkeep import Upkeep
@@ -49,17 +54,21 @@ from eventmill.send.issuer import IssuerClient
 from eventmill.send.mail import MailServer
 from eventmill.send.mailbox import Mailbox
 from eventmill.send.webhook import WebhookSender
+from eventmill.store.base import Store
+from eventmill.store.open import make_store
 from eventmill.store.seal import Sealer, load_seal_key
 from eventmill.store.sqlite.store import SqliteStore
 from eventmill.supervise import DeliveryChildren
+from eventmill.ui.app import ConsoleApp
 from eventmill.web.app import build_app
+from eventmill.web.bootstrap import Bootstrap
 from eventmill.web.caller import Authenticator
-from eventmill.web.http import ASGIApp
 from eventmill.web.oidc import OutsideIssuer
 from eventmill.web.parts import DevHooks, Parts
-from eventmill.web.tenants import ensure_tenants
+from eventmill.web.tenants import ensure_tenants, wanted_tenants
 from eventmill.web.tls import https_context, keep_certificate_fresh
 from eventmill.web.tokens import TokenKeys
+from eventmill.web.users import ensure_users
 from eventmill.web.wire import BoundedHttp
 
 log = structlog.get_logger()
@@ -83,19 +92,21 @@ async def _serve(config: Config, on_ready: Callable[[], None]) -> None:
     log.info(telemetry.GATEWAY_STARTED, version=__version__, data=config.data, dev=config.dev)
     if config.is_open_to_others:
         log.warning(telemetry.TOKENS_UNCHECKED, host=config.host, remedy="--auth strict, or --host 127.0.0.1")
+    for variable, nearest in unknown_variables(os.environ).items():
+        log.warning(telemetry.SETTING_UNKNOWN, variable=variable, nearest=nearest)
     check_destination_settings(config)
-    builtin = load_builtin(config)
+    builtin, wanted = load_builtin(config), wanted_tenants(config)
     clock = VirtualClock(rate=config.clock_rate if config.dev else 1.0)
     listeners = [_Listener(_listen(config.host, config.port, "--port"))]
     if config.tls_port:
         tls = https_context(config, clock)
         listeners.append(_Listener(_listen(config.host, config.tls_port, "EVENTMILL_TLS_PORT"), tls))
-    store = SqliteStore(config, clock)
+    store = make_store(config, clock)
     await store.open()
     try:
         if config.dev:
             clock.follow(await store.clock_offset_ms(), await store.clock_jumped_ms())
-        front = await Front.build(config, store, clock, builtin)
+        front = await Front.build(config, store, clock, builtin, wanted)
         await front.serve(listeners, on_ready)
     finally:
         await store.close()
@@ -143,7 +154,7 @@ class _Http(uvicorn.Server):
 class Front:
     """The front process: every stage it runs, and the order in which they end."""
 
-    def __init__(self, config: Config, store: SqliteStore, clock: VirtualClock, catalogue: Catalogue) -> None:
+    def __init__(self, config: Config, store: Store, clock: VirtualClock, catalogue: Catalogue) -> None:
         self._config = config
         self._store = store
         self._clock = clock
@@ -154,11 +165,14 @@ class Front:
         self._stopping = asyncio.Event()
 
     @classmethod
-    async def build(cls, config: Config, store: SqliteStore, clock: VirtualClock, builtin: Builtin) -> Front:
+    async def build(
+        cls, config: Config, store: Store, clock: VirtualClock, builtin: Builtin, wanted: Bootstrap | None
+    ) -> Front:
         sealer = Sealer(load_seal_key(config))
         ids = IdSource()
         await ensure_keys(store, sealer, clock, ids)
-        await ensure_tenants(store, sealer, config, ids)
+        await ensure_tenants(store, sealer, config, ids, wanted)
+        await ensure_users(store, ids, clock, () if wanted is None else wanted.users)
         catalogue = Catalogue(store, builtin)
         await catalogue.load()
         refuse_taken_ids(catalogue)
@@ -173,6 +187,7 @@ class Front:
         prober = Prober(self._sender, catalogue, sealer, clock, config)
         self._validations = Validations(store, catalogue, clock, config.validation_window_s)
         self._health = Health(store, catalogue, clock, self._ids, config)
+        self._replaying = Replaying(store, catalogue, clock, self._ids, config)
         event_bridge = EventBridge(self._sender, config, clock, self._ids)
         self._buses = EventBuses(store, catalogue, event_bridge, clock, config)
         self._mailbox = Mailbox()
@@ -181,16 +196,16 @@ class Front:
         self._deliver: Deliver | None = None
         self._children: DeliveryChildren | None = None
         dev = None
-        if config.dev:
+        if isinstance(store, SqliteStore) and config.delivery_children:
+            self._children = DeliveryChildren(store, config)
+        else:
             known = Catalogue(store)
             await known.load()
             self._deliver = Deliver(store, known, Attempter(self._sender, signer, sealer, clock, config), clock, config)
-            self._travel = TimeTravel(
-                clock, store, self._deliver, self._upkeep, (self._validations, self._health, self._buses, self._notices)
-            )
+        if config.dev and self._deliver is not None:
+            timed = (self._validations, self._health, self._buses, self._notices, self._replaying)
+            self._travel = TimeTravel(clock, store, self._deliver, self._upkeep, timed)
             dev = DevHooks(clock, self._travel.advance, self._travel.set_rate, self._reset, self._mailbox)
-        else:
-            self._children = DeliveryChildren(store, config)
         self._token_upkeep = TokenUpkeep(store, catalogue, sealer, clock, self._ids, config)
         self._issuer = (
             OutsideIssuer(config, clock, IssuerClient(config).fetch_keys)
@@ -199,25 +214,29 @@ class Front:
         )
         authenticator = Authenticator(config, catalogue, clock, self._issuer)
         self._ingest = Ingest(store, catalogue, authenticator.authenticate, clock, self._ids, config)
-        self._app: ASGIApp = build_app(
-            Parts(
-                config=config,
-                store=store,
-                catalogue=catalogue,
-                clock=clock,
-                ids=self._ids,
-                sealer=sealer,
-                token_key=TokenKeys(catalogue, sealer),
-                authenticator=authenticator,
-                ingest=self._ingest,
-                journal=Journal(store, clock, config),
-                challenge=prober.challenge,
-                offer=prober.offer,
-                validations=self._validations,
-                unready=self._unready,
-                dev=dev,
-            )
+        self._journal = Journal(store, clock, config)
+        parts = Parts(
+            config=config,
+            store=store,
+            catalogue=catalogue,
+            clock=clock,
+            ids=self._ids,
+            sealer=sealer,
+            token_key=TokenKeys(catalogue, sealer),
+            authenticator=authenticator,
+            ingest=self._ingest,
+            placing=self._ingest.placing,
+            unmatched=self._ingest.unmatched,
+            journal=self._journal,
+            cursors=Cursors(store, clock, self._ids, config),
+            replays=Replays(store, clock, self._ids, config, self._replaying.note),
+            challenge=prober.challenge,
+            offer=prober.offer,
+            validations=self._validations,
+            unready=self._unready,
+            dev=dev,
         )
+        self._app = ConsoleApp(parts, build_app(parts))
 
     def _unready(self) -> str | None:
         if self._stopping.is_set():
@@ -226,6 +245,7 @@ class Front:
         return None if refusal is None else str(refusal)
 
     async def _reset(self) -> None:
+        await self._ingest.unmatched.flush()
         await self._store.reset()
         await self._catalogue.refresh()
         self._mailbox.clear()
@@ -263,8 +283,13 @@ class Front:
                 owner.create_task(http.serve(sockets=[listener.socket]))
                 for http, listener in zip(servers, listeners, strict=True)
             ]
-            stages = (self._upkeep, self._token_upkeep, self._validations, self._health, self._buses, self._notices)
+            judging = (self._validations, self._health, self._buses, self._notices)
+            stages = (self._upkeep, self._token_upkeep, *judging, self._replaying)
             chores = [owner.create_task(stage.run()) for stage in stages]
+            chores.append(owner.create_task(self._ingest.unmatched.run()))
+            if not isinstance(self._store, SqliteStore):
+                chores.append(owner.create_task(Following(self._store, self._catalogue).run()))
+            chores.append(owner.create_task(self._app.run()))
             if self._issuer is not None:
                 chores.append(owner.create_task(self._issuer.run()))
             fresh = (keep_certificate_fresh(each.tls, self._config, self._clock) for each in listeners if each.tls)
@@ -307,11 +332,13 @@ class Front:
         deadline.start()
         self._stopping.set()
         self._ingest.stop()
+        self._journal.stop()
         for http in servers:
             http.should_exit = True
         if self._deliver is not None:
             self._deliver.stop()
-            with contextlib.suppress(StoreUnavailable):  # a crash would lose as much
-                await self._travel.save()
+            if self._config.dev:
+                with contextlib.suppress(StoreUnavailable):  # a crash would lose as much
+                    await self._travel.save()
         if self._children is not None:
             await self._children.stop()

@@ -30,6 +30,9 @@ def _event(name: str, meaning: str) -> str:
 
 # The process
 GATEWAY_STARTED: Final = _event("gateway_started", "The process runs; the store is not open yet.")
+SETTING_UNKNOWN: Final = _event(
+    "setting_unknown", "`variable` looks like a setting and is none; `nearest` is the one that may have been meant."
+)
 GATEWAY_READY: Final = _event("gateway_ready", "Requests are served; `url` is the public base URL.")
 GATEWAY_DRAINING: Final = _event("gateway_draining", "Asked to stop: nothing new is accepted, what runs may finish.")
 GATEWAY_STOPPED: Final = _event("gateway_stopped", "The last line of an orderly stop.")
@@ -40,6 +43,9 @@ DELIVERY_EXITED: Final = _event("delivery_exited", "A delivery process ended; th
 STORE_OPENED: Final = _event("store_opened", "The data directory is locked and ready.")
 STORE_RECOVERED: Final = _event("store_recovered", "The last stop was not orderly; state was brought up to the log.")
 STORE_MIGRATED: Final = _event("store_migrated", "The on-disk format was raised to this release's version.")
+LEASES_NOT_RENEWED: Final = _event(
+    "leases_not_renewed", "The database did not renew this node's leases; it is tried again."
+)
 STORE_REFUSED: Final = _event("store_refused", "Publishing answers 503 from now on; `cause` says why.")
 STORE_ACCEPTING: Final = _event("store_accepting", "Publishing works again after a refusal.")
 STORE_COMMIT_FAILED: Final = _event("store_commit_failed", "A commit failed; nothing in it was acknowledged.")
@@ -56,6 +62,11 @@ TENANTS_MISSING: Final = _event(
 TENANCY_CHANGED: Final = _event(
     "tenancy_changed", "A caller changed an organization, project, workspace or credential; `action` says how."
 )
+USER_CHANGED: Final = _event("user_changed", "A caller changed who may sign in to the console; `action` says how.")
+
+# Console
+SIGNED_IN: Final = _event("signed_in", "A person signed in to the console.")
+SIGN_IN_FAILED: Final = _event("sign_in_failed", "A person was not let into the console; `why` says what was amiss.")
 
 # Tokens
 TOKENS_UNCHECKED: Final = _event(
@@ -72,6 +83,10 @@ REQUEST_FAILED: Final = _event("request_failed", "A request ended in 500 by a fa
 ATTEMPT_FAILED: Final = _event("attempt_failed", "A delivery attempt had no answer; its trace has the `error_id` too.")
 HEALTH_CHANGED: Final = _event(
     "health_changed", "The outcomes of its attempts changed a registration's status from `before` to `after`."
+)
+REPLAY_CHANGED: Final = _event("replay_changed", "A replay came to its end, or stopped because of its registration.")
+FILTER_BROKEN: Final = _event(
+    "filter_broken", "The stored filter of `registration_id` cannot be read, so it gets no events; `cause` says why."
 )
 VALIDATION_EXPIRED: Final = _event(
     "validation_expired", "Nobody opened the link that a webhook was offered; `registration_id` is disabled."

@@ -25,10 +25,9 @@ _NAMES = {
     "eventCode": "code",
     "credentialId": "credential",
     "registrationId": "registration",
+    "subscriberFilterId": "filter",
 }
 _SET_BY_THE_RUNNER = {"authorization", "x-api-key", "x-ims-org-id", "accept", "content-type"}
-_NOT_SERVED = "filter"
-"""In paths of what this gateway does not have yet."""
 _REFUSALS = ("400", "404", "409", "413", "415")
 
 
@@ -45,7 +44,6 @@ def read_official(file: Path, things: Things) -> Json:
             members["sample_payload"] = {"type": "object"}
         if "webhook_url" in members and "_links" not in members:
             members["webhook_url"] = {"type": "string", "enum": [HOOK]}
-    document["paths"] = {path: each for path, each in document["paths"].items() if _NOT_SERVED not in path.lower()}
     for operations in document["paths"].values():
         for method, operation in operations.items():
             values = things.kept if method != "delete" else things.kept | things.expendable

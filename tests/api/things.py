@@ -67,6 +67,20 @@ class _Maker:
         made: str = self.make(f"{self.here}/registrations", form)["registration_id"]
         return made
 
+    def filter(self, registration: str) -> str:
+        form = {"name": "Everything", "subscriber_filter": '{"type":[{"exists":true}]}'}
+        made: str = self.make(f"{self.here}/registrations/{registration}/filters", form)["id"]
+        return made
+
+    def cursor(self, registration: str, name: str) -> str:
+        """At the oldest event; returns the name."""
+        journal = self.read(f"{self.here}/registrations/{registration}")["_links"]["rel:events"]["href"]
+        answer = call("GET", f"{journal}?limit=1", self.headers)
+        body = {"position": answer.json()["_page"]["last"]}
+        headers = {**self.headers, "content-type": "application/json"}
+        assert call("PUT", f"{journal}/cursors/{name}", headers, body).status == 201
+        return name
+
     def credential(self, name: str) -> str:
         path = f"{self.console}/projects/{self.project}/workspaces/{self.workspace}/credentials/oauth-server-to-server"
         made: str = self.make(path, {"name": name})["id"]
@@ -112,6 +126,7 @@ def make_things(gateway: Gateway) -> Things:
     old, binding = maker.jwt_credential()
     project = maker.make(f"{maker.console}/projects", {"name": "Spare"})
     doomed = maker.provider("Doomed")
+    doomed_registrations = [maker.registration(f"Doomed {number}", doomed) for number in range(3)]
     return Things(
         headers=maker.headers,
         kept={
@@ -124,6 +139,11 @@ def make_things(gateway: Gateway) -> Things:
             "code": "com.acme.stock.low",
             "sdk": "AdobeIOManagementAPISDK",
             "registration": registration,
+            "filter": maker.filter(registration),
+            "cursor": maker.cursor(registration, "reader"),
+            "replay": UNKNOWN,
+            "attempt": UNKNOWN,
+            "event": UNKNOWN,
             "type": "oauth_server_to_server",
             "secret": UNKNOWN,
             "binding": binding,
@@ -136,7 +156,9 @@ def make_things(gateway: Gateway) -> Things:
         expendable={
             "provider": [doomed, maker.provider("Doomed too")],
             "code": ["com.acme.gone"],
-            "registration": [maker.registration(f"Doomed {number}", doomed) for number in range(3)],
+            "registration": doomed_registrations,
+            "filter": [maker.filter(each) for each in doomed_registrations],
+            "cursor": [maker.cursor(registration, f"doomed-{number}") for number in range(3)],
             "project": [project["projectId"]],
             "workspace": [project["workspaceId"]],
             "credential": [spare, old],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 import yaml
 
 from tests.e2e.conftest import StartGateway
-from tests.e2e.gateway import Gateway, call
+from tests.e2e.gateway import Gateway, auth_headers, call
 from tests.unit.catalogue_facts import CHANNELS
 
 NODE = Path(__file__).parent / "asyncapi"
@@ -69,6 +71,45 @@ def test_official_parser(gateway: Gateway) -> None:
             for facts in CHANNELS
         ]
         assert found["schemas"][1:] == [facts.payload for facts in CHANNELS]
+
+
+def test_documents_of_providers(gateway: Gateway) -> None:
+    """Those of providers and of the organization pass as well, with attached schemas, samples or neither; and what was
+    exported is imported by the command line, from YAML."""
+    env = gateway.env()
+    headers = {**auth_headers(env), "content-type": "application/json"}
+    workspace = f"{gateway.url}/events/{env['consumer_org_id']}/{env['project_id']}/{env['workspace_id']}"
+    provider = ""
+    for form in FORMATS:
+        label = {"label": f"Shop {form}", "event_delivery_format": form}
+        provider = call("POST", f"{workspace}/providers", headers, label).json()["id"]
+        for code, more in (
+            ("com.acme.low", {"data_schema": {"type": "object", "properties": {"sku": {"type": "string"}}}}),
+            ("out", {"sample_event_template": base64.b64encode(b'{"a": [1, null, {"b": 1.5}]}').decode()}),
+            ("odd_code.v1-a", {}),
+        ):
+            body = {"event_code": code, "label": "Of stock", "description": "Stock moved", **more}
+            answer = call("POST", f"{workspace}/providers/{provider}/eventmetadata", headers, body)
+            assert answer.status == 201, answer
+    documents = {}
+    for where in (f"providers/{provider}", env["consumer_org_id"]):
+        for version in VERSIONS:
+            for form in ("json", "yaml"):
+                url = f"{gateway.url}/events/{where}/asyncapi?version={version}&format={form}"
+                documents[f"{where} {form} {version}"] = call("GET", url, headers).body.decode()
+
+    for name, found in parse(documents).items():
+        assert found["errors"] == [], name
+        assert found["servers"] == ["webhook", "journal"]
+        assert len(found["operations"]) == (3 if name.startswith("providers/") else 6), name
+    file = gateway.data.with_name("shop.yaml")
+    file.write_text(documents[f"providers/{provider} yaml 3.0.0"])
+    command = [sys.executable, "-m", "eventmill", "asyncapi", "import", str(file), "--label", "Again", "--json"]
+    done = subprocess.run(
+        [*command, "--data", str(gateway.data), "--port", str(gateway.port)], capture_output=True, timeout=30
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert json.loads(done.stdout)["created"] == ["com.acme.low", "out", "odd_code.v1-a"]
 
 
 def test_the_parser_finds_errors() -> None:

@@ -23,7 +23,7 @@ from tests.e2e.harness.ledger import Ledger, Publishers, recording_hook
 from tests.e2e.harness.process import delivery_pids
 from tests.e2e.harness.production import NO_LIMITS, OPEN_LOOPBACK, write_bootstrap
 from tests.e2e.harness.tenant import Registration, Tenant
-from tests.e2e.harness.waiting import eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 

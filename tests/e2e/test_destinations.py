@@ -13,8 +13,8 @@ from tests.e2e.harness.hook import Hook, always
 from tests.e2e.harness.http_client import Client
 from tests.e2e.harness.production import OPEN_LOOPBACK, write_bootstrap
 from tests.e2e.harness.tenant import Registration, Tenant
-from tests.e2e.harness.waiting import eventually
 from tests.http.aws import AWS_SETTINGS, BUS, bus_service
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 

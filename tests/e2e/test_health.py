@@ -14,6 +14,7 @@ from tests.e2e.harness.hook import Hook, Received, Reply, always
 from tests.e2e.harness.http_client import Client
 from tests.e2e.harness.production import NO_LIMITS, OPEN_LOOPBACK, write_bootstrap
 from tests.e2e.harness.tenant import Registration, Tenant
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -35,10 +36,11 @@ async def health(tenant: Tenant, registration: Registration) -> dict[str, Any]:
 
 
 async def until_status(tenant: Tenant, registration: Registration, status: str) -> dict[str, Any]:
-    async with asyncio.timeout(30):
-        while (shown := await health(tenant, registration))["webhook_status"] != status:
-            await asyncio.sleep(0.05)
-    return shown
+    async def look() -> dict[str, Any] | None:
+        shown = await health(tenant, registration)
+        return shown if shown["webhook_status"] == status else None
+
+    return await eventually(look, f"a registration that is {status}")
 
 
 async def refuse_but_one(request: Received) -> Reply:

@@ -18,7 +18,7 @@ from tests.e2e.harness.http_client import Client
 from tests.e2e.harness.process import delivery_pids, is_running, logged, run_eventmill
 from tests.e2e.harness.production import OPEN_LOOPBACK, tenants, write_bootstrap
 from tests.e2e.harness.tenant import Tenant
-from tests.e2e.harness.waiting import eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -199,7 +199,7 @@ def test_bootstrap(start_gateway: StartGateway, tmp_path: Path) -> None:
     ],
 )
 def test_unusable_bootstrap(tmp_path: Path, content: str, said: str) -> None:
-    """A file that cannot be used stops the start with a message about it."""
+    """A file that cannot be used stops the start with a message about it, and leaves no data directory behind."""
     (tmp_path / "bootstrap.json").write_text(content)
     arguments = ("serve", "--bootstrap", "bootstrap.json", "--data", "data", "--port", str(free_port()))
     refused = run_eventmill(*arguments, directory=tmp_path)
@@ -207,6 +207,15 @@ def test_unusable_bootstrap(tmp_path: Path, content: str, said: str) -> None:
     assert refused.code == 2
     assert said in refused.message
     assert "Traceback" not in refused.message
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_misspelt_variable_is_said(start_gateway: StartGateway) -> None:
+    """It stops nothing, and the log names it with the setting that was probably meant."""
+    gateway = start_gateway("--dev", variables={"EVENTMILL_WEBHOOK_TIMEOUT": "5"})
+
+    assert logged(gateway, "setting_unknown")
+    assert logged(gateway, "EVENTMILL_WEBHOOK_TIMEOUT_S")
 
 
 def test_env_outputs(start_gateway: StartGateway, tmp_path: Path) -> None:

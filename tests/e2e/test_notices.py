@@ -17,6 +17,7 @@ from tests.e2e.harness.process import run_eventmill
 from tests.e2e.harness.production import NO_LIMITS, OPEN_LOOPBACK, write_bootstrap
 from tests.e2e.harness.tenant import Tenant
 from tests.http.mail_server import PASSWORD, USER, Mails, mail_server
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -86,12 +87,6 @@ def settings(mails: Mails) -> dict[str, str]:
     }
 
 
-async def until_mailed(mails: Mails, count: int) -> None:
-    async with asyncio.timeout(30):
-        while len(mails.received) < count:
-            await asyncio.sleep(0.05)
-
-
 async def test_production(start_gateway: StartGateway, tmp_path: Path) -> None:
     """Deliveries fail in a child, the front judges and mails, once over a restart; recipients are set at run time."""
     bootstrap = ("--bootstrap", str(write_bootstrap(tmp_path)))
@@ -104,7 +99,7 @@ async def test_production(start_gateway: StartGateway, tmp_path: Path) -> None:
             registration = await tenant.register(topic, url=f"{hook.url}/first")
             for _ in range(10):
                 await tenant.publish(topic)
-            await until_mailed(mails, 1)
+            await eventually(lambda: len(mails.received) >= 1, "the first mail")
             received: Any = mails.received[0]
             assert (received.recipients, received.user) == (["operator@gw.example"], USER)
             assert registration.link("self") in received.message.get_body(("plain",)).get_content()
@@ -116,7 +111,7 @@ async def test_production(start_gateway: StartGateway, tmp_path: Path) -> None:
             await tenant.register(topic, url=f"{hook.url}/second")
             for _ in range(10):
                 await tenant.publish(topic)
-            await until_mailed(mails, 2)
+            await eventually(lambda: len(mails.received) >= 2, "the second mail")
             assert [each.recipients for each in mails.received] == [["operator@gw.example"], ["ops@acme.example"]]
             assert "notices to" not in await command(gateway, "org", "update", "Acme", "--no-notice-recipients")
         assert PASSWORD not in gateway.log_tail()

@@ -11,8 +11,8 @@ from tests.e2e.conftest import StartGateway
 from tests.e2e.harness.http_client import Client
 from tests.e2e.harness.production import OPEN_LOOPBACK, write_bootstrap
 from tests.e2e.harness.tenant import Tenant
-from tests.e2e.harness.waiting import eventually
 from tests.http.connect_proxy import proxying
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 

@@ -22,6 +22,7 @@ MASKS = (
     (r"\b[0-9a-f]{32}\b", "CLIENT"),
     (r"\b\d{13}\b", "MILLISECONDS"),
     (r"\bp8e-[\w-]{32}", "SECRET"),
+    (r"\bafter [\d,]+ ms\b", "DURATION"),
     (r"http://127\.0\.0\.1:\d+", "URL"),
 )
 """What differs from run to run, and what a document may show in its place."""
@@ -66,7 +67,16 @@ def masked(text: str) -> str:
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "docs/catalog.md", "docs/dev-mode.md", "docs/publishing.md", "docs/simulate.md", "docs/tenancy.md"],
+    [
+        "README.md",
+        "docs/catalog.md",
+        "docs/dev-mode.md",
+        "docs/publishing.md",
+        "docs/recovery.md",
+        "docs/simulate.md",
+        "docs/tenancy.md",
+        "docs/tracing.md",
+    ],
 )
 def test_shell_steps_answer_what_the_page_shows(page: str, gateway: Gateway) -> None:
     """The blocks of a page, run in order on a fresh gateway, all succeed and print what stands below them."""

@@ -20,7 +20,7 @@ from tests.e2e.gateway import Gateway, free_port
 from tests.e2e.harness.http_client import Client
 from tests.e2e.harness.process import ENDS_WITHIN_S, Finished, run_eventmill
 from tests.e2e.harness.tenant import Registration, Tenant, Topic
-from tests.e2e.harness.waiting import eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 

@@ -40,11 +40,13 @@ class Worker:
         self.rounds = 0
         self.expected: dict[str, set[str]] = {}
         """Paths at which an event must arrive, by its id."""
+        self.filtered: set[str] = set()
+        """Events that a filter keeps from the registration's journal, too."""
 
     async def run(self, rounds: int, chance: random.Random) -> None:
         kinds: list[Callable[[], Awaitable[None]]] = [
             *(self.journal_round, self.webhook_round, self.fresh_round),
-            *(self.url_round, self.disabled_round, self.flapping_round),
+            *(self.url_round, self.disabled_round, self.flapping_round, self.filter_round),
         ]
         for self.rounds in range(rounds):
             await chance.choice(kinds)()
@@ -56,12 +58,13 @@ class Worker:
     def current_path(self) -> str:
         return str(self.changed.body["webhook_url"]).removeprefix(self.hook.url)
 
-    async def publish(self, *paths: str) -> None:
-        """Publish an event that must arrive at these paths and nowhere else, and wait until it did arrive there."""
+    async def publish(self, *paths: str) -> str:
+        """Publish an event that must arrive at these paths and nowhere else, and wait until it did; returns its id."""
         event_id = f"{self.name}-{len(self.expected)}"
         self.expected[event_id] = set(paths)
         await self.tenant.publish(self.topic, event_id)
         await self.hook.until(lambda: all(event_id in self.arrived(path) for path in paths))
+        return event_id
 
     def arrived(self, path: str) -> set[str]:
         """Ids of the events that came there."""
@@ -117,9 +120,32 @@ class Worker:
             self.changed = await self.tenant.update(self.changed, enabled=True, webhook_url=self.hook.url + path)
         await self.publish(path)
 
+    async def filter_round(self) -> None:
+        """A filter keeps back what is published after its 201, is another one after the 200 that replaces it, and none
+        after its 204."""
+        filters = f"{self.changed.link('self')}/filters"
+        made = await self.tenant.call("POST", filters, self.wanted(after=1))
+        assert made.status == 201, made.body
+        self.filtered.add(await self.publish())
+        await self.publish(self.current_path())
+        path = f"{filters}/{made.json()['id']}"
+        replaced = await self.tenant.call("PUT", path, self.wanted(after=1))
+        assert replaced.status == 200, replaced.body
+        self.filtered.add(await self.publish())
+        await self.publish(self.current_path())
+        deleted = await self.tenant.call("DELETE", path)
+        assert deleted.status == 204, deleted.body
+        await self.publish(self.current_path())
+
+    def wanted(self, after: int) -> dict[str, str]:
+        """A filter for one of the next events only: the one that so many come before."""
+        event_id = f"{self.name}-{len(self.expected) + after}"
+        return {"name": f"Only {event_id}", "subscriber_filter": json.dumps({"id": [event_id]})}
+
 
 async def test_changes_are_obeyed_at_once(start_gateway: StartGateway, tmp_path: Path) -> None:
-    """Random rounds of create, change, disable, enable and delete; every event arrives exactly where it had to."""
+    """Random rounds of create, change, disable, enable, filter and delete; every event arrives exactly where it had
+    to."""
     gateway = await asyncio.to_thread(
         start_gateway, "--bootstrap", str(write_bootstrap(tmp_path)), variables={**OPEN_LOOPBACK, **NO_LIMITS}
     )
@@ -141,7 +167,8 @@ async def test_changes_are_obeyed_at_once(start_gateway: StartGateway, tmp_path:
             event_id: sorted(paths) for event_id, paths in arrived.items()
         }
         for worker in workers:
-            assert await tenant.journal_ids(worker.changed) == list(worker.expected)
+            kept = [event_id for event_id in worker.expected if event_id not in worker.filtered]
+            assert await tenant.journal_ids(worker.changed) == kept
 
 
 async def test_delivery_that_learns_late(start_gateway: StartGateway, tmp_path: Path) -> None:

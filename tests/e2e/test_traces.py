@@ -17,7 +17,7 @@ from tests.e2e.harness.hook import Hook, always, never
 from tests.e2e.harness.http_client import Client
 from tests.e2e.harness.production import OPEN_LOOPBACK, write_bootstrap
 from tests.e2e.harness.tenant import Registration, Tenant
-from tests.e2e.harness.waiting import eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -194,7 +194,8 @@ async def test_guard_refuses_loopback_at_creation(start_gateway: StartGateway, t
 
 
 async def test_guard_refuses_loopback_at_delivery(start_gateway: StartGateway, tmp_path: Path) -> None:
-    """A registration verified while loopback was open gets nothing once it is closed: 602, no TCP connection."""
+    """A registration verified while loopback was open gets nothing once it is closed: 602, no TCP connection. Trace and
+    explanation come from a delivery process of its own."""
     gateway = await asyncio.to_thread(
         start_gateway, "--bootstrap", str(write_bootstrap(tmp_path)), variables=OPEN_LOOPBACK
     )
@@ -212,6 +213,11 @@ async def test_guard_refuses_loopback_at_delivery(start_gateway: StartGateway, t
 
         trace = await only_delivery_trace(tenant, registration)
         assert trace["trace"]["tracingResponse"]["responseCode"] == 602
+        assert "connect" in trace["trace"]["timings"]
+        [event_id] = trace["trace"]["insightsInfo"][0]["eventIds"]
+        explained = (await tenant.call("GET", f"/events/{env['consumer_org_id']}/events/{event_id}")).json()
+        [way] = explained["registrations"]
+        assert (way["state"], [each["status"] for each in way["attempts"]]) == ("scheduled", [602])
         assert hook.connections == connections
         assert hook.posts == []
 

@@ -5,6 +5,7 @@ Whatever it answers must be what the OpenAPI document says.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,7 +54,9 @@ async def call(
     outgoing: list[Any] = []
 
     async def receive() -> Any:
-        return incoming.pop(0) if incoming else {"type": "http.disconnect"}
+        if not incoming:
+            await asyncio.Event().wait()  # the client stays
+        return incoming.pop(0)
 
     async def send(message: Any) -> None:
         outgoing.append(message)

@@ -63,6 +63,10 @@ class Delivery:
         """Whether the lanes know of everything that was published. Nothing outside shows it."""
         return self.deliver._lanes.has_read({0: self.world.store._engine.log.head_seq})
 
+    def held_bytes(self) -> int:
+        """Bodies in memory. Nothing outside shows it."""
+        return self.deliver._lanes.bodies.held_bytes
+
     async def register(self, topic: Any, path: str, **members: Any) -> dict[str, Any]:
         return await self.world.register(topic, name=path, webhook_url=self.hook.url + path, **members)
 

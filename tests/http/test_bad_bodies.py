@@ -65,7 +65,8 @@ class Everything:
 async def everything(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Everything]:
     async with running(tmp_path_factory.mktemp("bodies")) as world:
         topic = await world.topic()
-        registration = await world.register(topic)
+        wanted = {"name": "Everything", "subscriber_filter": '{"type":[{"exists":true}]}'}
+        registration = await world.register(topic, subscriber_filters=[wanted])
         old = "/console/organizations/1001/projects/2001/workspaces/3001/credentials/entp"
         jwt = await made(world, old, {"name": "Old kind", "certificate": key_pair()[1]})
         names = {
@@ -76,6 +77,8 @@ async def everything(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
             "provider": topic["provider_id"],
             "code": topic["event_code"],
             "registration": registration["registration_id"],
+            "filter": registration["subscriber_filters"][0]["id"],
+            "cursor": "reader",
             "type": "jwt",
             "namespace": "any",
             "key": "none",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from eventmill.flow.upkeep import DAY_MS
 from eventmill.model import Lane
 from eventmill.store.work import SLOTS, LaneProgress, WorkCommit
 from tests.http.delivery import FAILED, Delivery, delivering
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -30,12 +31,6 @@ def state_locked(directory: Path) -> Iterator[None]:
         yield
     finally:
         connection.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_one_place_is_enough(tmp_path: Path) -> None:
@@ -64,7 +59,7 @@ async def test_delivery_goes_on_after_refused_commits(tmp_path: Path) -> None:
         await delivery.hook.until("/hang", 1)
         with state_locked(tmp_path):
             await delivery.world.publish(quick)
-            await until(delivery.is_stalled)
+            await eventually(delivery.is_stalled, "a stalled delivery")
             delivery.hook.released.set()
         bodies = await delivery.hook.until("/hang", 4)
         await delivery.deliver.quiesce()
@@ -87,7 +82,7 @@ async def test_a_refused_commit_is_never_overtaken(tmp_path: Path) -> None:
         with state_locked(tmp_path):
             hook.status = FAILED
             first.set()
-            await until(delivery.is_stalled)
+            await eventually(delivery.is_stalled, "a stalled delivery")
             delivery.deliver.stop()
             hook.status = "200 OK"
             hook.released.set()
@@ -128,7 +123,7 @@ async def test_an_expired_backlog_does_not_hide_what_came_after(tmp_path: Path) 
         for number in range(10):
             await world.publish(topic, str(number))
         await delivery.hook.until("/hang", 1)
-        await until(delivery.has_read_all)
+        await eventually(delivery.has_read_all, "everything read")
         assert isinstance(world.parts.clock, VirtualClock)
         world.parts.clock.advance(9 * DAY_MS)
         await world.publish(topic, "living")

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,16 +19,11 @@ from eventmill.supervise import DeliveryChildren
 from eventmill.testing import receiving
 from tests.http.delivery import Hook
 from tests.http.world import SEALER, running
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
 TEST_SEAL_KEY = base64.b64encode(bytes(32)).decode()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_a_child_that_cannot_be_started_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,7 +33,7 @@ async def test_a_child_that_cannot_be_started_is_tried_again(tmp_path: Path, mon
         children = DeliveryChildren(world.store, world.parts.config)
         with capture_logs() as logs:
             supervising = asyncio.create_task(children.run())
-            await until(lambda: len(logs) == 2)
+            await eventually(lambda: len(logs) == 2, "two log lines")
             assert not supervising.done()
             await children.stop()
             await supervising

@@ -22,6 +22,7 @@ from eventmill.store.work import Ended
 from tests.http.delivery import FAILED, REGISTRATIONS, Delivery, delivering
 from tests.http.world import World, running
 from tests.store.builders import commit, progress, tried
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -438,7 +439,10 @@ async def test_the_stage_looks_by_itself(tmp_path: Path) -> None:
     async with counting(tmp_path) as counted:
         running_stage = asyncio.create_task(counted.health.run())
         await counted.tell(0, 10)
-        async with asyncio.timeout(20):
-            while (await counted.world.call("GET", counted.path)).json()["webhook_status"] != "unstable":
-                await asyncio.sleep(0.01)
+
+        async def is_unstable() -> bool:
+            status: str = (await counted.world.call("GET", counted.path)).json()["webhook_status"]
+            return status == "unstable"
+
+        await eventually(is_unstable, "an unstable registration")
         running_stage.cancel()

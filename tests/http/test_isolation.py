@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import inspect
 import json
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ import pytest
 from eventmill.store import base
 from eventmill.web.routes import Route, build_router
 from tests.http.client import Answer
-from tests.http.world import CLIENT, FOREIGN_CLIENT, FOREIGN_IMS_ORG, IMS_ORG, World, registration_form, running
+from tests.http.world import BASE, CLIENT, FOREIGN_CLIENT, FOREIGN_IMS_ORG, IMS_ORG, World, registration_form, running
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +53,7 @@ OPEN = {
     ("GET", "/"): "says what this is",
     ("GET", "/healthz"): "for load balancers",
     ("GET", "/readyz"): "for load balancers",
+    ("GET", "/metrics"): "for Prometheus; asks for a token of its own where one is set, and names registrations only",
     ("GET", "/openapi.json"): "describes the API; the same for everybody",
     ("GET", "/asyncapi/catalog.json"): "describes the built-in events; the same for everybody",
     ("GET", "/asyncapi/catalog.yaml"): "describes the built-in events; the same for everybody",
@@ -83,6 +85,7 @@ WITHOUT_ORGANIZATION = {
     ("GET", "/events/providermetadata"): "the families, the same for everybody",
     ("GET", "/console/organizations"): "those that the token may see",
     ("GET", "/console/services/ims/terms"): "a fixed text",
+    ("GET", "/console/users"): "those that may see the organization of the token, and no other",
 }
 """Routes that name nothing of an organisation; what they answer must not either."""
 
@@ -104,6 +107,7 @@ async def make_things(world: World, own: str, project: str, workspace: str, cred
     made = await world.call("POST", f"{at}/providers/{provider['id']}/eventmetadata", code, headers=headers)
     assert made.status == 201, made.body
     form = registration_form({"provider_id": provider["id"], "event_code": code["event_code"]}, client_id=client_id)
+    form["subscriber_filters"] = [{"name": "Everything", "subscriber_filter": '{"type":[{"exists":true}]}'}]
     made = await world.call("POST", f"{at}/registrations", form, headers=headers)
     assert made.status == 201, made.body
     path = f"/console/organizations/{own}/credentials/{credential}/secrets"
@@ -116,12 +120,42 @@ async def make_things(world: World, own: str, project: str, workspace: str, cred
         "provider": provider["id"],
         "code": code["event_code"],
         "registration": made.json()["registration_id"],
+        "filter": made.json()["subscriber_filters"][0]["id"],
         "secret": _first_uuid(json.loads(secrets)),
         "type": CREDENTIAL_TYPE,
         "binding": "none-is-kept",
+        "cursor": await _put_cursor(world, made.json()["_links"]["rel:events"]["href"], headers),
+        "replay": await _start_replay(world, f"{at}/registrations/{made.json()['registration_id']}", headers),
+        "attempt": "none-was-made",
+        "event": await _publish_unheard(world, provider["id"], f"order-of-{own}", headers),
         "client": client_id,
+        "user": "nobody",
         "sdk": "AdobeAnalyticsSDK",
     }
+
+
+async def _start_replay(world: World, registration: str, headers: Mapping[str, str]) -> str:
+    """Of nothing: it stays running, because nobody works it off."""
+    started = await world.call("POST", f"{registration}/replays", {}, headers=headers)
+    assert started.status == 201, started.body
+    return str(started.json()["id"])
+
+
+async def _publish_unheard(world: World, provider_id: str, id: str, headers: Mapping[str, str]) -> str:
+    """An event that nobody gets: remembered under this id, and stored nowhere."""
+    event = {"specversion": "1.0", "id": id, "source": f"urn:uuid:{provider_id}", "type": "unheard-of"}
+    sent = await world.call("POST", "/", event, headers={**headers, "content-type": "application/cloudevents+json"})
+    assert sent.status == 204, sent.body
+    return id
+
+
+async def _put_cursor(world: World, journal: str, headers: Mapping[str, str]) -> str:
+    path = journal.removeprefix(BASE)
+    start = re.search("since=([^&>]*)>; rel=.next", str((await world.call("GET", path, headers=headers)).headers))
+    assert start is not None
+    put = await world.call("PUT", f"{path}/cursors/reader-{len(path)}", {"position": start[1]}, headers=headers)
+    assert put.status == 201, put.body
+    return str(put.json()["name"])
 
 
 def _first_uuid(secrets: Any) -> str:
@@ -244,7 +278,18 @@ async def test_foreign_ids_among_ones_own(two: Two) -> None:
     for served in served_routes():
         if served.route.handler is None:
             continue
-        for name in ("project", "workspace", "credential", "provider", "code", "registration", "secret"):
+        for name in (
+            "project",
+            "workspace",
+            "credential",
+            "provider",
+            "code",
+            "registration",
+            "replay",
+            "event",
+            "filter",
+            "secret",
+        ):
             if f"{{{name}}}" not in served.pattern:
                 continue
             theirs = await visit(world, served, {**two.foreign, name: two.first[name]})
@@ -313,6 +358,7 @@ SYSTEM = {
     "allocate": "a counter of the installation",
     "refusal": "whether the disk takes events",
     "expire": "retention, over everything",
+    "drop_phi_audit": "retention, over everything",
     "clock_offset_ms": "dev mode's clock",
     "clock_jumped_ms": "dev mode's clock",
     "set_clock": "dev mode's clock",
@@ -325,7 +371,13 @@ SYSTEM = {
     "read_log": "delivery: every event of a shard, to find work",
     "fetch": "delivery: events of positions that it holds",
     "commit": "delivery: progress under a lease",
+    "note_unmatched": "publishing: notes about events, each under the organization that it was matched for",
+    "drop_observed": "retention, over everything",
+    "backlog": "metrics: of every organization, but shown under registration ids only",
+    "totals": "metrics: sums over everything",
     "counted": "health: lanes whose counters grew",
+    "replay_tally": "how the events of a replay fared, by its random id; handlers found the replay in its organization",
+    "on_append": "a hint without content",
     "on_change": "a hint without content",
     "head": "the last position of a shard",
     "seek": "a position of a shard at a time",

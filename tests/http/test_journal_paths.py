@@ -138,6 +138,31 @@ async def test_cross_origin_headers(filled: tuple[World, str], family: str) -> N
         assert {name: answer.header(name) for name in CORS} == CORS
 
 
+@pytest.mark.parametrize("family", ["/events/", "/", "/events-fast/", "/count/"])
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("", "text/plain;charset=UTF-8"),
+        ("*/*", "text/plain;charset=UTF-8"),
+        ("application/vnd.adobecloud.events+json", "text/plain;charset=UTF-8"),
+        ("application/json", "application/json"),
+        ("application/json, text/plain, */*", "application/json"),
+        ("text/plain, application/json;q=0.5", "text/plain;charset=UTF-8"),
+    ],
+)
+async def test_expired_position(filled: tuple[World, str], family: str, accept: str, content_type: str) -> None:
+    """410 with the way back, in text unless JSON is asked for by name; `validate` says 400."""
+    world, tail = filled
+    headers = {**world.auth(), **({"accept": accept} if accept else {})}
+    gone = await world.call("GET", f"{family}{tail}?since=1.0.0.20260101.0", headers=headers)
+
+    assert (gone.status, gone.header("content-type"), gone.header("cache-control")) == (410, content_type, "no-store")
+    assert "Events at position 1.0.0.20260101.0 have expired." in gone.body.decode()
+    assert links(gone) == {"events": f"/events/{tail}", "latest": f"/events/{tail}?latest=true"}
+    assert (await world.call("GET", links(gone)["events"])).status == 200
+    assert (await world.call("GET", f"/events-validate/{tail}?since=1.0.0.20260101.0")).status == 400
+
+
 @pytest.mark.parametrize(
     ("path", "message"),
     [

@@ -34,7 +34,7 @@ def run(tmp_path: Path) -> Run:
         file = tmp_path / name
         file.write_text(source)
         actions = LocalActions(Config(dev=True, runtime_timeout_s=timeout_s), IdSource())
-        return await actions.run(str(file), "pkg/act", params)
+        return await actions.run(str(file), "pkg/act", params, "r1")
 
     return run_source
 
@@ -197,14 +197,14 @@ async def test_few_run_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     file.write_text(f"{note}exports.main = async () => {{ note('begin '); {pause}; note('end '); return {{}} }}")
     actions = LocalActions(Config(dev=True), IdSource())
 
-    await asyncio.gather(*(actions.run(str(file), "pkg/act", PARAMS) for _ in range(3)))
+    await asyncio.gather(*(actions.run(str(file), "pkg/act", PARAMS, "r1") for _ in range(3)))
 
     assert journal.read_text().split() == ["begin", "end"] * 3
 
 
 async def test_a_file_that_is_not_there() -> None:
     """The operator's affair: the attempt counts against nobody, and the text names the setting and the file."""
-    response = await LocalActions(Config(dev=True), IdSource()).run("/nowhere/a.js", "pkg/act", PARAMS)
+    response = await LocalActions(Config(dev=True), IdSource()).run("/nowhere/a.js", "pkg/act", PARAMS, "r1")
 
     assert (response.status, response.blames_endpoint) == (601, False)
     assert b"EVENTMILL_RUNTIME_ACTIONS: /nowhere/a.js cannot be run" in response.body

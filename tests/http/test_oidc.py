@@ -13,7 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from eventmill.config import Config, load_config
+from eventmill.config import Config
+from eventmill.config_sources import load_config
 from eventmill.errors import StartupError
 from eventmill.send.issuer import IssuerClient, IssuerError
 from tests.http.issuer import AUDIENCE, Issuer, ec_key, issuing, public_jwk, rsa_key, sign

@@ -299,7 +299,7 @@ async def test_bad_patches_name_the_operation_and_change_nothing(
         (replace("delivery_type", "email"), "invalid_body", "delivery_type: must be one of"),
         (replace("runtime_action", "pkg/act"), "invalid_body", "runtime_action: cannot be combined with webhook_url"),
         (replace("webhook_url", "http://erp.example/"), "invalid_body", "webhook_url: must be https"),
-        (replace("subscriber_filters", [{}]), "not_available_yet", "subscriber_filters: filters are not available"),
+        (replace("subscriber_filters", [{}]), "invalid_body", "subscriber_filters[0].name: required, but missing"),
         (
             {"op": "replace", "path": "/events_of_interest/0/event_code", "value": "none"},
             "unknown_event_of_interest",

@@ -123,8 +123,9 @@ async def test_update_of_a_pushing_webhook_leaves_its_lane_alone(world: World) -
     assert (await mark(world, registration), await gaps(world, registration)) == (0, [])
 
 
-async def test_disabled_journal_stays_one_gap(world: World) -> None:
-    """Changes between states that push nothing neither close nor open gaps; the first cause stays."""
+async def test_time_as_a_journal_is_a_gap_of_its_own(world: World) -> None:
+    """Changes between states that push nothing open no gap, but for those from and to a journal: what passes there is
+    read, and not missed."""
     topic = await world.topic()
     registration = await world.register(topic, enabled=False)
     await publish(world, topic, 1)
@@ -134,7 +135,7 @@ async def test_disabled_journal_stays_one_gap(world: World) -> None:
     failed = await put(world, registration, topic)
 
     assert failed["webhook_status"] == "verification_failed"
-    assert await gaps(world, registration) == [(1, None, "disabled")]
+    assert await gaps(world, registration) == [(1, 1, "disabled"), (2, 1, "journal"), (2, None, "verification_failed")]
 
 
 async def test_delete_leaves_a_tombstone_for_running_retries(world: World) -> None:

@@ -655,8 +655,8 @@ def interest(**members: Any) -> dict[str, Any]:
         ),
         (
             {"subscriber_filters": [{"name": "f"}]},
-            "not_available_yet",
-            "subscriber_filters: filters are not available yet",
+            "invalid_body",
+            "subscriber_filters[0].name: must have 3 to 80 characters, but has 1",
         ),
         (
             {"subscriber_filters": [{"name": "f"}, {"name": "g"}]},

@@ -20,7 +20,7 @@ from eventmill.ids import IdSource
 from eventmill.model import Credential, Organization
 from eventmill.store.control import Kind
 from eventmill.store.sqlite.store import SqliteStore
-from eventmill.web.tenants import ensure_tenants
+from eventmill.web.tenants import ensure_tenants, wanted_tenants
 from tests.http.world import CLIENT, IMS_ORG, SEALER, SECRET, TENANTS, running
 
 pytestmark = pytest.mark.anyio
@@ -38,8 +38,9 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 
 async def ensure(store: SqliteStore, **settings: Any) -> list[Any]:
     """The log lines of making sure that the tenants exist."""
+    config = Config(**settings)
     with capture_logs() as lines:
-        await ensure_tenants(store, SEALER, Config(**settings), IdSource())
+        await ensure_tenants(store, SEALER, config, IdSource(), wanted_tenants(config))
     return lines
 
 

@@ -493,7 +493,8 @@ async def test_failure_text_has_the_layout_of_traces_and_its_id_is_logged() -> N
     first, *causes = answer.body.decode().split("\n")
     error_id = logs[0]["error_id"]
     assert first == f"602 : Network ERROR(`{error_id}`) :"
-    assert causes
+    assert causes[0] == f"| Exception(`cannot connect to 127.0.0.1:{port}`)"
+    assert causes[1:]
     assert all(line.startswith("| Exception(`") and line.endswith("`)") for line in causes)
     assert (logs[0]["event"], logs[0]["code"], logs[0]["host"]) == ("attempt_failed", 602, "127.0.0.1")
     assert "secret" not in repr(logs)

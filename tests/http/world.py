@@ -20,9 +20,12 @@ from eventmill.config import Config
 from eventmill.core.signing import generate_pair
 from eventmill.flow.builtin import load_builtin
 from eventmill.flow.catalogue import Catalogue
+from eventmill.flow.cursors import Cursors
 from eventmill.flow.ingest import Ingest
 from eventmill.flow.journal import Journal
 from eventmill.flow.probe import ChallengeResult
+from eventmill.flow.replaying import Replaying
+from eventmill.flow.replays import Replays
 from eventmill.flow.validation import Validations
 from eventmill.ids import IdSource
 from eventmill.model import OrgId, SigningKey
@@ -35,7 +38,7 @@ from eventmill.web.caller import Authenticator
 from eventmill.web.http import ASGIApp
 from eventmill.web.oidc import OutsideIssuer
 from eventmill.web.parts import DevHooks, Parts
-from eventmill.web.tenants import ensure_tenants
+from eventmill.web.tenants import ensure_tenants, wanted_tenants
 from eventmill.web.tokens import Grant, TokenKeys, mint_token
 from tests.http.client import Answer, call
 
@@ -159,6 +162,8 @@ class World:
     hooks: Hooks
     dev: DevCalls
     issuer: OutsideIssuer | None
+    replaying: Replaying
+    """Stands still unless it is stepped, or run."""
     _auth: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
 
     @property
@@ -280,7 +285,7 @@ async def running(directory: Path, *, tenants: Any = TENANTS, **settings: Any) -
 
 async def _build(config: Config, store: SqliteStore, clock: VirtualClock) -> World:
     ids = IdSource()
-    await ensure_tenants(store, SEALER, config, ids)
+    await ensure_tenants(store, SEALER, config, ids, wanted_tenants(config))
     keys = [signing_key(DELIVERY_KEY, "delivery"), signing_key(TOKEN_KEY, "token")]
     if not await store.scan("signing_key"):
         await store.write([Create("signing_key", OrgId(""), key.id, msgspec.json.encode(key)) for key in keys])
@@ -289,6 +294,8 @@ async def _build(config: Config, store: SqliteStore, clock: VirtualClock) -> Wor
     issuer = OutsideIssuer(config, clock, IssuerClient(config).fetch_keys) if config.oidc_issuer else None
     authenticator = Authenticator(config, catalogue, clock, issuer)
     hooks, calls = Hooks(), DevCalls()
+    replaying = Replaying(store, catalogue, clock, ids, config)
+    ingest = Ingest(store, catalogue, authenticator.authenticate, clock, ids, config)
     parts = Parts(
         config=config,
         store=store,
@@ -298,15 +305,19 @@ async def _build(config: Config, store: SqliteStore, clock: VirtualClock) -> Wor
         sealer=SEALER,
         token_key=TokenKeys(catalogue, SEALER),
         authenticator=authenticator,
-        ingest=Ingest(store, catalogue, authenticator.authenticate, clock, ids, config),
+        ingest=ingest,
+        placing=ingest.placing,
+        unmatched=ingest.unmatched,
         journal=Journal(store, clock, config),
+        cursors=Cursors(store, clock, ids, config),
+        replays=Replays(store, clock, ids, config, replaying.note),
         challenge=hooks.challenge,
         offer=hooks.offer,
         validations=Validations(store, catalogue, clock, config.validation_window_s),
         unready=lambda: None if store.refusal() is None else str(store.refusal()),
         dev=_dev_hooks(store, clock, calls) if config.dev else None,
     )
-    return World(parts, build_app(parts), hooks, calls, issuer)
+    return World(parts, build_app(parts), hooks, calls, issuer, replaying)
 
 
 def _dev_hooks(store: SqliteStore, clock: VirtualClock, calls: DevCalls) -> DevHooks:

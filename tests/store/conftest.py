@@ -1,4 +1,4 @@
-"""The engines under test. A second engine joins the whole conformance suite by one entry here."""
+"""The engines under test: each goes through the whole conformance suite."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from eventmill.store.base import Store
 from eventmill.store.sqlite.layout import Layout
 from eventmill.store.sqlite.store import SqliteStore
 from tests.store.builders import OpenEngine, Stores
+from tests.store.postgres import open_postgres
 
 
 def open_sqlite(config: Config, clock: Clock) -> Store:
@@ -25,7 +26,11 @@ def open_sqlite_small(config: Config, clock: Clock) -> Store:
     )
 
 
-ENGINES: dict[str, OpenEngine] = {"sqlite": open_sqlite, "sqlite-small-layout": open_sqlite_small}
+ENGINES: dict[str, OpenEngine] = {
+    "sqlite": open_sqlite,
+    "sqlite-small-layout": open_sqlite_small,
+    "postgres": open_postgres,
+}
 
 
 @pytest.fixture(params=list(ENGINES))

@@ -8,7 +8,7 @@ import pytest
 
 from eventmill.errors import Reason, RoutingStale, StoreUnavailable
 from eventmill.store.base import Store
-from eventmill.store.control import Create, Replace
+from eventmill.store.control import Create, DisableLane, Replace
 from tests.store.builders import (
     DAY_MS,
     ORG,
@@ -25,6 +25,20 @@ from tests.store.builders import (
 )
 
 pytestmark = pytest.mark.anyio
+
+
+async def test_followers_are_told(stores: Stores) -> None:
+    """Every append is hinted at, also one that is for nobody who is pushed to; `head` shows it by then."""
+    async with stores.opened() as store:
+        lane = await open_lane(store)
+        await store.write([DisableLane(lane, "disabled", 0)])
+        told = asyncio.Event()
+        store.on_append(told.set)
+        for seq in (1, 2, 3):
+            told.clear()
+            await append(store, [lane])
+            await told.wait()
+            assert (await store.head(0)).seq == seq
 
 
 async def everything(store: Store) -> list[tuple[int, tuple[int, ...]]]:
@@ -144,6 +158,7 @@ async def test_an_abandoned_append_completes(stores: Stores) -> None:
         waiting = asyncio.ensure_future(store.append_durable([event([lane], await store.epoch())]))
         waiting.cancel()
         await append(store, [lane])
+    async with stores.opened() as store:
         assert await positions(store, lane) == [1, 2]
 
 
@@ -215,19 +230,6 @@ async def test_appends_wake_listeners(stores: Stores) -> None:
         store.on_change(woken.set)
         await append(store, [])
         assert woken.is_set()
-
-
-async def test_a_disk_below_its_reserve_refuses(stores: Stores) -> None:
-    """Below the reserve publishing is refused with its own reason and a retry time, before anything is written."""
-    async with stores.opened(disk_reserve_bytes=1 << 62) as store:
-        refusal = store.refusal()
-        assert isinstance(refusal, StoreUnavailable)
-        assert (refusal.reason, refusal.retry_after_s) == (Reason.DISK_RESERVE_REACHED, 5)
-        with pytest.raises(StoreUnavailable):
-            await store.append_durable([event([], 0)])
-        assert (await store.head(0)).seq == 0
-    async with stores.opened() as store:
-        assert store.refusal() is None
 
 
 async def test_a_closed_store_refuses(stores: Stores) -> None:

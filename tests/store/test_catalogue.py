@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from eventmill.errors import Conflict, GatewayError, LimitReached, Reason, StaleVersion
+from eventmill.errors import Conflict, GatewayError, LimitReached, Reason, RoutingStale, StaleVersion
 from eventmill.model import Lane
 from eventmill.store.base import Store
 from eventmill.store.control import ControlOp, Create, Delete, Key, OpenLane, Replace, Require, RequireNone, Versioned
-from tests.store.builders import ORG, OTHER_ORG, Stores
+from tests.store.builders import ORG, OTHER_ORG, Stores, event, open_lane
 
 pytestmark = pytest.mark.anyio
 
@@ -33,6 +33,60 @@ async def test_documents_survive_a_restart(stores: Stores) -> None:
     async with stores.opened() as store:
         assert await store.get("project", ORG, "2001") == replaced[0]
         assert await store.scan("project") == replaced
+
+
+async def test_unrouted_documents(stores: Stores) -> None:
+    """Cursors are compared and set as all documents are, but no write of theirs is a change: an append that was matched
+    before it is still good. One that deletes them with a registration is a change of the registration."""
+    key = Key("registration", "r1", 2)
+    async with stores.opened() as store:
+        lane = await open_lane(store)
+        epoch = await store.epoch()
+        [first] = await store.write(
+            [Require("registration", ORG, f"r{lane}"), Create("cursor", ORG, "a", b"1", (key,))]
+        )
+        with pytest.raises(Conflict):
+            await store.write([Create("cursor", ORG, "a", b"", (key,))])
+        [second] = await store.write([Replace("cursor", ORG, "a", b"2", first.version, None)])
+        for lost in (Replace("cursor", ORG, "a", b"3", first.version, None), Delete("cursor", ORG, "a", first.version)):
+            with pytest.raises(StaleVersion):
+                await store.write([lost])
+        with pytest.raises(GatewayError) as caught:
+            await store.write([Create("cursor", ORG, "b", b"", (key,)), Require("registration", ORG, "none")])
+        assert caught.value.reason is Reason.NOT_FOUND
+        await store.write([Create("cursor", ORG, "c", b"", (key,))])
+        with pytest.raises(LimitReached):
+            await store.write([Create("cursor", ORG, "d", b"", (key,))])
+
+        assert await store.epoch() == epoch
+        assert await store.changes(epoch, 10) == []
+        await store.append_durable([event([lane], epoch)])
+        assert second == Versioned("cursor", ORG, "a", 2, b"2")
+    async with stores.opened() as store:
+        assert await store.get("cursor", ORG, "a") == second
+        assert {doc.id for doc in await store.list_docs("cursor", ORG, ("registration", "r1"))} == {"a", "c"}
+        await store.write(
+            [Delete("cursor", ORG, "a"), Delete("cursor", ORG, "c"), Delete("registration", ORG, f"r{lane}")]
+        )
+        assert [change.kind for change in await store.changes(epoch, 10)] == ["registration"]
+        with pytest.raises(RoutingStale):
+            await store.append_durable([event([lane], epoch)])
+
+
+async def test_unrouted_writes_beside_appends(stores: Stores) -> None:
+    """Many writes of one document at once: each version is won by exactly one of them, and the appends between them are
+    all stored with the epoch of before."""
+    async with stores.opened() as store:
+        lane = await open_lane(store)
+        epoch = await store.epoch()
+        await store.write([Create("cursor", ORG, "a", b"0")])
+        tries = [store.write([Replace("cursor", ORG, "a", b"%d" % n, 1, None)]) for n in range(8)]
+        appends = [store.append_durable([event([lane], epoch)]) for _ in range(8)]
+        outcomes = await asyncio.gather(*tries, return_exceptions=True)
+        stored = await asyncio.gather(*appends)
+
+        assert sorted(isinstance(each, StaleVersion) for each in outcomes) == [False] + [True] * 7
+        assert sorted(each.first_seq for each in stored) == list(range(1, 9))
 
 
 async def test_organisations_do_not_see_each_other(stores: Stores) -> None:

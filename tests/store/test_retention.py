@@ -8,7 +8,7 @@ from eventmill.errors import RoutingStale
 from eventmill.model import Lane
 from eventmill.store.base import Store
 from eventmill.store.control import CloseLane, Create, DisableLane, EnableLane
-from eventmill.store.work import Ended
+from eventmill.store.work import PULLED, Ended
 from tests.store.builders import (
     DAY_MS,
     ORG,
@@ -85,22 +85,24 @@ async def test_the_floor_is_each_lanes_own(stores: Stores) -> None:
 
 
 async def test_undelivered_events_expire_on_record(stores: Stores) -> None:
-    """Before a segment goes, what was never delivered of it is listed as expired and the mark moves past; what was
-    settled, is in a gap or became a unit is not listed twice."""
+    """Before a segment goes, what was never delivered of it is listed as expired and the mark moves past, be it that it
+    passed in a gap, which keeps the rest; what was settled, or was to be pulled only, is not listed."""
     async with stores.opened() as store:
-        lagging, done, disabled = [await open_lane(store) for _ in range(3)]
-        await append(store, [lagging, done, disabled], 8)
-        await commit(store, progress(lagging, 2, [4, 5]), progress(done, 8))
-        await store.write([DisableLane(disabled, "user", START_MS)])
+        lagging, done, disabled, pulled = lanes = [await open_lane(store) for _ in range(4)]
+        await append(store, lanes, 8)
+        await commit(store, progress(lagging, 2, [4, 5]), progress(done, 8), progress(disabled, 1, [3]))
+        await store.write([DisableLane(disabled, "user", START_MS), DisableLane(pulled, PULLED, START_MS)])
         stores.clock.at_ms = START_MS + DAY_MS
-        await append(store, [lagging, done, disabled])
+        await append(store, lanes)
         stores.clock.at_ms = START_MS + 9 * DAY_MS
         assert await store.expire(START_MS + 1) == 1
     async with stores.opened() as store:
         assert await store.ended(lagging, 10) == [Ended((3, 6, 7, 8), "expired", 0, START_MS + 9 * DAY_MS)]
         assert await store.ended(done, 10) == []
-        assert await store.ended(disabled, 10) == []
-        assert [(gap.from_seq, gap.to_seq) for gap in await store.gaps(disabled)] == [(1, None)]
+        assert await store.ended(disabled, 10) == [Ended((2, 4, 5, 6, 7, 8), "expired", 0, START_MS + 9 * DAY_MS)]
+        assert [(gap.from_seq, gap.to_seq) for gap in await store.gaps(disabled)] == [(9, None)]
+        assert await store.ended(pulled, 10) == []
+        assert [(gap.from_seq, gap.to_seq) for gap in await store.gaps(pulled)] == [(1, None)]
         record = await store.lane(lagging)
         assert record is not None
         assert (record.mark, record.done) == (8, ())

@@ -205,6 +205,19 @@ async def test_a_full_state_file_refuses_progress_only(only: Stores, monkeypatch
         assert await store.counts(lane, 0) == (2, 1)
 
 
+async def test_a_disk_below_its_reserve_refuses(only: Stores) -> None:
+    """Below the reserve publishing is refused with its own reason and a retry time, before anything is written."""
+    async with only.opened(disk_reserve_bytes=1 << 62) as store:
+        refusal = store.refusal()
+        assert isinstance(refusal, StoreUnavailable)
+        assert (refusal.reason, refusal.retry_after_s) == (Reason.DISK_RESERVE_REACHED, 5)
+        with pytest.raises(StoreUnavailable):
+            await store.append_durable([event([], 0)])
+        assert (await store.head(0)).seq == 0
+    async with only.opened() as store:
+        assert store.refusal() is None
+
+
 async def test_space_is_watched(only: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reserve is looked at once a second: falling below refuses, rising above accepts again."""
     real = os.statvfs(only.data.parent)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventmill.core.attempts import Attempt, pack_attempts, unpack_attempts
+from eventmill.core.attempts import Attempt, pack_attempts, seq_mark, unpack_attempts
 
 attempts = st.builds(
     Attempt,
@@ -44,3 +44,12 @@ def test_first_byte_is_the_version() -> None:
     assert packed[0] == 1
     with pytest.raises(ValueError, match="attempt block of version 2"):
         unpack_attempts(b"\x02" + packed[1:])
+
+
+def test_the_mark_of_a_position_is_in_its_blocks() -> None:
+    """A block is found by the bytes of a position, wherever in it the attempt stands."""
+    blocks = {seq: pack_attempts([Attempt(7, 0, 200, 1, 5), Attempt(seq, 1, 503, 2, 9)]) for seq in (1, 255, 1 << 40)}
+    for seq, block in blocks.items():
+        assert seq_mark(seq) in block
+        assert seq_mark(7) in block
+        assert seq_mark(9_999_999) not in block

@@ -32,7 +32,8 @@ def test_members_that_may_be_absent_are_not_required() -> None:
     registration, links = components["RegistrationBody"], components["ProviderLinks"]
 
     optional = set(registration["properties"]) - set(registration["required"])
-    assert optional == {"webhook_url", "ca_bundle", "runtime_action", "destination_metadata"}
+    ours = {"ca_bundle", "max_in_flight", "events_per_second", "subscriber_filters", "undelivered"}
+    assert optional == {"webhook_url", "runtime_action", "destination_metadata"} | ours
     assert (set(links["properties"]), links["required"]) == (
         {"rel:eventmetadata", "rel:update", "self"},
         ["rel:eventmetadata", "self"],

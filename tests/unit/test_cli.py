@@ -59,7 +59,7 @@ def test_a_bad_setting_is_one_line_and_no_traceback(command: str, tmp_path: Path
     done = run_command(command, "--data", str(tmp_path / "mill"), "--port", "70000", cwd=tmp_path)
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "eventmill: port 70000 is not a TCP port (0 to 65535)\n"
+    assert done.stderr == "eventmill: --port=70000 is not a TCP port (0 to 65535)\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,4 +1,4 @@
-"""`eventmill.config`: precedence, reading values from text, refusals that name cause and place."""
+"""`eventmill.config` and `config_sources`: precedence, reading values from text, refusals that name cause and place."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from eventmill.config import Config, load_config
+from eventmill.config import Config
+from eventmill.config_sources import load_config, unknown_variables
 from eventmill.errors import StartupError
 
 
@@ -65,7 +66,15 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
     variables |= {"EVENTMILL_ADOBE_HOSTS": "api.adobe.io", "EVENTMILL_BASE_URL": "https://events.example.com"}
     variables |= dict.fromkeys(("EVENTMILL_OIDC_ISSUER", "EVENTMILL_OIDC_JWKS_URL"), "https://issuer.example")
     (tmp_path / "secret").write_text("from-a-file")
-    secret_files = [f"EVENTMILL_{name}_FILE" for name in ("RUNTIME_AUTH", "AWS_SECRET_ACCESS_KEY", "SMTP_PASSWORD")]
+    secrets = (
+        "RUNTIME_AUTH",
+        "AWS_SECRET_ACCESS_KEY",
+        "SMTP_PASSWORD",
+        "METRICS_TOKEN",
+        "CONSOLE_OIDC_CLIENT_SECRET",
+    )
+    secret_files = [f"EVENTMILL_{name}_FILE" for name in secrets]
+    variables["EVENTMILL_RETRY_JITTER_SHARE"] = "0.25"
     variables |= {"EVENTMILL_STATE_RULES": "v1", "EVENTMILL_EARLY_RECOVERY": "off"}
     variables |= {"EVENTMILL_SMTP_TLS": "tls", "EVENTMILL_CONSOLE_URL": "https://console.example.com"}
     variables |= dict.fromkeys(("EVENTMILL_MAIL_FROM", "EVENTMILL_NOTICE_RECIPIENTS"), "ops@example.com")
@@ -102,18 +111,28 @@ def test_an_empty_variable_is_the_default() -> None:
 @pytest.mark.parametrize(
     ("flags", "variables", "named"),
     [
-        ({"port": "many"}, {}, "--port='many'"),
-        ({"port": 70000}, {}, "port 70000"),
+        ({"port": "many"}, {}, "--port='many' cannot be used: it must be a whole number"),
+        ({"port": 70000}, {}, "--port=70000 is not a TCP port"),
+        (
+            {},
+            {"EVENTMILL_DRAIN_TIMEOUT_S": "soon"},
+            "EVENTMILL_DRAIN_TIMEOUT_S='soon' cannot be used: it must be a num",
+        ),
+        ({}, {"EVENTMILL_WEBHOOK_DENY_PORTS": "22,x"}, "'22,x' cannot be used: it must be a list, separated by commas"),
         ({"base_url": 5}, {}, "--base-url=5"),
         ({"base_url": "events.example.com"}, {}, "--base-url='events.example.com' cannot begin links"),
-        ({}, {"EVENTMILL_BASE_URL": "ftp://x"}, "--base-url='ftp://x'"),
+        ({}, {"EVENTMILL_BASE_URL": "ftp://x"}, "EVENTMILL_BASE_URL='ftp://x'"),
         ({"base_url": "http://x/?a=b"}, {}, "--base-url='http://x/?a=b'"),
         ({"base_url": "http://x:99999"}, {}, "--base-url='http://x:99999'"),
         ({"base_url": "http://me:pw@x"}, {}, "--base-url='http://me:pw@x'"),
-        ({}, {"EVENTMILL_AUTH": "loose"}, "EVENTMILL_AUTH='loose'"),
-        ({}, {"EVENTMILL_DEV": "perhaps"}, "EVENTMILL_DEV='perhaps'"),
+        (
+            {},
+            {"EVENTMILL_AUTH": "loose"},
+            "EVENTMILL_AUTH='loose' cannot be used: it must be one of strict, lenient",
+        ),
+        ({}, {"EVENTMILL_DEV": "perhaps"}, "EVENTMILL_DEV='perhaps' cannot be used: it must be true or false"),
         ({}, {"EVENTMILL_JOURNAL_PAGE_EVENTS": "-1"}, "EVENTMILL_JOURNAL_PAGE_EVENTS"),
-        ({}, {"EVENTMILL_LANE_IN_FLIGHT_MAX": "0"}, "EVENTMILL_LANE_IN_FLIGHT_MAX must be at least 1"),
+        ({}, {"EVENTMILL_LANE_IN_FLIGHT_MAX": "0"}, "EVENTMILL_LANE_IN_FLIGHT_MAX must be at least 1, but is 0"),
     ],
 )
 def test_refusals_name_the_source(flags: dict[str, object], variables: dict[str, str], named: str) -> None:
@@ -206,3 +225,23 @@ def test_a_tls_key_needs_its_certificate() -> None:
     """A key alone would be left unused silently."""
     with pytest.raises(StartupError, match="EVENTMILL_TLS_CERT"):
         load_config({}, {"EVENTMILL_TLS_KEY": "server.key"})
+
+
+def test_variables_that_are_no_settings() -> None:
+    """A misspelt variable is found, with what it was probably meant to be; what the command line reads is not one."""
+    environ = dict.fromkeys(
+        ("EVENTMILL_WEBHOOK_TIMEOUT", "EVENTMILL_TOKEN", "EVENTMILL_PORT", "EVENTMILL_ZZ", "PATH"), "1"
+    )
+
+    assert unknown_variables(environ) == {
+        "EVENTMILL_WEBHOOK_TIMEOUT": "EVENTMILL_WEBHOOK_TIMEOUT_S",
+        "EVENTMILL_ZZ": "",
+    }
+    assert unknown_variables({"EVENTMILL_DATA": "d"}) == {}
+
+
+@pytest.mark.parametrize(("name", "value"), [("retry_after_max_s", "901"), ("retry_jitter_share", "1.01")])
+def test_retries_stay_inside_their_schedule(name: str, value: str) -> None:
+    """What would move them beyond it stops the start, with the name of the variable."""
+    with pytest.raises(StartupError, match=name.upper()):
+        load_config({}, {f"EVENTMILL_{name.upper()}": value})

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from eventmill.config import Config, load_config
+from eventmill.config import Config
+from eventmill.config_sources import load_config
 from eventmill.errors import StartupError
 from eventmill.send.destination_settings import check_destination_settings
 from eventmill.send.eventbridge import find_credentials

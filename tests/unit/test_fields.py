@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventmill.errors import GatewayError
-from eventmill.web import fields
+from eventmill.web import fields, forms
 from eventmill.web.checks import check_value, convert
 
 REFERENCE = (
@@ -87,7 +87,7 @@ class Form(msgspec.Struct, kw_only=True):
     name: fields.RegistrationName | None = None
     account: fields.AwsAccountId | None = None
     inner: list[Inner] = []
-    filters: fields.SubscriberFilters | None = None
+    filters: forms.SubscriberFilters | None = None
     by_name: dict[str, fields.EventCode] = {}
 
 

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventmill.flow.lane import Lane, Unit
+from eventmill.flow.lane import Bodies, Lane, Unit
 from eventmill.flow.traces import TraceDetail
 from eventmill.model import Lane as LaneNumber
 from eventmill.model import OrgId, Origin
@@ -23,7 +23,7 @@ def record(mark: int = 0, done: tuple[int, ...] = (), next_due_ms: int | None = 
 
 
 def open_lane(mark: int = 0, done: tuple[int, ...] = (), pending_max: int = 100) -> Lane:
-    lane = Lane(record(mark, done), pending_max=pending_max, traces_kept=100)
+    lane = Lane(record(mark, done), Bodies(), in_flight_max=16, pending_max=pending_max, traces_kept=100)
     lane.reopen(record(mark, done))
     lane.fill([], 1, 0.0)
     return lane
@@ -57,7 +57,7 @@ def trace(status: int) -> TraceDetail:
 
 
 def take(lane: Lane) -> Unit:
-    return unit(lane.pending.popleft())
+    return unit(lane.pending.pop(0))
 
 
 @given(st.data())
@@ -228,7 +228,7 @@ def test_counts_and_traces_follow_the_outcome() -> None:
 
 def test_a_busy_lane_keeps_only_the_last_traces() -> None:
     """More attempts than the ring holds cost no more than the ring, and are written once a second."""
-    lane = Lane(record(), pending_max=10, traces_kept=30)
+    lane = Lane(record(), Bodies(), in_flight_max=16, pending_max=10, traces_kept=30)
     lane.progress(100.0)
     for _ in range(200):
         lane.note_attempt(unit(1), trace(200))
@@ -236,3 +236,38 @@ def test_a_busy_lane_keeps_only_the_last_traces() -> None:
     assert lane.progress(100.1).traces == ()
     assert lane.has_late_traces(101.1)
     assert len(lane.progress(101.1).traces) == 30
+
+
+def test_what_was_shut_begins_slowly() -> None:
+    """A new lane has its whole window; one that is opened again has a place, and doubles from there."""
+    lane = open_lane()
+    assert lane.window.size == 16
+    lane.shut()
+    lane.reopen(record())
+    assert lane.window.size == 1
+    for _ in range(3):
+        lane.window.succeeded()
+    assert lane.window.size == 4
+
+
+def test_bodies_are_counted_from_the_read_to_the_end_of_the_attempt() -> None:
+    """Over all lanes: of events read ahead, under way, or dropped because the lane was shut."""
+    bodies = Bodies()
+    first, second = (Lane(record(), bodies, in_flight_max=16, pending_max=10, traces_kept=1) for _ in range(2))
+    for lane in (first, second):
+        lane.reopen(record())
+        lane.fill([1, 2, 3], 9, 0.0)
+        lane.fetch([1, 2, 3], list(unit(1, 2, 3).events))
+    assert bodies.held_bytes == 12
+    launched = Unit(first.take_fetched(1), False, None)
+    first.launch(launched)
+    retried = unit(9, retry=stored_unit(9))
+    first.launch(retried)
+    assert bodies.held_bytes == 14
+    second.shut()
+    assert bodies.held_bytes == 8
+    first.land(launched)
+    first.land(retried)
+    assert (bodies.held_bytes, first.in_flight) == (4, 0)
+    first.reopen(record())
+    assert bodies.held_bytes == 0

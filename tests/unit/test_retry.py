@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventmill.core.retry import SCHEDULE_MIN, Verdict, held_until_ms, judge, next_due_ms
+from eventmill.core.retry import SCHEDULE_MIN, Verdict, held_until_ms, judge, next_due_ms, retry_after_s
 
 MINUTE_MS = 60_000
 FIRST_MS = 1_772_359_201_123
@@ -72,3 +72,57 @@ def test_what_did_not_reach_its_endpoint_waits_longer_with_age(age_min: int, wai
     now_ms = FIRST_MS + age_min * MINUTE_MS
 
     assert held_until_ms(FIRST_MS, now_ms) == now_ms + wait_min * MINUTE_MS
+
+
+# --- Asked to wait, and jitter ---
+
+
+@given(elapsed_ms=st.integers(0, 25 * 60 * MINUTE_MS), wait_ms=st.integers(0, 15 * MINUTE_MS))
+def test_due_time_is_not_before_what_was_asked_for(elapsed_ms: int, wait_ms: int) -> None:
+    """The first grid point from then on; the last one when none is left, as long as one is left at all."""
+    due_ms = next_due_ms(FIRST_MS, FIRST_MS + elapsed_ms, FIRST_MS + elapsed_ms + wait_ms)
+    grid = [minutes * MINUTE_MS for minutes in SCHEDULE_MIN]
+    later = [at for at in grid if at > elapsed_ms]
+    allowed = [at for at in later if at >= elapsed_ms + wait_ms] or later[-1:]
+
+    assert due_ms == (FIRST_MS + allowed[0] if allowed else None)
+
+
+@given(elapsed_ms=st.integers(0, 25 * 60 * MINUTE_MS), jitter=st.floats(0, 1))
+def test_jitter_moves_a_due_time_towards_the_next(elapsed_ms: int, jitter: float) -> None:
+    """Later by that share of the distance; the last retry is at 24 hours exactly."""
+    plain, moved = (next_due_ms(FIRST_MS, FIRST_MS + elapsed_ms, 0, share) for share in (0, jitter))
+    if plain is None:
+        assert moved is None
+        return
+    after = next_due_ms(FIRST_MS, plain)
+    assert moved == plain + (0 if after is None else int(jitter * (after - plain)))
+
+
+NOW_S = 784_111_777
+"""Sun, 06 Nov 1994 08:49:37 GMT."""
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0),
+        ("120", 120),
+        (" 7 ", 7),
+        ("9" * 40, float("inf")),
+        ("Sun, 06 Nov 1994 08:51:37 GMT", 120),
+        ("Sunday, 06-Nov-94 08:51:37 GMT", 120),
+        ("Sun Nov  6 08:51:37 1994", 120),
+        ("Sun, 06 Nov 1994 08:00:00 GMT", 0),
+        ("", None),
+        ("-1", None),
+        ("1.5", None),
+        ("soon", None),
+        ("١٢", None),
+        ("Sun, 31 Feb 1994 08:51:37 GMT", None),
+        ("Sun, 06 Nov 1994 08:51:37 +0100", None),
+    ],
+)
+def test_retry_after(value: str, seconds: float | None) -> None:
+    """Seconds, or one of the three forms of a date; a date in the past is no wait, anything else is nothing."""
+    assert retry_after_s(value, NOW_S * 1000) == seconds

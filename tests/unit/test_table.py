@@ -7,7 +7,7 @@ import json
 import pytest
 
 from eventmill.cli.places import called
-from eventmill.cli.table import print_fields, print_json, print_table
+from eventmill.cli.table import print_fields, print_json, print_list, print_table
 
 COLUMNS = {"ID": "id", "NAME": "name"}
 
@@ -30,6 +30,18 @@ def test_an_empty_list_is_said_beside_the_output(capsys: pytest.CaptureFixture[s
 
     shown = capsys.readouterr()
     assert (shown.out, shown.err) == ("", "no project yet\n")
+
+
+def test_a_list_for_people_or_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is shown for people, programs do not get: the JSON is the gateway's own."""
+    for as_json in (False, True):
+        print_list(
+            [{"id": "1", "name": "a"}], COLUMNS, "none", as_json=as_json, show=lambda each: {**each, "name": "A"}
+        )
+
+    shown = capsys.readouterr().out
+    assert shown.startswith("ID  NAME\n1   A\n")
+    assert json.loads(shown.partition("1   A\n")[2]) == [{"id": "1", "name": "a"}]
 
 
 def test_names_command_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,14 +14,14 @@ import click
 @click.option("--workspace", metavar="ID", help="Workspace that is selected.  [default: first with a credential]")
 @click.option("--write", metavar="PATH", help="Write into this file, keeping its other members: ./.aio, ~/.config/aio.")
 def aio_config(data: str | None, workspace: str | None, write: str | None) -> None:
-    """Print the organisation, project, workspace and credential as `aio` stores what was selected.
+    """Print the organization, project, workspace and credential as `aio` stores what was selected.
 
     With them `aio event …` works without `aio console … select`.
     """
     from eventmill.cli.client_variables import aio_config as members
     from eventmill.cli.client_variables import merge_config
     from eventmill.cli.environment import find_coordinates
-    from eventmill.config import load_config
+    from eventmill.config_sources import load_config
     from eventmill.errors import StartupError
 
     ours = members(find_coordinates(load_config({"data": data}, os.environ), workspace))

@@ -22,7 +22,7 @@ from eventmill.cli.places import (
     yes_option,
 )
 from eventmill.cli.remote import Failed, Remote, remote_options
-from eventmill.cli.table import json_option, print_fields, print_json, print_table
+from eventmill.cli.table import json_option, print_fields, print_json, print_list
 
 _KINDS = {"oauth_server_to_server": "OAuth server-to-server", "service": "JWT"}
 
@@ -44,12 +44,14 @@ def credential() -> None:
 def list_(remote: Remote, org: str | None, project: str | None, workspace: str | None, *, as_json: bool) -> None:
     """List the credentials of a workspace."""
     found = list_credentials(remote, *find_workspace(remote, org, project, workspace))
-    if as_json:
-        print_json(found)
-        return
-    rows = [{**each, "kind": _KINDS.get(each["integration_type"])} for each in found]
     columns = {"ID": "id_integration", "NAME": "name", "KIND": "kind", "CLIENT ID": "client_id"}
-    print_table(rows, columns, "no credential yet")
+    print_list(
+        found,
+        columns,
+        "no credential yet",
+        as_json=as_json,
+        show=lambda each: {**each, "kind": _KINDS.get(each["integration_type"])},
+    )
 
 
 @credential.command()

@@ -27,7 +27,7 @@ def env(  # noqa: PLR0913 - one parameter per flag
 
     In a shell:  eval "$(eventmill env)"
     """
-    from eventmill.config import load_config
+    from eventmill.config_sources import load_config
 
     config = load_config({"data": data, "port": port}, os.environ)
     if aio or node:

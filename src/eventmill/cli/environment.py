@@ -81,7 +81,7 @@ def mint_service_token(config: Config, coordinates: Coordinates) -> str:
 
 
 def mint_admin_token(config: Config) -> str:
-    """A token of the operator's, for every organisation. Whoever can open the data directory's keys is the operator.
+    """A token of the operator's, for every organization. Whoever can open the data directory's keys is the operator.
 
     Raises `StartupError` naming what is missing and the remedy.
     """

@@ -38,7 +38,7 @@ def login(url: str | None, data: str | None, workspace: str | None) -> None:
 
     from eventmill.cli.environment import find_coordinates, mint_service_token
     from eventmill.clock import SystemClock
-    from eventmill.config import load_config
+    from eventmill.config_sources import load_config
 
     config = load_config({"data": data}, os.environ)
     coordinates = find_coordinates(config, workspace)

@@ -11,16 +11,23 @@ import click
 
 from eventmill import __version__
 from eventmill.cli.aio_config import aio_config
+from eventmill.cli.asyncapi import asyncapi
 from eventmill.cli.credential import credential
 from eventmill.cli.demo import demo
 from eventmill.cli.env import env
+from eventmill.cli.explain import explain, unmatched
 from eventmill.cli.keys import keys
 from eventmill.cli.login import login
 from eventmill.cli.org import org
+from eventmill.cli.phi_audit import phi_audit
 from eventmill.cli.project import project
 from eventmill.cli.proxy import proxy
+from eventmill.cli.replay import replay
 from eventmill.cli.serve import serve
 from eventmill.cli.simulate import simulate
+from eventmill.cli.traces import traces
+from eventmill.cli.undelivered import resend, undelivered
+from eventmill.cli.user import user
 from eventmill.cli.workspace import workspace
 from eventmill.errors import StartupError
 
@@ -43,7 +50,10 @@ def cli() -> None:
 
 for command in (
     *(serve, env, demo, simulate),
-    *(org, project, workspace, credential, keys),
+    *(explain, unmatched, traces),
+    *(undelivered, replay, resend),
+    *(org, project, workspace, credential, keys, user),
+    *(asyncapi, phi_audit),
     *(proxy, aio_config, login),
 ):
     cli.add_command(command)

@@ -1,4 +1,4 @@
-"""`eventmill org`: the organisations of a gateway."""
+"""`eventmill org`: the organizations of a gateway."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from eventmill.cli.places import Json, called, confirm, find_org, list_orgs, org_path, yes_option
 from eventmill.cli.remote import Remote, remote_options
-from eventmill.cli.table import json_option, print_fields, print_json, print_table
+from eventmill.cli.table import json_option, print_fields, print_json, print_list
 
 _recipient_option = click.option(
     "--notice-recipient",
@@ -32,10 +32,7 @@ def org() -> None:
 def list_(remote: Remote, *, as_json: bool) -> None:
     """List the organizations."""
     found = list_orgs(remote)
-    if as_json:
-        print_json(found)
-    else:
-        print_table(found, {"ID": "id", "NAME": "name", "CODE": "code"}, "no organization yet")
+    print_list(found, {"ID": "id", "NAME": "name", "CODE": "code"}, "no organization yet", as_json=as_json)
 
 
 @org.command()

@@ -1,4 +1,4 @@
-"""Finds the organisation, project, workspace or credential that a command means, by id or name.
+"""Finds the organization, project, workspace or credential that a command means, by id or name.
 
 What is not named is the only one there is; where there are several, the refusal lists them.
 """
@@ -77,7 +77,7 @@ def list_credentials(remote: Remote, project: Json, workspace: Json) -> list[Jso
 
 
 def find_credential(remote: Remote, org: str | None, wanted: str) -> Json:
-    """By its id or client id, in any workspace of the organisation."""
+    """By its id or client id, in any workspace of the organization."""
     parent = org_path(find_org(remote, org))
     found: Json | None = _look_up(remote, f"{parent}/integrations/{quote(wanted, safe='')}")
     if found is None:

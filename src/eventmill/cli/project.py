@@ -1,4 +1,4 @@
-"""`eventmill project`: the projects of an organisation."""
+"""`eventmill project`: the projects of an organization."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from eventmill.cli.places import (
     yes_option,
 )
 from eventmill.cli.remote import Remote, remote_options
-from eventmill.cli.table import json_option, print_fields, print_json, print_table
+from eventmill.cli.table import json_option, print_fields, print_json, print_list
 
 
 @click.group(short_help="Projects of an organization")
@@ -35,10 +35,7 @@ def project() -> None:
 def list_(remote: Remote, org: str | None, *, as_json: bool) -> None:
     """List the projects of an organization."""
     found = list_projects(remote, find_org(remote, org))
-    if as_json:
-        print_json(found)
-    else:
-        print_table(found, {"ID": "id", "NAME": "name", "TITLE": "title"}, "no project yet")
+    print_list(found, {"ID": "id", "NAME": "name", "TITLE": "title"}, "no project yet", as_json=as_json)
 
 
 @project.command()

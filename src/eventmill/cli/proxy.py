@@ -22,7 +22,7 @@ def proxy(port: int, host: str, gateway: str | None, gateway_port: int | None, d
 
         eval "$(eventmill env --aio)"
     """
-    from eventmill.config import load_config
+    from eventmill.config_sources import load_config
     from eventmill.proxy.run import check_settings, run
 
     config = load_config({"data": data, "port": gateway_port}, os.environ)

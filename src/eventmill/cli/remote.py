@@ -69,7 +69,7 @@ class Remote:
         Raises `StartupError` when neither a token nor a data directory to make one from is there, or when that data
         directory's operator is nobody at `url`.
         """
-        from eventmill.config import load_config
+        from eventmill.config_sources import load_config
 
         config = load_config({"data": data, "port": port}, os.environ)
         if token is None:
@@ -81,11 +81,11 @@ class Remote:
         return cls(url or _local_url(config), token)
 
     def headers(self, org: str | None = None) -> dict[str, str]:
-        """Who asks, and for which IMS organisation: what every request to the gateway carries."""
+        """Who asks, and for which IMS organization: what every request to the gateway carries."""
         return dict(self._headers) if org is None else {**self._headers, "x-ims-org-id": org}
 
     def call(self, method: str, path: str, body: object = None, org: str | None = None) -> tuple[int, Any]:
-        """Status and the parsed JSON, None when there is no content. `org`: IMS organisation id to act for.
+        """Status and the parsed JSON, None when there is no content. `org`: IMS organization id to act for.
 
         Raises `Refused` for every status from 300 on and for what is no JSON, `StartupError` when no gateway answers.
         """

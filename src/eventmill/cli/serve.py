@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 @click.option("--host", metavar="ADDRESS", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="Port of every role.  [default: 8080]")
 @click.option("--data", metavar="DIR", help="Data directory.  [default: .eventmill]")
+@click.option("--store", metavar="URL", help="postgresql://..., which many gateways may share.  [default: DIR]")
 @click.option("--base-url", metavar="URL", help="Public base URL in all links.  [default: http://127.0.0.1:<port>]")
 @click.option(
     "--auth",
     type=click.Choice(["strict", "lenient"]),
     help="strict checks tokens, lenient takes any bearer.  [default: strict; lenient with --dev]",
 )
-@click.option("--bootstrap", metavar="FILE", help="JSON file of organisations and credentials to create at start.")
+@click.option("--bootstrap", metavar="FILE", help="JSON file of organizations and credentials to create at start.")
 @click.option("--catalog", metavar="FILE", help='Catalogue of built-in events, or "off".  [default: the built-in one]')
 @click.option(
     "--catalog-delivery-format",
@@ -40,7 +41,7 @@ def serve(**flags: Any) -> None:
     Every flag, and every further setting, is also an environment variable: EVENTMILL_ and the name in capitals, such as
     EVENTMILL_PORT. A flag beats the environment, the environment beats the default. docs/configuration.md lists all.
     """
-    from eventmill.config import load_config
+    from eventmill.config_sources import load_config
     from eventmill.errors import StartupError
 
     config = load_config(flags, os.environ)

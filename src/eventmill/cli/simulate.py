@@ -29,7 +29,7 @@ _YEARS = range(1971, 9000)
 
 
 def _select(_context: click.Context, _argument: click.Parameter, asked: tuple[str, ...]) -> dict[str, Channel]:
-    from eventmill.config import load_config
+    from eventmill.config_sources import load_config
     from eventmill.flow.builtin import load_builtin
     from eventmill.simulate.channel import find_channels, select_channels
 
@@ -101,7 +101,7 @@ def _read_start(text: str) -> int:
 
 
 def _find_organization(remote: Remote, asked: str | None) -> str:
-    """The IMS id of the organisation that is asked for by either of its ids; of the first one when none is."""
+    """The IMS id of the organization that is asked for by either of its ids; of the first one when none is."""
     _, organizations = remote.call("GET", "/console/organizations")
     if not organizations:
         raise StartupError(f"the gateway at {remote.url} has no organization yet; make one: eventmill org create NAME")

@@ -11,6 +11,8 @@ import click
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
+Row = Mapping[str, Any]
+
 _GAP = "  "
 
 
@@ -23,7 +25,22 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def print_table(items: Sequence[Mapping[str, Any]], columns: Mapping[str, str], none: str) -> None:
+def print_list(
+    items: Sequence[Row],
+    columns: Mapping[str, str],
+    none: str,
+    *,
+    as_json: bool,
+    show: Callable[[Row], Row] = lambda item: item,
+) -> None:
+    """As `print_table`, each item as `show` makes it for people; or as JSON, as it is."""
+    if as_json:
+        print_json(items)
+    else:
+        print_table([show(item) for item in items], columns, none)
+
+
+def print_table(items: Sequence[Row], columns: Mapping[str, str], none: str) -> None:
     """One line per item; `columns` is heading to member. Without items, `none` on standard error."""
     if not items:
         click.echo(none, err=True)

@@ -22,7 +22,7 @@ from eventmill.cli.places import (
     yes_option,
 )
 from eventmill.cli.remote import Failed, Remote, remote_options
-from eventmill.cli.table import json_option, print_fields, print_json, print_table
+from eventmill.cli.table import json_option, print_fields, print_json, print_list
 
 
 @click.group(short_help="Workspaces of a project")
@@ -41,10 +41,7 @@ def workspace() -> None:
 def list_(remote: Remote, org: str | None, project: str | None, *, as_json: bool) -> None:
     """List the workspaces of a project."""
     found = list_workspaces(remote, find_project(remote, org, project))
-    if as_json:
-        print_json(found)
-    else:
-        print_table(found, {"ID": "id", "NAME": "name", "TITLE": "title"}, "no workspace yet")
+    print_list(found, {"ID": "id", "NAME": "name", "TITLE": "title"}, "no workspace yet", as_json=as_json)
 
 
 @workspace.command()

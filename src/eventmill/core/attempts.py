@@ -42,6 +42,11 @@ def pack_attempts(attempts: Sequence[Attempt]) -> bytes:
     return _HEAD.pack(_VERSION, start_ms) + struct.pack(f"<{len(words)}Q", *words)
 
 
+def seq_mark(seq: int) -> bytes:
+    """Bytes that every block with an attempt of this position contains, and hardly any other: what to look for."""
+    return struct.pack("<Q", seq << 16)[2:]
+
+
 def unpack_attempts(block: bytes) -> list[Attempt]:
     """Attempts in the order they were packed. Raises `ValueError` for a block of another version."""
     version, start_ms = _HEAD.unpack_from(block)

@@ -73,7 +73,7 @@ class BuiltinProvider(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _template(sample_event: Json | None) -> str | None:
-    """The sample in the form that organisations give theirs in: the event's data, as base64 of JSON."""
+    """The sample in the form that organizations give theirs in: the event's data, as base64 of JSON."""
     return None if sample_event is None else base64.b64encode(msgspec.json.encode(sample_event["event"])).decode()
 
 

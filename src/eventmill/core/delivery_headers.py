@@ -17,6 +17,9 @@ CONTENT_TYPE_JSON = "application/json; charset=utf-8"
 CHALLENGE_EVENT_CODE = "challenge"
 CHALLENGE_PROVIDER = "adobe-io"
 
+REPLAY_HEADER = "x-eventmill-replay"
+"""On deliveries that somebody asked for again, their retries included: the UUID of the replay or resend. Ours."""
+
 _CLIENT = (("accept-encoding", "deflate,compress,identity"), ("user-agent", "Adobe/1.0"))
 _PRINTABLE_ASCII = "".join(map(chr, range(0x20, 0x7F)))
 

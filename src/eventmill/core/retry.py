@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from datetime import UTC, datetime
 from enum import Enum
 
 _DELAYS_MIN = (1, 2, 4, 8)
@@ -25,6 +26,12 @@ HELD_MAX_MS = 60_000 * _LONGEST_DELAY_MIN
 _SCHEDULE_MS = tuple(60_000 * minutes for minutes in SCHEDULE_MIN)
 
 
+_SECONDS_DIGITS = 12
+_HTTP_DATES = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
+"""The form that is sent, and the two obsolete ones that are taken (section 5.6.7)."""
+RETRY_AFTER_STATUSES = (429, 503)
+
+
 class Verdict(Enum):
     DELIVERED = "delivered"
     RETRY = "retry"
@@ -41,14 +48,38 @@ def judge(status: int) -> Verdict:
     return Verdict.REFUSED
 
 
-def next_due_ms(first_ms: int, now_ms: int) -> int | None:
+def next_due_ms(first_ms: int, now_ms: int, not_before_ms: int = 0, jitter: float = 0.0) -> int | None:
     """When a unit whose attempt just failed is due again, or None when its 24 hours are over.
 
     `first_ms` is the start of its first attempt. Due times lie on a grid from there, so that neither the length of an
-    attempt nor a downtime shifts them: grid points missed meanwhile are not made up for.
+    attempt nor a downtime shifts them: grid points missed meanwhile are not made up for. Those before `not_before_ms`
+    are left out, but never the last. `jitter`, from 0 to 1, moves a due time on by that share of the way to the grid
+    point after it; the last has none.
     """
     following = bisect_right(_SCHEDULE_MS, now_ms - first_ms)
-    return first_ms + _SCHEDULE_MS[following] if following < len(_SCHEDULE_MS) else None
+    last = len(_SCHEDULE_MS) - 1
+    if following > last:
+        return None
+    following = min(last, max(following, bisect_left(_SCHEDULE_MS, not_before_ms - first_ms)))
+    due_ms = first_ms + _SCHEDULE_MS[following]
+    if jitter and following < last:
+        due_ms += int(jitter * (_SCHEDULE_MS[following + 1] - _SCHEDULE_MS[following]))
+    return due_ms
+
+
+def retry_after_s(value: str, wall_ms: int) -> float | None:
+    """The seconds that a `Retry-After` asks to wait for (RFC 9110, section 10.2.3): given as such, or as a date, which
+    is compared with `wall_ms`. None for anything else; never negative."""
+    value = value.strip()
+    if value.isascii() and value.isdecimal():
+        return float(value) if len(value) <= _SECONDS_DIGITS else float("inf")
+    for form in _HTTP_DATES:
+        try:
+            date = datetime.strptime(value, form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+        return max(0.0, date.timestamp() - wall_ms / 1000)
+    return None
 
 
 def held_until_ms(published_ms: int, now_ms: int) -> int:

@@ -12,8 +12,16 @@ from msgspec.structs import replace
 
 from eventmill.clock import Clock
 from eventmill.config import Config
-from eventmill.core.retry import Verdict, held_until_ms, judge, next_due_ms
+from eventmill.core.retry import (
+    RETRY_AFTER_STATUSES,
+    Verdict,
+    held_until_ms,
+    judge,
+    next_due_ms,
+    retry_after_s,
+)
 from eventmill.core.signing import DeliverySigner
+from eventmill.errors import TraceCode
 from eventmill.flow.destinations import Destinations, Sent
 from eventmill.flow.lane import Lane, Unit
 from eventmill.flow.targets import Target
@@ -32,6 +40,8 @@ class Attempter:
         self._sealer = sealer
         self._clock = clock
         self._ids = IdSource()
+        self._retry_after_max_s = config.retry_after_max_s
+        self._jitter_share = config.retry_jitter_share
 
     def unseal_secret(self, target: Target) -> bytes:
         """The client secret that signs `x-adobe-signature`; empty when the client id names no stored credential."""
@@ -46,7 +56,8 @@ class Attempter:
         started_ms = self._clock.now_ms()
         if not unit.events:  # a retry that outlived its events: retention dropped them while the gateway was down
             assert unit.retry is not None
-            lane.settle(unit, ended=[Ended(unit.retry.positions, "expired", unit.retry.cause, started_ms)])
+            lost = Ended(unit.retry.positions, "expired", unit.retry.cause, started_ms, unit.retry.replay)
+            lane.settle(unit, ended=[lost])
             return
         delivery_id = self._ids.uuid()
         sent = await self.destinations.send(target, lane.secret, unit, delivery_id)
@@ -59,23 +70,30 @@ class Attempter:
     def _settle(self, lane: Lane, unit: Unit, started_ms: int, sent: Sequence[Sent]) -> None:
         """Events of one unit may have fared differently; those that are tried again stay together."""
         now_ms = self._clock.now_ms()
+        replay = unit.retry.replay if unit.retry else b""
         ended: list[Ended] = []
         failed: list[Sent] = []
         for each in sent:
             positions, status = _positions(each), each.response.status
             verdict = judge(status)
             if verdict is Verdict.REFUSED:
-                ended.append(Ended(positions, "refused", status, now_ms))
+                ended.append(Ended(positions, "refused", status, now_ms, replay))
             elif verdict is Verdict.RETRY:
                 failed.append(each)
         if not failed:
+            if len(ended) < len(sent):
+                lane.window.succeeded()
             lane.settle(unit, ended=ended)
             return
         held = all(not each.response.blames_endpoint for each in failed)
         stored = self._stored(lane, unit, started_ms)
-        put = self._held(stored, unit, started_ms) if held else self._retried(stored, now_ms)
+        if held:
+            put: RetryUnit | None = self._held(stored, unit, started_ms)
+        else:
+            _slow_down(lane, failed)
+            put = self._retried(stored, failed, now_ms)
         if put is None:
-            ended += [Ended(_positions(each), "gave_up", each.response.status, now_ms) for each in failed]
+            ended += [Ended(_positions(each), "gave_up", each.response.status, now_ms, replay) for each in failed]
             lane.settle(unit, ended=ended)
             return
         waiting = {seq for each in failed for seq in _positions(each)}
@@ -84,11 +102,25 @@ class Attempter:
             put = replace(put, unit_id=self._ids.event_id(now_ms), positions=positions)
         lane.settle(unit, put=replace(put, cause=failed[0].response.status), ended=ended)
 
-    @staticmethod
-    def _retried(stored: RetryUnit, now_ms: int) -> RetryUnit | None:
+    def _retried(self, stored: RetryUnit, failed: Sequence[Sent], now_ms: int) -> RetryUnit | None:
         """None: its 24 hours are over."""
-        due_ms = next_due_ms(stored.first_ms, now_ms)
+        not_before_ms, jitter = 0, 0.0
+        if self._retry_after_max_s:
+            asked_s = max(self._asked_s(each) for each in failed)
+            not_before_ms = now_ms + int(1000 * min(asked_s, self._retry_after_max_s)) if asked_s else 0
+        if self._jitter_share:
+            jitter = self._jitter_share * self._ids.share()
+        due_ms = next_due_ms(stored.first_ms, now_ms, not_before_ms, jitter)
         return None if due_ms is None else replace(stored, retries=stored.retries + 1, due_ms=due_ms)
+
+    def _asked_s(self, sent: Sent) -> float:
+        """What the endpoint asks to be left alone for."""
+        if sent.response.status not in RETRY_AFTER_STATUSES:
+            return 0.0
+        for name, value in sent.response.headers:
+            if name.lower() == "retry-after":
+                return retry_after_s(value, self._clock.machine_ms()) or 0.0
+        return 0.0
 
     def _held(self, stored: RetryUnit, unit: Unit, started_ms: int) -> RetryUnit:
         """The same attempt again later: its schedule stands still meanwhile, and its retry keeps its number."""
@@ -127,8 +159,16 @@ class Attempter:
             duration_ms=sent.response.duration_ms,
             started_ms=started_ms,
             insights=(),
+            timings=sent.response.timings,
         )
 
 
 def _positions(sent: Sent) -> tuple[int, ...]:
     return tuple(event.seq for event in sent.events)
+
+
+def _slow_down(lane: Lane, failed: Sequence[Sent]) -> None:
+    if any(each.response.status == TraceCode.TIMEOUT for each in failed):
+        lane.window.timed_out()
+    else:
+        lane.window.failed()

@@ -5,7 +5,7 @@ Refusing or storing nothing is decided on the newest picture of the catalogue on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -13,9 +13,10 @@ from eventmill.core.cloudevent import Published
 from eventmill.errors import BatchRefused, EventRefusal, GatewayError, Reason, RoutingStale, StoreUnavailable
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.placing import Arrival, Match, Placing
+from eventmill.flow.unmatched import Unmatched
 from eventmill.ids import uuid_text
 from eventmill.model import OrgId
-from eventmill.store.log import EventLog
+from eventmill.store.log import EventLog, NewEvent
 
 MATCHES_MAX = 10
 """Events are matched again this often when registrations changed under them."""
@@ -26,7 +27,7 @@ class BatchItem(msgspec.Struct, frozen=True, omit_defaults=True):
 
     id: str
     stored: bool
-    """False when nobody subscribes to it."""
+    """False when nobody subscribes to it, or nobody's filter lets it through."""
     eventid: str = ""
     """Of a stored event: the id that its recipients see."""
 
@@ -42,10 +43,11 @@ class BatchSummary(msgspec.Struct, frozen=True):
 class BatchStore:
     """One per front process; used from its event loop only."""
 
-    def __init__(self, store: EventLog, catalogue: Catalogue, placing: Placing) -> None:
+    def __init__(self, store: EventLog, catalogue: Catalogue, placing: Placing, unmatched: Unmatched) -> None:
         self._store = store
         self._catalogue = catalogue
         self._placing = placing
+        self._unmatched = unmatched
 
     async def store_batch_durable(
         self, batch: Sequence[Published], event_ids: Sequence[bytes], arrival: Arrival
@@ -55,23 +57,47 @@ class BatchStore:
         is_newest = False
         for _ in range(MATCHES_MAX):
             matches, refusals = self._match(batch, arrival)
-            wanted = [at for at, match in enumerate(matches) if match.lanes]
+            events = {} if refusals else self._place(batch, matches, event_ids, arrival)
             if is_newest and refusals:
                 raise BatchRefused(refusals, len(batch))
-            if is_newest and not wanted:
+            if is_newest and not events:
+                self._note_unmatched(batch, matches, event_ids, arrival, events)
                 return _summarise(batch, event_ids, ())
-            if wanted and not refusals:
-                self._placing.check_quota(matches[wanted[0]].org)
-                events = [self._placing.new_event(batch[at], matches[at], event_ids[at], arrival) for at in wanted]
+            if events:
+                self._placing.check_quota(matches[0].org)
                 try:
-                    await self._store.append_durable(events)
+                    await self._store.append_durable(tuple(events.values()))
                 except RoutingStale:
                     pass
                 else:
-                    return _summarise(batch, event_ids, wanted)
+                    self._note_unmatched(batch, matches, event_ids, arrival, events)
+                    return _summarise(batch, event_ids, tuple(events))
             await self._catalogue.refresh()
             is_newest = True
         raise StoreUnavailable("registrations keep changing; send the batch again")
+
+    def _place(
+        self, batch: Sequence[Published], matches: Sequence[Match], event_ids: Sequence[bytes], arrival: Arrival
+    ) -> dict[int, NewEvent]:
+        """What is to be stored, by its place in the batch: events that some lane gets."""
+        placed = {
+            at: self._placing.new_event(batch[at], match, event_ids[at], arrival)
+            for at, match in enumerate(matches)
+            if match.lanes
+        }
+        return {at: event for at, event in placed.items() if event.lanes}
+
+    def _note_unmatched(
+        self,
+        batch: Sequence[Published],
+        matches: Sequence[Match],
+        event_ids: Sequence[bytes],
+        arrival: Arrival,
+        stored: Collection[int],
+    ) -> None:
+        for at, (published, match) in enumerate(zip(batch, matches, strict=True)):
+            if at not in stored:
+                self._unmatched.note(match.org, self._placing.unmatched(published, match, event_ids[at], arrival))
 
     def _match(self, batch: Sequence[Published], arrival: Arrival) -> tuple[list[Match], list[EventRefusal]]:
         """The matches of all events, unless some are refused."""
@@ -91,7 +117,7 @@ class BatchStore:
 
 
 def _check_same(org: OrgId, first: OrgId) -> None:
-    """One commit is one organisation's; only a caller who may publish for several can get here."""
+    """One commit is one organization's; only a caller who may publish for several can get here."""
     if org != first:
         message = "source: its provider belongs to another organization than those of the events before it"
         raise GatewayError(Reason.WRONG_ORGANIZATION, message)

@@ -34,7 +34,7 @@ def load_builtin(config: Config) -> Builtin:
 
 
 def refuse_taken_ids(catalogue: Catalogue) -> None:
-    """Raises `StartupError` when an organisation's own provider has the id of a built-in one."""
+    """Raises `StartupError` when an organization's own provider has the id of a built-in one."""
     for each in catalogue.builtin.providers:
         known = catalogue.provider(each.provider.id)
         if known is not None and known.org != BUILTIN_ORG:

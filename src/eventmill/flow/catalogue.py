@@ -7,12 +7,14 @@ store's routing epoch catches that at commit, so whoever matched with an old pic
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import defaultdict
 from typing import Any
 
 import msgspec
 
 from eventmill.core.builtin import NOTHING_BUILT_IN, Builtin
+from eventmill.flow.filters import NOBODY, Route, Router
 from eventmill.model import (
     BUILTIN_ORG,
     Credential,
@@ -51,6 +53,7 @@ class Catalogue:
     def __init__(self, store: ControlReads, builtin: Builtin = NOTHING_BUILT_IN) -> None:
         self._store = store
         self.builtin = builtin
+        self._router = Router()
         self._refreshing = asyncio.Lock()
         self._clear()
 
@@ -63,7 +66,7 @@ class Catalogue:
         self._registration_by_lane: dict[Lane, Registration] = {}
         self._revocation_by_id: dict[str, Revocation] = {}
         self._subscribers: defaultdict[EventOfInterest, set[Lane]] = defaultdict(set)
-        self._routes: dict[tuple[OrgId, str, str], tuple[Lane, ...]] = {}
+        self._routes: dict[tuple[OrgId, str, str], Route] = {}
         for each in self.builtin.providers:
             self._provider_by_id[each.provider.id] = each.provider
             for metadata in each.event_metadata():
@@ -131,6 +134,7 @@ class Catalogue:
             case Provider():
                 self._provider_by_id[doc.id] = doc
             case Registration():
+                _share_text(doc)
                 self._registration_by_lane[doc.id] = doc
                 for interest in doc.events_of_interest:
                     self._subscribers[interest].add(doc.id)
@@ -173,6 +177,16 @@ class Catalogue:
         org = self._org_by_ims.get(ims_org_id)
         return None if org is None else self.organization(org)
 
+    def projects(self, org: OrgId) -> list[Project]:
+        """In creation order; likewise the next two."""
+        return [each for each in self._docs["project"].values() if each.org == org]
+
+    def workspaces(self, org: OrgId) -> list[Workspace]:
+        return [each for each in self._docs["workspace"].values() if each.org == org]
+
+    def providers(self, org: OrgId) -> list[Provider]:
+        return [each for each in self._docs["provider"].values() if each.org == org]
+
     def project(self, org: OrgId, project_id: str) -> Project | None:
         return self._docs["project"].get((org, project_id))
 
@@ -194,7 +208,7 @@ class Catalogue:
         return [c for c in self._docs["credential"].values() if c.org == org and c.workspace_id == workspace_id]
 
     def provider(self, provider_id: str) -> Provider | None:
-        """Any organisation's; the caller checks whose."""
+        """Any organization's; the caller checks whose."""
         return self._provider_by_id.get(provider_id)
 
     def event_metadata(self, provider_id: str, event_code: str) -> EventMetadata | None:
@@ -208,6 +222,11 @@ class Catalogue:
 
     def registration_of_lane(self, lane: Lane) -> Registration | None:
         return self._registration_by_lane.get(lane)
+
+    def interested(self, org: OrgId, interest: EventOfInterest) -> list[Registration]:
+        """The organization's registrations that name it among their events of interest, in creation order."""
+        lanes = sorted(self._subscribers.get(interest, ()))
+        return [found for lane in lanes if (found := self._registration_by_lane[lane]).org == org]
 
     def registrations(self) -> list[Registration]:
         return list(self._registration_by_lane.values())
@@ -223,27 +242,36 @@ class Catalogue:
         return list(self._revocation_by_id.values())
 
     def routing_epoch(self, org: OrgId) -> int:
-        """What an append of the organisation matched with this picture carries."""
+        """What an append of the organization matched with this picture carries."""
         return self.epoch
 
-    def route(self, org: OrgId, provider_id: str, event_code: str) -> tuple[Lane, ...]:
-        """Lanes of the organisation whose registrations want this event, ascending; none when the code is unknown.
+    def route(self, org: OrgId, provider_id: str, event_code: str) -> Route:
+        """Lanes of the organization whose registrations want such events, and their filters; no lanes when the code is
+        unknown.
 
-        A built-in provider's events belong to the organisation they are published for, as one organisation's events of
+        A built-in provider's events belong to the organization they are published for, as one organization's events of
         a product are no other's."""
         key = (org, provider_id, event_code)
-        lanes = self._routes.get(key)
-        if lanes is None:
-            lanes = self._match(org, provider_id, event_code)
-            if lanes:  # unknown names must not grow the table
-                self._routes[key] = lanes
-        return lanes
+        route = self._routes.get(key)
+        if route is None:
+            route = self._match(org, provider_id, event_code)
+            if route.lanes:  # unknown names must not grow the table
+                self._routes[key] = route
+        return route
 
-    def _match(self, org: OrgId, provider_id: str, event_code: str) -> tuple[Lane, ...]:
+    def _match(self, org: OrgId, provider_id: str, event_code: str) -> Route:
         provider = self._provider_by_id.get(provider_id)
         if provider is None or provider.org not in (org, BUILTIN_ORG):
-            return ()
+            return NOBODY
         if self.event_metadata(provider_id, event_code) is None:
-            return ()
-        wanted = self._subscribers.get(EventOfInterest(provider_id, event_code), ())
-        return tuple(sorted(lane for lane in wanted if self._registration_by_lane[lane].org == org))
+            return NOBODY
+        return self._router.route(self.interested(org, EventOfInterest(provider_id, event_code)))
+
+
+def _share_text(registration: Registration) -> None:
+    """Thousands of registrations name the same places, clients and event codes: each text is kept once."""
+    for name in ("org", "project_id", "workspace_id", "client_id"):
+        msgspec.structs.force_setattr(registration, name, sys.intern(getattr(registration, name)))
+    for interest in registration.events_of_interest:
+        msgspec.structs.force_setattr(interest, "provider_id", sys.intern(interest.provider_id))
+        msgspec.structs.force_setattr(interest, "event_code", sys.intern(interest.event_code))

@@ -15,6 +15,7 @@ from collections import deque
 from eventmill.clock import Clock
 from eventmill.config import KIB, Config
 from eventmill.core.envelope import fit_batch
+from eventmill.core.pace import Rate
 from eventmill.errors import Reason, StoreUnavailable
 from eventmill.flow.attempt import Attempter
 from eventmill.flow.catalogue import Catalogue
@@ -51,9 +52,9 @@ class Deliver:
         self._lanes.on_forgotten = self._checkpoints.forget
         self._ready: deque[Lane] = deque()
         self._due: list[tuple[int, int]] = []
-        """Heap of (due_ms, lane number); an entry counts only while it equals the lane's `next_due_ms`."""
-        self._flushes: list[tuple[float, int]] = []
-        """Heap of (machine time, lane number) at which a partly filled batch goes out."""
+        """Heap of (due_ms, lane number); an entry counts only while it equals the lane's `soonest_ms`."""
+        self._wakes: list[tuple[float, int]] = []
+        """Heap of (machine time, lane number) at which a partly filled batch goes out, or a rate allows more."""
         self._attempts: set[asyncio.Task[None]] = set()
         self._in_flight = 0
         self._active = 0
@@ -90,14 +91,14 @@ class Deliver:
         self._kick.set()
 
     def next_due_ms(self) -> int | None:
-        """Business time of the earliest retry of this process's lanes."""
-        return min((lane.next_due_ms for lane in self._lanes.all() if lane.next_due_ms is not None), default=None)
+        """Business time of the earliest stored unit of this process's lanes."""
+        return min((due_ms for lane in self._lanes.all() if (due_ms := lane.soonest_ms) is not None), default=None)
 
     async def quiesce(self) -> None:
         """Until everything now in the log, and every retry due now, has had its attempt and the outcome is durable.
 
         Raises `StoreUnavailable` when delivery stops before that."""
-        goal = {shard: (await self._store.head(shard)).seq for shard in await self._store.shards()}
+        goal = await self._store.heads()
         self.wake()
         while not self._stopping:
             await self._checkpoints.commit()
@@ -127,7 +128,7 @@ class Deliver:
             await self._lanes.follow()
             self._next_follow_s = self._clock.machine_s() + _FOLLOW_INTERVAL_S
         self._collect_due()
-        self._collect_flushes()
+        self._collect_wakes()
         if not self._checkpoints.stalled:
             await self._launch_ready(owner)
 
@@ -136,8 +137,8 @@ class Deliver:
         delay_s = _IDLE_S
         if self._due:
             delay_s = min(delay_s, self._clock.machine_delay_s(self._due[0][0]))
-        if self._flushes:
-            delay_s = min(delay_s, self._flushes[0][0] - self._clock.machine_s())
+        if self._wakes:
+            delay_s = min(delay_s, self._wakes[0][0] - self._clock.machine_s())
         if self._moved:
             delay_s = min(delay_s, self._next_follow_s - self._clock.machine_s())
         with contextlib.suppress(TimeoutError):
@@ -158,9 +159,10 @@ class Deliver:
             self._ready.append(lane)
 
     def _push_due(self, lane: Lane) -> None:
-        if lane.next_due_ms is not None and lane.next_due_ms != lane.planned_due_ms:
-            lane.planned_due_ms = lane.next_due_ms
-            heapq.heappush(self._due, (lane.next_due_ms, lane.number))
+        due_ms = lane.soonest_ms
+        if due_ms is not None and due_ms != lane.planned_due_ms:
+            lane.planned_due_ms = due_ms
+            heapq.heappush(self._due, (due_ms, lane.number))
 
     def _collect_due(self) -> None:
         now_ms = self._clock.now_ms()
@@ -171,28 +173,32 @@ class Deliver:
                 continue
             if lane.planned_due_ms == due_ms:
                 lane.planned_due_ms = None
-            if lane.next_due_ms == due_ms:
+            if lane.soonest_ms == due_ms:
                 self._enqueue(lane)
 
-    def _collect_flushes(self) -> None:
+    def _collect_wakes(self) -> None:
         now_s = self._clock.machine_s()
-        while self._flushes and self._flushes[0][0] <= now_s:
-            lane = self._lanes.get(heapq.heappop(self._flushes)[1])
+        while self._wakes and self._wakes[0][0] <= now_s:
+            lane = self._lanes.get(heapq.heappop(self._wakes)[1])
             if lane is not None:
                 self._enqueue(lane)
 
     async def _launch_ready(self, owner: asyncio.TaskGroup) -> None:
         """Round robin: each ready lane launches one unit a turn while it has a free place and the cap allows."""
         for _ in range(_LANES_PER_TURN):
-            if not self._ready or self._in_flight >= self._config.in_flight_max:
+            if not self._ready or self._is_full():
                 return
             lane = self._ready.popleft()
             lane.queued = False
             if not self._lanes.holds(lane) or not self._has_place(lane):
                 continue  # an ended attempt of its own enqueues it again
+            if lane.rate is not None and self._waits_for_rate(lane, lane.rate):
+                continue
             unit = await self._next_unit(lane)
             if unit is None:
                 continue
+            if lane.rate is not None:
+                lane.rate.take(len(unit.events), self._clock.machine_s())
             self._in_flight += 1
             self._active += lane.in_flight == 0
             lane.launch(unit)
@@ -203,44 +209,75 @@ class Deliver:
         self._kick.set()  # there may be more
         await asyncio.sleep(0)
 
+    def _is_full(self) -> bool:
+        """Nothing at all may go; a single unit may, however large it is."""
+        if self._in_flight >= self._config.in_flight_max:
+            return True
+        return self._in_flight > 0 and self._lanes.bodies.held_bytes >= 2 * self._config.in_flight_bytes_max
+
+    def _is_heavy(self) -> bool:
+        """Only lanes with nothing under way go on, and nothing is read ahead."""
+        return self._lanes.bodies.held_bytes >= self._config.in_flight_bytes_max
+
     def _has_place(self, lane: Lane) -> bool:
         """A lane's window shrinks to its fair share of the cap, and the last eighth is kept for lanes with nothing
         under way: endpoints that hang take their own places only, however many they are."""
         cap = self._config.in_flight_max
         if lane.in_flight == 0:
             return True
-        share = max(1, cap // self._active)
-        window = min(self._config.lane_in_flight_max, share)
-        return lane.in_flight < window and self._in_flight < cap - cap // 8
+        window = min(lane.window.size, max(1, cap // self._active))
+        return lane.in_flight < window and self._in_flight < cap - cap // 8 and not self._is_heavy()
+
+    def _waits_for_rate(self, lane: Lane, rate: Rate) -> bool:
+        """Whether its rate allows nothing yet; then it is looked at again when it does."""
+        if rate.free_s <= self._clock.machine_s():
+            return False
+        self._plan_look(lane, rate.free_s)
+        return True
+
+    def _plan_look(self, lane: Lane, at_s: float) -> None:
+        if at_s != lane.wake_s:
+            lane.wake_s = at_s
+            heapq.heappush(self._wakes, (at_s, lane.number))
 
     async def _next_unit(self, lane: Lane) -> Unit | None:
-        """A due retry first; else new events, unless too much is settled ahead of one slow attempt."""
+        """A due retry first; then what is replayed and what is new by turns, so that neither waits for the other."""
         if lane.closed and lane.in_flight == 0:
             self._checkpoints.note(lane)  # a deleted lane without units is reported finished
         if lane.target is None:
             return None
-        if lane.next_due_ms is not None:
-            unit = await self._next_retry(lane)
-            if unit is not None:
-                return unit
+        unit = await self._next_stored(lane, of_replays=False)
+        if unit is not None:
+            return unit
+        if lane.replays_first:
+            unit = await self._next_stored(lane, of_replays=True) or await self._next_new(lane, lane.target)
+        else:
+            unit = await self._next_new(lane, lane.target) or await self._next_stored(lane, of_replays=True)
+        lane.replays_first = unit is not None and unit.retry is None
+        return unit
+
+    async def _next_new(self, lane: Lane, target: Target) -> Unit | None:
+        """New events, unless too much is settled ahead of one slow attempt."""
         if not lane.open or len(lane.done) >= self._config.lane_reorder_max:
             return None
-        await self._fetch(lane, lane.target)
+        await self._fetch(lane, target)
         if not lane.fetched:
             return None
-        if lane.target.batch:
-            return self._cut_batch(lane, lane.target)
-        return Unit((lane.fetched.popleft(),), False, None)
+        if target.batch:
+            return self._cut_batch(lane, target)
+        return Unit(lane.take_fetched(1), False, None)
 
-    async def _next_retry(self, lane: Lane) -> Unit | None:
+    async def _next_stored(self, lane: Lane, *, of_replays: bool) -> Unit | None:
         """The earliest stored unit that is due and not under way; notes when the one after it is."""
-        if lane.next_due_ms is None or lane.next_due_ms > self._clock.now_ms():
+        due_ms = lane.next_replay_ms if of_replays else lane.next_due_ms
+        if due_ms is None or due_ms > self._clock.now_ms():
             self._push_due(lane)
             return None
-        found = await self._store.due_units(lane.number, _FAR_FUTURE_MS, len(lane.busy_units) + 2)
+        limit = len(lane.busy_units) + 2
+        found = await self._store.due_units(lane.number, _FAR_FUTURE_MS, limit, of_replays=of_replays)
         free = [unit for unit in found if unit.unit_id not in lane.busy_units]
         first = free.pop(0) if free and free[0].due_ms <= self._clock.now_ms() else None
-        lane.next_due_ms = free[0].due_ms if free else None
+        lane.set_due(free[0].due_ms if free else None, of_replays=of_replays)
         self._push_due(lane)
         if first is None:
             return None
@@ -261,25 +298,25 @@ class Deliver:
                 tail = self._lanes.tail(lane.shard)
                 # Beyond the tail the registration may have changed since; those positions come with the log.
                 lane.fill([seq for seq in page if seq <= tail], room, self._clock.machine_s())
-            ahead = max(wanted, self._config.lane_in_flight_max - lane.in_flight) - len(lane.fetched)
+            places = 0 if self._is_heavy() else lane.window.size - lane.in_flight
+            ahead = max(wanted, places) - len(lane.fetched)
             seqs = lane.first_pending(min(ahead, max(1, _READ_AHEAD_BYTES // lane.body_bytes)))
             if seqs:
                 lane.fetch(seqs, await self._store.fetch(lane.shard, seqs))
 
     def _cut_batch(self, lane: Lane, target: Target) -> Unit | None:
-        """A batch when it is full by count or bytes, or its first event has waited long enough; else plan the flush."""
+        """A batch when it is full by count or bytes, or its first event has waited long enough; else plan the flush.
+        None waits while too much memory is held."""
         limits = self._destinations.batch_limits(target)
         sizes = [self._destinations.delivered_bytes(target, event) for event in lane.fetched]
         count = fit_batch(sizes, events_max=limits.events_max, bytes_max=limits.bytes_max)
         now_s = self._clock.machine_s()
         flush_s = lane.pending_since_s + limits.wait_ms / 1000
-        if count == len(sizes) < limits.events_max and flush_s > now_s:
-            if flush_s != lane.flush_s:
-                lane.flush_s = flush_s
-                heapq.heappush(self._flushes, (flush_s, lane.number))
+        if count == len(sizes) < limits.events_max and flush_s > now_s and not self._is_heavy():
+            self._plan_look(lane, flush_s)
             return None
         lane.pending_since_s = now_s
-        return Unit(tuple(lane.fetched.popleft() for _ in range(count)), True, None)
+        return Unit(lane.take_fetched(count), True, None)
 
     # --- Attempts and progress ---
 
@@ -287,7 +324,7 @@ class Deliver:
         try:
             await self._attempter.attempt(lane, unit)
         finally:
-            lane.in_flight -= 1
+            lane.land(unit)
             self._in_flight -= 1
             self._active -= lane.in_flight == 0
             if self._lanes.holds(lane):
@@ -296,13 +333,13 @@ class Deliver:
             self._kick.set()
 
     def _on_committed(self, lane: Lane, progress: LaneProgress) -> None:
-        due_before = lane.next_due_ms
+        due_before = lane.soonest_ms
         lane.committed(progress)
-        if lane.next_due_ms != due_before:
+        if lane.soonest_ms != due_before:
             self._push_due(lane)
             self._kick.set()
         if self._ready:
             self._kick.set()  # lanes that a failing commit held up
-        ended = progress.finished and lane.closed and lane.next_due_ms is None and not lane.busy_units
+        ended = progress.finished and lane.closed and lane.soonest_ms is None and not lane.busy_units
         if ended and self._lanes.holds(lane):
             self._lanes.forget(lane)

@@ -15,7 +15,7 @@ import msgspec
 from eventmill.clock import Clock
 from eventmill.config import Config
 from eventmill.core import eventbridge
-from eventmill.core.delivery_headers import delivery_headers
+from eventmill.core.delivery_headers import REPLAY_HEADER, delivery_headers
 from eventmill.core.envelope import recipient_suffix, webhook_body
 from eventmill.core.eventbridge import BusForm, Entry, entry_of, entry_statuses, split_calls
 from eventmill.core.openwhisk import ActionForm, action_form
@@ -94,6 +94,8 @@ class Destinations:
             delivery_id=delivery_id,
             request_id=self._ids.request_id(),
         )
+        if unit.retry is not None and unit.retry.replay:
+            headers.append((REPLAY_HEADER, uuid_text(unit.retry.replay)))
         if target.event_bus is not None:
             return await self._to_bus(target, target.event_bus, unit, _service_headers(headers))
         body = webhook_body([event.body for event in unit.events], self._suffix(target), batch=unit.batch)
@@ -101,7 +103,7 @@ class Destinations:
             return [await self._to_action(target, secret, unit, headers, body)]
         headers += await self._sign(body, secret)
         timeout_s = self._config.webhook_timeout_s
-        request = Request("POST", target.url, tuple(headers), body, timeout_s, target.ca_bundle)
+        request = Request("POST", target.url, tuple(headers), body, timeout_s, target.ca_bundle, target.registration_id)
         return [Sent(unit.events, request, await self._sender.send(request))]
 
     def _suffix(self, target: Target) -> bytes:
@@ -125,7 +127,8 @@ class Destinations:
         params = form.params(body, batch=unit.batch)
         signatures = await self._sign(params, secret) if self._actions.signs(target.runtime_action) else [hmac]
         sent = (*_TO_ACTION, *_service_headers(headers), *signatures)
-        request, response = await self._actions.invoke(ActionCall(target.runtime_action, params, sent))
+        call = ActionCall(target.runtime_action, params, sent, target.registration_id)
+        request, response = await self._actions.invoke(call)
         return Sent(unit.events, request, response, form)
 
     # --- Event buses ---
@@ -150,20 +153,22 @@ class Destinations:
         sent: list[Sent] = []
         for places in split_calls(sizes, entries_max=form.entries_max, bytes_max=eventbridge.ENTRIES_BYTES_MAX):
             events, body = unit.events[places.start : places.stop], form.call_body([entries[at] for at in places])
-            request, response = await self._put(form, bus.aws_region, body, headers, sizes[places.start])
+            request, response = await self._put(form, target, body, headers, sizes[places.start])
             sent += _by_status(events, request, response, form)
         return sent
 
     async def _put(
-        self, form: BusForm, region: str, body: bytes, headers: Headers, first_bytes: int
+        self, form: BusForm, target: Target, body: bytes, headers: Headers, first_bytes: int
     ) -> tuple[Request, Response]:
+        assert target.event_bus is not None
+        region = target.event_bus.aws_region
         request = Request("POST", eventbridge.endpoint(region), headers, body, self._config.eventbridge_timeout_s)
         if not self._config.eventbridge_mode:
-            return request, client_error(UNCONFIGURED_BUS, self._ids, blames_endpoint=True)
+            return request, client_error(UNCONFIGURED_BUS, self._ids, target.registration_id, blames_endpoint=True)
         if first_bytes > eventbridge.ENTRIES_BYTES_MAX:
             said = f"not sent: EventBridge takes entries of {eventbridge.ENTRIES_BYTES_MAX} bytes, not of {first_bytes}"
             return request, Response(413, (), said.encode(), duration_ms=0)
-        return await self._buses.call(form.operation, region, body, headers)
+        return await self._buses.call(form.operation, region, body, target.registration_id, headers)
 
 
 def _service_headers(headers: list[tuple[str, str]]) -> Headers:

@@ -17,16 +17,16 @@ from eventmill import telemetry
 from eventmill.clock import Clock
 from eventmill.config import Config
 from eventmill.core.eventbridge import error_code, source_name
-from eventmill.errors import StaleVersion, StoreUnavailable
 from eventmill.flow.catalogue import Catalogue
-from eventmill.flow.registration_change import decode_registration, replacement
-from eventmill.flow.traces import TraceDetail
+from eventmill.flow.probe_trace import Probe
+from eventmill.flow.registration_change import find_stored, replacement
+from eventmill.flow.stage import repeat
+from eventmill.flow.writes import write_change
 from eventmill.ids import IdSource
 from eventmill.model import EventBridgeDestination, Registration
 from eventmill.send.eventbridge import EventBridge
 from eventmill.send.webhook import Request, Response
 from eventmill.store.base import Store
-from eventmill.store.work import TraceRecord
 
 log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ PENDING_MAX_MS = 7 * 86_400_000
 """How long an event source waits to be associated."""
 _LOOK_S = 1.0
 _POLL_S = 30.0
-_INSIGHTS = (("Adobe IO Events", "Partner Event Source"),)
+_LABEL = "Partner Event Source"
 
 _Wait = tuple[str, int]
 """Registration id, and the time of the change since which it waits."""
@@ -87,13 +87,7 @@ class EventBuses:
             return changed
 
     async def run(self) -> None:
-        """A failing pass is repeated with the next one."""
-        while True:
-            try:
-                await self.step()
-            except (StoreUnavailable, StaleVersion) as error:
-                log.warning(telemetry.STAGE_FAILED, stage="event_buses", cause=error.message)
-            await asyncio.sleep(_LOOK_S)
+        await repeat("event_buses", self.step, _LOOK_S)
 
     def _known_waiting(self) -> list[Registration]:
         if self._epoch != self._catalogue.epoch:
@@ -117,11 +111,12 @@ class EventBuses:
         if not is_over and not await self._ensure_source(registration, bus):
             return False
         source = self._source(registration)
-        state = await self._state(source, bus)
+        state = await self._state(registration, bus)
         if state == "ACTIVE":
             return await self._become(registration, "verified")
         if state == "DELETED" or is_over:
-            await self._call("DeletePartnerEventSource", bus, {"Name": source, "Account": bus.aws_account_id})
+            parameters = {"Name": source, "Account": bus.aws_account_id}
+            await self._call("DeletePartnerEventSource", registration, bus, parameters)
             return await self._become(registration, "verification_failed")
         return False
 
@@ -135,16 +130,18 @@ class EventBuses:
             return True
         started_ms = self._clock.now_ms()
         parameters = {"Name": self._source(registration), "Account": bus.aws_account_id}
-        request, response = await self._call("CreatePartnerEventSource", bus, parameters)
+        request, response = await self._call("CreatePartnerEventSource", registration, bus, parameters)
         exists = response.status == 200 or error_code(response.body) == "ResourceAlreadyExistsException"
         if exists:
             self._created.add(_wait(registration))
-        await self._store.add_traces(registration.id, [_trace(self._ids, registration, started_ms, request, response)])
+        probe = Probe(self._ids.uuid(), registration.client_id, "partner_event_source", _LABEL, started_ms)
+        await self._store.add_traces(registration.id, [probe.trace(request, response, ok=response.status == 200)])
         return exists
 
-    async def _state(self, source: str, bus: EventBridgeDestination) -> State | None:
+    async def _state(self, registration: Registration, bus: EventBridgeDestination) -> State | None:
         """None when it cannot be told now."""
-        _, response = await self._call("ListPartnerEventSourceAccounts", bus, {"EventSourceName": source})
+        parameters = {"EventSourceName": self._source(registration)}
+        _, response = await self._call("ListPartnerEventSourceAccounts", registration, bus, parameters)
         if response.status != 200:
             return None
         try:
@@ -154,9 +151,10 @@ class EventBuses:
         return next((each.state for each in accounts if each.account == bus.aws_account_id), None)
 
     async def _call(
-        self, operation: str, bus: EventBridgeDestination, parameters: dict[str, str]
+        self, operation: str, registration: Registration, bus: EventBridgeDestination, parameters: dict[str, str]
     ) -> tuple[Request, Response]:
-        request, response = await self._service.call(operation, bus.aws_region, msgspec.json.encode(parameters))
+        body = msgspec.json.encode(parameters)
+        request, response = await self._service.call(operation, bus.aws_region, body, registration.registration_id)
         if response.status != 200 and error_code(response.body) != "ResourceAlreadyExistsException":
             log.warning(
                 telemetry.EVENT_SOURCE_FAILED,
@@ -170,18 +168,16 @@ class EventBuses:
 
     async def _become(self, registration: Registration, status: Literal["verified", "verification_failed"]) -> bool:
         """False: it no longer waits, or was changed meanwhile, and is looked at again."""
-        stored = await self._store.get("registration", registration.org, registration.registration_id)
-        current = None if stored is None else decode_registration(stored)
-        if stored is None or current is None or current.updated_ms != registration.updated_ms or not _waits(current):
+        found = await find_stored(self._store, registration.org, registration.registration_id)
+        if found is None:
+            return False
+        stored, current = found
+        if current.updated_ms != registration.updated_ms or not _waits(current):
             return False
         now_ms, failed = self._clock.now_ms(), status == "verification_failed"
         changed = msgspec.structs.replace(current, webhook_status=status, enabled=not failed, updated_ms=now_ms)
-        try:
-            await self._store.write(replacement(stored, changed))
-        except StaleVersion:
+        if not await write_change(self._store, self._catalogue, replacement(stored, changed)):
             return False
-        finally:
-            await self._catalogue.refresh()
         name = telemetry.EVENT_SOURCE_EXPIRED if failed else telemetry.EVENT_SOURCE_ACTIVE
         log.info(name, registration_id=registration.registration_id)
         return True
@@ -197,26 +193,3 @@ def _waits(registration: Registration) -> bool:
         and registration.webhook_status == "accepted"
         and registration.enabled
     )
-
-
-def _trace(
-    ids: IdSource, registration: Registration, started_ms: int, request: Request, response: Response
-) -> TraceRecord:
-    detail = TraceDetail(
-        delivery_id=ids.uuid(),
-        event_code="partner_event_source",
-        client_id=registration.client_id,
-        url=request.url,
-        method=request.method,
-        request_headers=request.headers,
-        request_body=request.body.decode(),
-        batch=False,
-        status=response.status,
-        response_headers=response.headers,
-        response_body=response.body,
-        duration_ms=response.duration_ms,
-        started_ms=started_ms,
-        insights=_INSIGHTS,
-    )
-    ended_ms = started_ms + response.duration_ms
-    return TraceRecord(ok=response.status == 200, ts_ms=ended_ms, positions=(), detail=detail.encode())

@@ -19,10 +19,12 @@ from eventmill import telemetry
 from eventmill.clock import Clock
 from eventmill.config import Config
 from eventmill.core.health import DAY_MS, WATCHED, Case, Outlook, Rule, judge, rules_for
-from eventmill.errors import StaleVersion, StoreUnavailable
+from eventmill.errors import StaleVersion
 from eventmill.flow.catalogue import Catalogue
-from eventmill.flow.registration_change import decode_registration
+from eventmill.flow.registration_change import find_stored
+from eventmill.flow.stage import try_step
 from eventmill.flow.targets import delivers
+from eventmill.flow.writes import WRITES_MAX, write_change
 from eventmill.ids import IdSource
 from eventmill.model import Lane, Notice, Registration, WebhookStatus
 from eventmill.store.control import ControlOp, ControlStore, Create, DisableLane, EnableLane, Replace, SplitTallies
@@ -30,8 +32,6 @@ from eventmill.store.observe import ObserveStore
 
 log = structlog.get_logger()
 
-_WRITES_MAX = 8
-"""How often a write is tried against others of the same document."""
 _LOOK_S = 0.25
 _AT_ONCE = 10
 """Judged before others get the event loop: each may take half a millisecond."""
@@ -91,13 +91,9 @@ class Health:
         return self._due[0][0] if self._due else None
 
     async def run(self) -> None:
-        """A failing pass is repeated with the next one."""
         while True:
             began_s = self._clock.machine_s()
-            try:
-                await self.step(_AT_ONCE)
-            except (StoreUnavailable, StaleVersion) as error:
-                log.warning(telemetry.STAGE_FAILED, stage="health", cause=error.message)
+            await try_step("health", lambda: self.step(_AT_ONCE))
             rest_s = _IDLE_SHARE * (self._clock.machine_s() - began_s)
             await asyncio.sleep(rest_s if self._waiting else max(rest_s, _LOOK_S))
 
@@ -156,12 +152,12 @@ class Health:
 
     async def _change(self, known: Registration) -> None:
         """Write what the rules make of the registration as it is stored now; somebody else's change comes first."""
-        for _ in range(_WRITES_MAX):
-            stored = await self._store.get("registration", known.org, known.registration_id)
-            registration = None if stored is None else decode_registration(stored)
-            if stored is None or registration is None or not is_watched(registration):
+        for _ in range(WRITES_MAX):
+            found = await find_stored(self._store, known.org, known.registration_id)
+            if found is None or not is_watched(found[1]):
                 await self._catalogue.refresh()
                 return
+            stored, registration = found
             now_ms = self._clock.now_ms()
             case = await read_case(self._store, registration, now_ms)
             outlook = judge(case, self._rules, now_ms)
@@ -174,12 +170,9 @@ class Health:
             replace = Replace(
                 "registration", changed.org, stored.id, msgspec.json.encode(changed), stored.version, None
             )
-            try:
-                await self._store.write([replace, *self._consequences(registration, changed, outlook)])
-            except StaleVersion:
+            ops = [replace, *self._consequences(registration, changed, outlook)]
+            if not await write_change(self._store, self._catalogue, ops):
                 continue
-            finally:
-                await self._catalogue.refresh()
             log.info(
                 telemetry.HEALTH_CHANGED,
                 registration=changed.registration_id,

@@ -7,7 +7,7 @@ the event and its place in every subscribed journal survive a power cut. Must no
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -22,6 +22,7 @@ from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.placing import Arrival, Placing
 from eventmill.flow.publishing import STRUCTURED_TYPE, Headers, Mode, detect_mode, has_phidata, read_event
 from eventmill.flow.throttle import Throttle
+from eventmill.flow.unmatched import Unmatched, UnmatchedStore
 from eventmill.ids import IdSource
 from eventmill.model import Caller
 from eventmill.store.log import EventLog
@@ -48,12 +49,16 @@ _OK = _Answer(
 _NOTHING_STORED = _Answer(204, (), {"type": "http.response.body", "body": b""})
 
 
+class IngestStore(EventLog, UnmatchedStore, Protocol):
+    """What publishing needs of the store."""
+
+
 class Ingest:
     """One per front process; used from its event loop only."""
 
     def __init__(
         self,
-        store: EventLog,
+        store: IngestStore,
         catalogue: Catalogue,
         authorise: Callable[[Headers], Caller],
         clock: Clock,
@@ -66,8 +71,10 @@ class Ingest:
         self._clock = clock
         self._ids = ids
         self._config = config
-        self._placing = Placing(store, catalogue, config)
-        self._batches = BatchStore(store, catalogue, self._placing)
+        self.placing = Placing(store, catalogue, config)
+        """Where samples go too: it keeps what it has made."""
+        self.unmatched = Unmatched(store, clock, config)
+        self._batches = BatchStore(store, catalogue, self.placing, self.unmatched)
         requests = config.publish_requests_per_5s
         self._throttle = Throttle(requests) if requests else None
         self._stopped = False
@@ -151,8 +158,9 @@ class Ingest:
         return body
 
     async def _store_durable(self, published: Published, arrival: Arrival) -> bool:
-        """Match and commit; match again when registrations changed meanwhile. False when nobody subscribes."""
-        placing = self._placing
+        """Match and commit; match again when registrations changed meanwhile. False when nobody subscribes, whatever
+        filters say."""
+        placing = self.placing
         event_id = self._ids.event_id(arrival.now_ms)
         for _ in range(MATCHES_MAX):
             match = placing.match(published, arrival.caller)
@@ -162,10 +170,19 @@ class Ingest:
                 match = placing.match(published, arrival.caller)
                 if not match.lanes:
                     placing.check_known(published, match.provider)
+                    self.unmatched.note(match.org, placing.unmatched(published, match, event_id, arrival))
                     return False
+            event = placing.new_event(published, match, event_id, arrival)
+            if not event.lanes:
+                # Kept from everybody by filters: whether by the newest ones, no commit will tell.
+                await self._catalogue.refresh()
+                if self._catalogue.routing_epoch(match.org) == match.epoch:
+                    self.unmatched.note(match.org, placing.unmatched(published, match, event_id, arrival))
+                    return True
+                continue
             placing.check_quota(match.org)
             try:
-                await self._store.append_durable((placing.new_event(published, match, event_id, arrival),))
+                await self._store.append_durable((event,))
             except RoutingStale:
                 await self._catalogue.refresh()
             else:

@@ -1,6 +1,7 @@
 """Reading a registration's journal: from a request's parameters to the answer with its links ("Journaling API").
 
-Pages are joined from stored bytes. Authorises nobody and finds no registration: the caller has done both.
+Authorises nobody and finds no registration: the caller has done both. Waiting for events (RFC 7240) is an addition of
+ours.
 """
 
 from __future__ import annotations
@@ -12,20 +13,15 @@ import msgspec
 
 from eventmill.clock import Clock
 from eventmill.config import Config
-from eventmill.core.envelope import JournalRun, bare_data, empty_page, fit_page, journal_page, recipient_suffix
-from eventmill.core.position import (
-    JournalQuery,
-    Position,
-    check_position,
-    format_position,
-    format_prefix,
-    parse_position,
-    read_query,
-)
+from eventmill.core.envelope import empty_page
+from eventmill.core.position import JournalQuery, read_query
 from eventmill.errors import GatewayError, Reason
-from eventmill.flow.readahead import Page, PageKey, ReadAhead
+from eventmill.flow.arrivals import Arrivals
+from eventmill.flow.journal_pages import Pages, Place
+from eventmill.flow.readahead import Page, ReadAhead
+from eventmill.flow.tail import Start, Tail
 from eventmill.model import Registration
-from eventmill.store.log import EventLog, Head, JournalStretch
+from eventmill.store.base import Store
 
 Header = tuple[bytes, bytes]
 
@@ -34,8 +30,6 @@ _JSON_TYPE = (b"content-type", b"application/json")
 _TEXT_TYPE = (b"content-type", b"text/plain;charset=UTF-8")
 _KEPT = (b"cache-control", b"private, max-age=604800")
 _NOT_KEPT = (b"cache-control", b"no-store")
-_ENVELOPE_BYTES_MAX = 128
-"""An `adobe_io` event is stored with an envelope that the journal leaves out."""
 
 
 class JournalRequest(msgspec.Struct, frozen=True):
@@ -47,7 +41,9 @@ class JournalRequest(msgspec.Struct, frozen=True):
     links_absolute: bool = False
     """Header `x-adobe-io-events-url-links: true`. The Java client needs relative links and never sends it."""
     wants_json: bool = False
-    """`Accept` names JSON alone: an expired position is answered in JSON instead of text."""
+    """An expired position is answered in JSON instead of text."""
+    wait_s: int = 0
+    """How long the caller would wait for an event when there is none yet; machine time."""
 
 
 class JournalAnswer(msgspec.Struct, frozen=True):
@@ -57,44 +53,76 @@ class JournalAnswer(msgspec.Struct, frozen=True):
     body: bytes | None
 
 
-class _Place(msgspec.Struct, frozen=True):
-    """Where a read starts."""
-
-    shard: int
-    head: Head
-    after: int
-    """None of the events up to here are wanted."""
-
-
 class Journal:
-    def __init__(self, store: EventLog, clock: Clock, config: Config) -> None:
+    def __init__(self, store: Store, clock: Clock, config: Config) -> None:
         self._store = store
         self._clock = clock
         self._config = config
+        self._pages = Pages(store, clock, config)
         self._ahead = ReadAhead()
+        self._arrivals = Arrivals(store, config)
         url = urlsplit(config.url)
         self._root = url.path.rstrip("/")
         self._origin = f"{url.scheme}://{url.netloc}"
 
+    @property
+    def waiting(self) -> int:
+        """Reads that wait and live tails, now."""
+        return self._arrivals.count
+
+    def stop(self) -> None:
+        """Whoever waits is answered now, and live tails end."""
+        self._arrivals.stop()
+
     async def read(self, request: JournalRequest) -> JournalAnswer:
         """One page: 200 with events, 204 at the end, 410 for an expired position.
 
-        Raises `GatewayError` (400) for parameters that cannot be obeyed.
+        Raises `GatewayError` (400) for parameters that cannot be obeyed, and NOT_FOUND when the registration is deleted
+        while the read waits.
         """
         query = read_query(request.query, self._config.journal_page_events_max)
         try:
-            place = await self._find_place(request, query)
+            place = await self._pages.find_place(request.registration, query)
         except GatewayError as error:
             if error.reason is not Reason.POSITION_EXPIRED:
                 raise
             return self._expired(request, error)
         page = None if query.latest else await self._next_page(request, query, place)
+        wait_s, in_time = min(request.wait_s, self._config.journal_wait_s_max), False
+        applied: tuple[Header, ...] = ((b"preference-applied", b"wait=%d" % wait_s),) if wait_s else ()
+        if page is None and wait_s:
+            page, in_time = await self._await_page(request, query, place, wait_s)
+            applied = applied if in_time else ()
         if page is not None:
             caching = _NOT_KEPT if query.since is None else _KEPT
-            return JournalAnswer(200, (_EVENTS_TYPE, caching, *self._links(request, page.last, query.limit)), page.body)
-        retry_after = (b"retry-after", b"%d" % self._config.journal_retry_after_s)
-        links = self._links(request, self._resting_place(query, place), query.limit)
-        return JournalAnswer(204, (_NOT_KEPT, retry_after, *links), None)
+            links = self._links(request, page.last, query.limit)
+            return JournalAnswer(200, (_EVENTS_TYPE, caching, *applied, *links), page.body)
+        # Who has waited may ask again at once.
+        retry_after = (b"retry-after", b"%d" % (0 if in_time else self._config.journal_retry_after_s))
+        links = self._links(request, place.end if query.since is None else query.since, query.limit)
+        return JournalAnswer(204, (_NOT_KEPT, retry_after, *applied, *links), None)
+
+    async def tail(self, request: JournalRequest, last_id: str) -> Tail | JournalAnswer:
+        """The live tail; 410 for an expired position. `last_id`: where an earlier one ended, before any parameter.
+
+        Raises `GatewayError` (400) as `read` does, and TOO_MANY_READERS."""
+        query = read_query(request.query, self._config.journal_page_events_max)
+        if last_id:
+            query = JournalQuery(since=last_id, limit=query.limit)
+        registration = request.registration
+        try:
+            place = await self._pages.find_place(registration, query)
+        except GatewayError as error:
+            if error.reason is not Reason.POSITION_EXPIRED:
+                raise
+            return self._expired(request, error)
+        waiter = await self._arrivals.join(registration) if self._config.journal_tail_s_max else None
+        if waiter is None:
+            message = "this gateway has no room for a further live tail; read page by page"
+            raise GatewayError(Reason.TOO_MANY_READERS, message, retry_after_s=self._config.journal_retry_after_s)
+        position = query.since if query.since is not None else place.end if query.latest else ""
+        start = Start(place, position, self._pages.limit(query))
+        return Tail(self._pages, waiter, start, self._clock, self._config)
 
     async def validate(self, request: JournalRequest) -> JournalAnswer:
         """Whether `since` is still good: 200 with what follows it, possibly nothing.
@@ -105,10 +133,10 @@ class Journal:
         if query.since is None:
             raise GatewayError(Reason.INVALID_PARAMETER, "since: is required here")
         try:
-            place = await self._find_place(request, query)
+            place = await self._pages.find_place(request.registration, query)
         except GatewayError as error:
             raise GatewayError(Reason.INVALID_POSITION, error.message) from None
-        page = await self._make_page(request, query, place)
+        page = await self._pages.make(request.registration, place, self._pages.limit(query))
         body, last = (empty_page(query.since), query.since) if page is None else (page.body, page.last)
         return JournalAnswer(200, (_EVENTS_TYPE, _NOT_KEPT, *self._links(request, last, query.limit)), body)
 
@@ -116,7 +144,7 @@ class Journal:
         """How many events a read without limit would yield, up to `journal_count_max`. Raises as `read` does."""
         query = read_query(request.query, self._config.journal_page_events_max)
         try:
-            place = await self._find_place(request, query)
+            place = await self._pages.find_place(request.registration, query)
         except GatewayError as error:
             if error.reason is not Reason.POSITION_EXPIRED:
                 raise
@@ -125,78 +153,41 @@ class Journal:
         count = await self._store.count_after(lane, place.after, self._config.journal_count_max)
         return JournalAnswer(200, (_JSON_TYPE, _NOT_KEPT), b'{"count":%d}' % count)
 
-    async def _find_place(self, request: JournalRequest, query: JournalQuery) -> _Place:
-        """The head is read before any event: what comes after it in time also comes after it in place."""
-        shard = await self._store.shard(request.registration.org)
-        head = await self._store.head(shard)
-        if query.since is not None:
-            position = parse_position(query.since)
-            check_position(position, generation=head.generation, shard=shard, head_seq=head.seq)
-            if position.seq < await self._store.floor(request.registration.id):
-                raise GatewayError(Reason.POSITION_EXPIRED, f"Events at position {query.since} have expired.")
-            return _Place(shard, head, position.seq)
-        if query.latest:
-            return _Place(shard, head, head.seq)
-        if query.seek_ms is not None:
-            return _Place(shard, head, await self._store.seek(shard, max(0, self._clock.now_ms() - query.seek_ms)))
-        return _Place(shard, head, 0)
-
-    async def _next_page(self, request: JournalRequest, query: JournalQuery, place: _Place) -> Page | None:
+    async def _next_page(self, request: JournalRequest, query: JournalQuery, place: Place) -> Page | None:
         """The page, made now or before; if it is full, the one after it is made next."""
-        page = await self._ahead.take(self._key(request, query, place))
+        registration, limit = request.registration, self._pages.limit(query)
+        page = await self._ahead.take(self._pages.key(registration, place, limit))
         if page is None:
-            page = await self._make_page(request, query, place)
+            page = await self._pages.make(registration, place, limit)
         if page is not None and page.is_full:
             following = msgspec.structs.replace(place, after=page.last_seq)
             self._ahead.start(
-                self._key(request, query, following),
-                lambda: self._make_page(request, query, following),
+                self._pages.key(registration, following, limit),
+                lambda: self._pages.make(registration, following, limit),
                 self._clock.machine_s(),
             )
         return page
 
-    def _key(self, request: JournalRequest, query: JournalQuery, place: _Place) -> PageKey:
-        registration = request.registration
-        return PageKey(registration.id, registration.client_id, place.head.generation, place.after, self._limit(query))
-
-    def _limit(self, query: JournalQuery) -> int:
-        return query.limit or self._config.journal_page_events
-
-    async def _make_page(self, request: JournalRequest, query: JournalQuery, place: _Place) -> Page | None:
-        """None when there are no events."""
-        limit = self._limit(query)
-        stretches = await self._read_stretches(request.registration, limit, place)
-        if not stretches:
-            return None
-        return self._page(request.registration, place, stretches, limit)
-
-    async def _read_stretches(self, registration: Registration, limit: int, place: _Place) -> list[JournalStretch]:
-        bytes_max = self._config.journal_page_bytes_max + limit * _ENVELOPE_BYTES_MAX
-        page = await self._store.journal_page(registration.id, place.after, limit, bytes_max)
-        # Appends go on meanwhile. No position beyond the head that was read is given out: the next request might be
-        # checked against the same head.
-        if not page.stretches or page.stretches[-1].seqs[-1] <= place.head.seq:
-            return page.stretches
-        return _first(page.stretches, sum(seq <= place.head.seq for seq in page.seqs))
-
-    def _page(self, registration: Registration, place: _Place, stretches: list[JournalStretch], limit: int) -> Page:
-        """As many of the events as fit, at least one."""
-        suffix = recipient_suffix(registration.client_id, self._config.legacy_fields)
-        runs = _runs(stretches, place, suffix)
-        body = journal_page(runs)
-        if len(body) > self._config.journal_page_bytes_max:
-            stretches = _first(stretches, fit_page(runs, self._config.journal_page_bytes_max))
-            body = journal_page(_runs(stretches, place, suffix))
-        last = stretches[-1]
-        position = Position(place.head.generation, place.shard, last.day, last.seqs[-1])
-        is_full = sum(len(stretch.seqs) for stretch in stretches) == limit
-        return Page(body, format_position(position), position.seq, is_full)
-
-    def _resting_place(self, query: JournalQuery, place: _Place) -> str:
-        """Where to go on from when there is nothing: the given position, else the end."""
-        if query.since is not None:
-            return query.since
-        return format_position(Position(place.head.generation, place.shard, place.head.day, place.head.seq))
+    async def _await_page(
+        self, request: JournalRequest, query: JournalQuery, place: Place, wait_s: int
+    ) -> tuple[Page | None, bool]:
+        """The page that comes in time; and whether the wait was granted to its end, or until the page came."""
+        registration, limit = request.registration, self._pages.limit(query)
+        waiter = await self._arrivals.join(registration)
+        if waiter is None:
+            return None, False
+        ends_s = self._clock.machine_s() + wait_s
+        with waiter:
+            seen_seq = place.head.seq
+            while True:
+                waiter.clear()
+                now = await self._pages.renew(place)
+                if now.head.seq != seen_seq and (page := await self._pages.make(registration, now, limit)) is not None:
+                    return page, True
+                seen_seq = now.head.seq
+                await waiter.check()
+                if not await waiter.wait(ends_s - self._clock.machine_s()):
+                    return None, not self._arrivals.stopped
 
     def _expired(self, request: JournalRequest, error: GatewayError) -> JournalAnswer:
         base = self._base(request)
@@ -225,29 +216,6 @@ class Journal:
 
     def _base(self, request: JournalRequest) -> str:
         return self._origin + self._root if request.links_absolute else self._root
-
-
-def _first(stretches: Sequence[JournalStretch], count: int) -> list[JournalStretch]:
-    """The first `count` events."""
-    kept = []
-    for stretch in stretches:
-        if count <= 0:
-            break
-        kept.append(msgspec.structs.replace(stretch, seqs=stretch.seqs[:count], bodies=stretch.bodies[:count]))
-        count -= len(stretch.seqs)
-    return kept
-
-
-def _runs(stretches: Sequence[JournalStretch], place: _Place, suffix: bytes) -> list[JournalRun]:
-    return [
-        JournalRun(
-            format_prefix(place.head.generation, place.shard, stretch.day),
-            stretch.seqs,
-            [bare_data(body) for body in stretch.bodies] if stretch.delivery_format == "adobe_io" else stretch.bodies,
-            b"" if stretch.delivery_format == "adobe_io" else suffix,
-        )
-        for stretch in stretches
-    ]
 
 
 def _tail(request: JournalRequest) -> str:

@@ -21,7 +21,7 @@ from eventmill.store.control import ControlStore, Create, Delete
 from eventmill.store.seal import Sealer
 
 _GATEWAY = OrgId("")
-"""Signing keys belong to the gateway, not to an organisation."""
+"""Signing keys belong to the gateway, not to an organization."""
 _DELIVERY_PAIRS = 2
 _Purpose = Literal["delivery", "token"]
 

@@ -7,13 +7,13 @@ reports. Its memory is bounded whatever the backlog: positions beyond `pending_m
 from __future__ import annotations
 
 from bisect import insort
-from collections import Counter, deque
-from collections.abc import Sequence
-from itertools import islice
+from collections import deque
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from eventmill.core.attempts import Attempt, pack_attempts
+from eventmill.core.pace import Rate, Window
 from eventmill.flow.targets import Target
 from eventmill.flow.traces import TraceDetail
 from eventmill.store.log import StoredEvent
@@ -38,10 +38,56 @@ class Unit(msgspec.Struct, frozen=True, eq=False):
         return tuple(event.seq for event in self.events)
 
 
-class Lane:
-    """Used from one event loop only."""
+class Bodies:
+    """The bodies that all lanes of a process hold: read and waiting for their attempt, or under way."""
 
-    def __init__(self, record: LaneRecord, *, pending_max: int, traces_kept: int) -> None:
+    __slots__ = ("held_bytes",)
+
+    def __init__(self) -> None:
+        self.held_bytes = 0
+
+
+class _News:
+    """What is to be committed next."""
+
+    __slots__ = ("attempts", "counts", "end_units", "ended", "put_units", "settled")
+
+    def __init__(self) -> None:
+        self.settled: list[int] = []
+        self.put_units: list[RetryUnit] = []
+        self.end_units: list[bytes] = []
+        self.ended: list[Ended] = []
+        self.attempts: list[Attempt] = []
+        self.counts: dict[tuple[int, bool], int] = {}
+        """Number of attempts by begin and whether they succeeded."""
+
+
+class Lane:
+    """Used from one event loop only. There may be ten thousand, nearly all of them idle, so an idle one is small: no
+    dictionary of attributes, no deques."""
+
+    __slots__ = (
+        *(
+            "_bodies",
+            "_news",
+            "_pending_max",
+            "_traces",
+            "_traces_flushed_s",
+            "_traces_kept",
+            "behind",
+            "body_bytes",
+            "busy_units",
+            "closed",
+            "dirty",
+        ),
+        *("done", "fetched", "in_flight", "mark", "next_due_ms", "next_replay_ms", "number", "open", "org"),
+        *("outstanding", "pending", "pending_since_s", "planned_due_ms", "queued", "rate", "replays_first", "secret"),
+        *("shard", "taken", "target", "wake_s", "window"),
+    )
+
+    def __init__(
+        self, record: LaneRecord, bodies: Bodies, *, in_flight_max: int, pending_max: int, traces_kept: int
+    ) -> None:
         self.number = record.lane
         self.org = record.org
         self.shard = record.shard
@@ -51,15 +97,13 @@ class Lane:
         self.closed = record.tombstone is not None
         self.secret = b""
 
-        self.mark = record.mark
-        self.taken = record.mark
-        """Every position of the lane up to here was taken from the log."""
+        self.mark = self.taken = record.mark
+        """`taken`: every position of the lane up to here was taken from the log."""
         self.done: list[int] = list(record.done)
-        self.pending: deque[int] = deque()
+        self.pending: list[int] = []
         self.pending_since_s = 0.0
-        self.flush_s = 0.0
-        """Machine time at which the oldest waiting position came, and of the flush already planned for it."""
-        self.fetched: deque[StoredEvent] = deque()
+        """Machine time at which the oldest waiting position came."""
+        self.fetched: list[StoredEvent] = []
         self.body_bytes = UNKNOWN_BODY_BYTES
         """Size of the largest body among those read last."""
         self.behind = True
@@ -67,19 +111,30 @@ class Lane:
         """Positions whose first attempt is under way, in order."""
 
         self.next_due_ms = record.next_due_ms
+        """When the next of its stored units is due; the next line's: those of replays."""
+        self.next_replay_ms = record.next_replay_ms
+        self.replays_first = True
+        """Whether a replay's unit goes before a new event; they take turns."""
         self.planned_due_ms: int | None = None
         """The due time for which the scheduler has planned a wake-up."""
         self.busy_units: set[bytes] = set()
         """Stored units under way, or ended but not yet committed: due rows that must not be taken again."""
         self.in_flight = 0
+        self.window = Window(in_flight_max)
+        """How many attempts may be under way."""
+        self.rate: Rate | None = None
+        self.wake_s = 0.0
+        """Machine time for which the scheduler has planned its last look at what waits for a flush, or for the rate."""
         self.queued = False
         """Whether the scheduler holds this lane in its ready queue."""
 
+        self._bodies = bodies
         self._pending_max = pending_max
-        self._progress_reset()
-        self._traces: dict[bool, deque[tuple[tuple[int, ...], TraceDetail]]] = {
-            ok: deque(maxlen=traces_kept) for ok in (True, False)
-        }
+        self.dirty = False
+        self._news: _News | None = None
+        self._traces_kept = traces_kept
+        self._traces: dict[bool, deque[tuple[tuple[int, ...], TraceDetail]]] = {}
+        """Of successes and of failures, where there are any."""
         self._traces_flushed_s = 0.0
 
     # --- Intake ---
@@ -114,27 +169,38 @@ class Lane:
         self.pending.append(seq)
 
     def first_pending(self, count: int) -> list[int]:
-        return list(islice(self.pending, count))
+        return self.pending[:count]
 
     def fetch(self, seqs: list[int], events: list[StoredEvent]) -> None:
         """The bodies of the first pending positions, but for expired ones. They were pending until now, so that no
         outcome could let the mark pass them meanwhile; without effect when the lane was shut meanwhile."""
         if self.first_pending(len(seqs)) != seqs:
             return
-        for _ in seqs:
-            self.pending.popleft()
-        self.fetched.extend(events)
+        del self.pending[: len(seqs)]
+        self.fetched += events
+        self._bodies.held_bytes += _body_bytes(events)
         self.body_bytes = max((len(event.body) for event in events), default=1) or 1
 
+    def take_fetched(self, count: int) -> tuple[StoredEvent, ...]:
+        """The first of them, to be launched."""
+        taken = tuple(self.fetched[:count])
+        del self.fetched[:count]
+        return taken
+
     def fetched_bytes(self) -> int:
-        return sum(len(event.body) for event in self.fetched)
+        return _body_bytes(self.fetched)
+
+    def _drop_fetched(self) -> None:
+        self._bodies.held_bytes -= self.fetched_bytes()
+        self.fetched.clear()
 
     def shut(self) -> None:
-        """No new events from now on; what is under way settles as it would."""
+        """No new events from now on; what is under way settles as it would. When they come again, they come slowly."""
         self.open = False
         self.taken = self._last_launched()
         self.pending.clear()
-        self.fetched.clear()
+        self._drop_fetched()
+        self.window.restart()
         self.behind = False
 
     def reopen(self, record: LaneRecord) -> None:
@@ -146,18 +212,45 @@ class Lane:
             self.outstanding = {seq: None for seq in self.outstanding if seq > record.mark}
             self.done = [seq for seq in self.done if seq > record.mark]
         self.pending.clear()
-        self.fetched.clear()
+        self._drop_fetched()
         self.taken = max(self.mark, max(self.outstanding, default=0))
+
+    # --- Stored units ---
+
+    @property
+    def soonest_ms(self) -> int | None:
+        """When the next of its stored units is due."""
+        if self.next_due_ms is None or self.next_replay_ms is None:
+            return self.next_replay_ms if self.next_due_ms is None else self.next_due_ms
+        return min(self.next_due_ms, self.next_replay_ms)
+
+    def set_due(self, due_ms: int | None, *, of_replays: bool) -> None:
+        if of_replays:
+            self.next_replay_ms = due_ms
+        else:
+            self.next_due_ms = due_ms
+
+    def hasten(self, due_ms: int | None, *, of_replays: bool) -> None:
+        """A stored unit is due then, if no other is before."""
+        known_ms = self.next_replay_ms if of_replays else self.next_due_ms
+        if due_ms is not None and (known_ms is None or due_ms < known_ms):
+            self.set_due(due_ms, of_replays=of_replays)
 
     # --- Attempts ---
 
     def launch(self, unit: Unit) -> None:
-        """The attempt starts; whoever runs it lowers `in_flight` again."""
+        """The attempt starts; `land` follows in any case."""
         self.in_flight += 1
         if unit.retry is None:
             self.outstanding.update(dict.fromkeys(unit.positions))
         else:
+            self._bodies.held_bytes += _body_bytes(unit.events)
             self.busy_units.add(unit.retry.unit_id)
+
+    def land(self, unit: Unit) -> None:
+        """The attempt is no longer under way, whatever became of it."""
+        self.in_flight -= 1
+        self._bodies.held_bytes -= _body_bytes(unit.events)
 
     def settle(self, unit: Unit, *, put: RetryUnit | None = None, ended: Sequence[Ended] = ()) -> None:
         """The attempt has an outcome: delivered (neither given), to be retried (`put`), or over without (`ended`); of a
@@ -165,17 +258,17 @@ class Lane:
         One that was cut off has none, and is made again after the restart."""
         self.dirty = True
         if put is not None:
-            self._put_units.append(put)
+            self._gathered().put_units.append(put)
             self.busy_units.add(put.unit_id)
         if unit.retry is not None and (put is None or put.unit_id != unit.retry.unit_id):
-            self._end_units.append(unit.retry.unit_id)
-        self._ended += ended
+            self._gathered().end_units.append(unit.retry.unit_id)
+        self._gathered().ended += ended
         if unit.retry is None:
             self._settle_positions(unit.positions)
 
     def _settle_positions(self, positions: tuple[int, ...]) -> None:
+        self._gathered().settled += positions
         for seq in positions:
-            self._settled.append(seq)
             known = seq in self.outstanding
             self.outstanding.pop(seq, None)
             if known:  # else a gap was closed over it meanwhile
@@ -199,16 +292,22 @@ class Lane:
     def note_attempt(self, unit: Unit, trace: TraceDetail, *, counts: bool = True) -> None:
         """Remember an attempt for explain and debug tracing; and for the endpoint's health, if it `counts`."""
         retry = unit.retry.retries if unit.retry else 0
+        news = self._gathered()
         for seq in unit.positions:
-            self._attempts.append(Attempt(seq, retry, trace.status, trace.duration_ms, trace.started_ms))
+            news.attempts.append(Attempt(seq, retry, trace.status, trace.duration_ms, trace.started_ms))
         ok = 200 <= trace.status <= 299
         if counts:
-            self._counts[trace.started_ms, ok] += 1
-        self._traces[ok].append((unit.positions, trace))
+            key = trace.started_ms, ok
+            news.counts[key] = news.counts.get(key, 0) + 1
+        kept = self._traces.get(ok)
+        if kept is None:
+            kept = self._traces[ok] = deque(maxlen=self._traces_kept)
+        kept.append((unit.positions, trace))
 
     def unsettled(self, goal: int, now_ms: int) -> bool:
         """Whether a position up to `goal`, or a retry due by `now_ms`, still needs an attempt or its commit."""
-        if self.dirty or (self.next_due_ms is not None and self.next_due_ms <= now_ms):
+        due_ms = self.soonest_ms
+        if self.dirty or (due_ms is not None and due_ms <= now_ms):
             return True
         if self.busy_units or (self.open and self.behind):
             return True
@@ -218,14 +317,10 @@ class Lane:
 
     # --- Checkpoint ---
 
-    def _progress_reset(self) -> None:
-        self.dirty = False
-        self._settled: list[int] = []
-        self._put_units: list[RetryUnit] = []
-        self._end_units: list[bytes] = []
-        self._ended: list[Ended] = []
-        self._attempts: list[Attempt] = []
-        self._counts: Counter[tuple[int, bool]] = Counter()
+    def _gathered(self) -> _News:
+        if self._news is None:
+            self._news = _News()
+        return self._news
 
     def holds_traces(self) -> bool:
         return any(self._traces.values())
@@ -239,27 +334,25 @@ class Lane:
         waiting = sum(len(kept) for kept in self._traces.values())
         if waiting <= _TRACES_AT_ONCE or now_s - self._traces_flushed_s >= 1:
             traces = self._encode_traces()
-            for kept in self._traces.values():
-                kept.clear()
+            self._traces.clear()
             self._traces_flushed_s = now_s
-        progress = LaneProgress(
+        news, self._news, self.dirty = self._gathered(), None, False
+        return LaneProgress(
             lane=self.number,
             mark=self.mark,
             done=tuple(self.done),
-            settled=tuple(self._settled),
-            put_units=tuple(self._put_units),
-            end_units=tuple(self._end_units),
-            ended=tuple(self._ended),
-            attempts=pack_attempts(self._attempts) if self._attempts else b"",
+            settled=tuple(news.settled),
+            put_units=tuple(news.put_units),
+            end_units=tuple(news.end_units),
+            ended=tuple(news.ended),
+            attempts=pack_attempts(news.attempts) if news.attempts else b"",
             traces=traces,
             counts=tuple(
                 AttemptCount(at_ms, number if ok else 0, 0 if ok else number)
-                for (at_ms, ok), number in self._counts.items()
+                for (at_ms, ok), number in news.counts.items()
             ),
             finished=self.closed and self.in_flight == 0,
         )
-        self._progress_reset()
-        return progress
 
     def _encode_traces(self) -> tuple[TraceRecord, ...]:
         """Only now, when most attempts of a busy lane have already dropped out of the ring again."""
@@ -274,6 +367,9 @@ class Lane:
         """The progress is durable: its units may be read from the store again."""
         for unit in progress.put_units:
             self.busy_units.discard(unit.unit_id)
-            if self.next_due_ms is None or unit.due_ms < self.next_due_ms:
-                self.next_due_ms = unit.due_ms
+            self.hasten(unit.due_ms, of_replays=bool(unit.replay))
         self.busy_units.difference_update(progress.end_units)
+
+
+def _body_bytes(events: Iterable[StoredEvent]) -> int:
+    return sum([len(event.body) for event in events])

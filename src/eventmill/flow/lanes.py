@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable
 
 from eventmill.clock import Clock
 from eventmill.config import Config
+from eventmill.core.pace import Rate
 from eventmill.flow.attempt import Attempter
 from eventmill.flow.catalogue import Catalogue
-from eventmill.flow.lane import Lane
+from eventmill.flow.lane import Bodies, Lane
 from eventmill.flow.targets import Target, delivers
 from eventmill.store.work import SLOTS, LaneRecord, SlotLease, WorkStore
 
@@ -33,6 +34,7 @@ class Lanes:
         self._heads: dict[int, int] = {}
         """What the head was when the log was last read to its end. A reset leaves it above every entry."""
         self._lanes: dict[int, Lane] = {}
+        self.bodies = Bodies()
         self.leases: dict[int, SlotLease] = {}
         self.on_ready: Callable[[Lane], None] = lambda lane: None
         self.on_forgotten: Callable[[Lane], None] = lambda lane: None
@@ -77,12 +79,12 @@ class Lanes:
         for lane in [lane for number, lane in self._lanes.items() if number % SLOTS in lost]:
             self.forget(lane)
         self.leases = held
-        for shard in await self._store.shards():
-            if shard not in self._tails:  # what lanes missed before the head they read from their journals
-                self._tails[shard] = (await self._store.head(shard)).seq
+        for shard, head in (await self._store.heads()).items():
+            self._tails.setdefault(shard, head)  # what lanes missed before the head they read from their journals
         await self._follow_catalogue()
         for count, record in enumerate(await self._store.lanes(gained), 1):
-            self._adopt(record)
+            if record.lane not in self._lanes:  # else the catalogue's changes have brought it just now
+                self._adopt(record)
             if count % _ADOPTED_AT_ONCE == 0:
                 await asyncio.sleep(0)
 
@@ -101,7 +103,14 @@ class Lanes:
                 self._aim(lane, record)
 
     def _adopt(self, record: LaneRecord) -> None:
-        lane = Lane(record, pending_max=self._config.lane_pending_max, traces_kept=self._config.traces_kept)
+        config = self._config
+        lane = Lane(
+            record,
+            self.bodies,
+            in_flight_max=config.lane_in_flight_max,
+            pending_max=config.lane_pending_max,
+            traces_kept=config.traces_kept,
+        )
         self._lanes[record.lane] = lane
         self._aim(lane, record)
 
@@ -119,16 +128,23 @@ class Lanes:
         if target is not None and target != lane.target:
             lane.target = target
             lane.secret = self._attempter.unseal_secret(target)
+            self._pace(lane, target)
+        lane.hasten(record.next_due_ms, of_replays=False)
+        lane.hasten(record.next_replay_ms, of_replays=True)
         if not wanted:
             lane.shut()
         elif not lane.open or record.mark > lane.mark:
             lane.reopen(record)
         self.on_ready(lane)
 
+    def _pace(self, lane: Lane, target: Target) -> None:
+        lane.window.recap(min(target.max_in_flight or self._config.lane_in_flight_max, self._config.lane_in_flight_max))
+        if target.events_per_second != (lane.rate.events_per_s if lane.rate else 0):
+            lane.rate = Rate(target.events_per_second) if target.events_per_second else None
+
     async def _tail_log(self) -> None:
-        for shard in self._tails:
-            while True:
-                head = (await self._store.head(shard)).seq
+        for shard, head in (await self._store.heads()).items():
+            while self._tails.get(shard, head) < head:
                 page = await self._store.read_log(shard, self._tails[shard], _LOG_PAGE)
                 if page.epoch != self._catalogue.epoch:
                     await self._follow_catalogue()
@@ -141,6 +157,6 @@ class Lanes:
                 if page.entries:
                     self._tails[shard] = page.entries[-1].seq
                 if len(page.entries) < _LOG_PAGE:
-                    self._heads[shard] = head
                     break
                 await asyncio.sleep(0)  # attempts under way go on during a long catch-up
+            self._heads[shard] = head

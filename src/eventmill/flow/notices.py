@@ -17,8 +17,9 @@ from eventmill import telemetry
 from eventmill.clock import Clock
 from eventmill.config import Config
 from eventmill.core.notice import compose, retry_delay_ms
-from eventmill.errors import StaleVersion, StoreUnavailable
+from eventmill.errors import StaleVersion
 from eventmill.flow.catalogue import Catalogue
+from eventmill.flow.stage import repeat
 from eventmill.model import Notice, Organization, OrgId, Project
 from eventmill.send.mail import Post
 from eventmill.store.control import ControlOp, ControlStore, Delete, Replace
@@ -63,7 +64,7 @@ class Notices:
         self._resume_ms = 0
         """Until then the mail server is left alone."""
         self._said: set[OrgId] = set()
-        """Organisations of which the log knows that nobody is mailed."""
+        """Organizations of which the log knows that nobody is mailed."""
         self._stepping = asyncio.Lock()
 
     def next_due_ms(self) -> int | None:
@@ -71,13 +72,7 @@ class Notices:
         return min((self._due_ms(each) for each in self._waiting.values()), default=None)
 
     async def run(self) -> None:
-        """A failing pass is repeated with the next one."""
-        while True:
-            try:
-                await self.step()
-            except (StoreUnavailable, StaleVersion) as error:
-                log.warning(telemetry.STAGE_FAILED, stage="notices", cause=error.message)
-            await asyncio.sleep(_LOOK_S)
+        await repeat("notices", self.step, _LOOK_S)
 
     async def step(self, limit: int = _ALL) -> int:
         """See to what is due, `limit` notices at most; returns how many that were."""

@@ -13,22 +13,28 @@ from eventmill.core.cloudevent import Published
 from eventmill.core.envelope import cut_adobe_io, cut_cloud_event
 from eventmill.errors import GatewayError, Reason
 from eventmill.flow.catalogue import Catalogue
+from eventmill.flow.filters import LaneFilters
 from eventmill.ids import uuid_text
 from eventmill.model import BUILTIN_ORG, Caller, Lane, OrgId, Origin, Provider, provider_technical_name
 from eventmill.store.log import EventLog, NewEvent
+from eventmill.store.observe import UnmatchedEvent, WhyUnmatched
 
 _ORIGINS_MAX = 4096
 """Origins kept at hand."""
 _STORAGE_RETRY_AFTER_S = 60
+_NOTED_CHARS_MAX = 256
+"""Of a publisher's own words that are remembered of an event that nobody gets."""
 
 
 class Match(msgspec.Struct, frozen=True, gc=False):
-    """Routing epoch, organisation, provider and subscribed lanes, all of one picture."""
+    """Routing epoch, organization, provider and subscribed lanes, all of one picture."""
 
     epoch: int
     org: OrgId
     provider: Provider | None
     lanes: tuple[Lane, ...]
+    filters: LaneFilters | None = None
+    """Of those lanes; None: the event goes to all of them."""
 
 
 class Arrival(msgspec.Struct, frozen=True, gc=False):
@@ -57,8 +63,8 @@ class Placing:
         if provider is None:
             return Match(0, BUILTIN_ORG, None, ())
         org = _owner(provider, caller)
-        lanes = self._catalogue.route(org, provider.id, published.event_code)
-        return Match(self._catalogue.routing_epoch(org), org, provider, lanes)
+        route = self._catalogue.route(org, provider.id, published.event_code)
+        return Match(self._catalogue.routing_epoch(org), org, provider, route.lanes, route.filters)
 
     def check_known(self, published: Published, provider: Provider | None) -> None:
         """404 for an unknown provider; with `strict_catalog` 400 for it and for an unknown event code."""
@@ -78,12 +84,35 @@ class Placing:
             raise GatewayError(Reason.STORAGE_QUOTA_REACHED, message, retry_after_s=_STORAGE_RETRY_AFTER_S)
 
     def new_event(self, published: Published, match: Match, event_id: bytes, arrival: Arrival) -> NewEvent:
-        """What to append; `match` has a provider."""
+        """What to append; `match` has a provider. Without lanes when the filters let it go to none of them: then there
+        is nothing to append."""
         org, provider = match.org, match.provider
         assert provider is not None
         origin = self._origin(published, org, provider, arrival.caller)
         body = self.cut(published, provider, uuid_text(event_id), arrival)
-        return NewEvent(org, event_id, origin, body, match.lanes, match.epoch)
+        audit_id = published.id if arrival.phidata else ""
+        lanes = match.lanes
+        if match.filters is not None:
+            lanes = match.filters.passing(body, legacy_fields=self._config.legacy_fields)
+        return NewEvent(org, event_id, origin, body, lanes, match.epoch, audit_id)
+
+    def unmatched(self, published: Published, match: Match, event_id: bytes, arrival: Arrival) -> UnmatchedEvent:
+        """What to remember of an event that nobody gets; `match` has a provider. With lanes: their filters kept it."""
+        provider, event_code = match.provider, published.event_code
+        assert provider is not None
+        why: WhyUnmatched = "filtered" if match.lanes else "no_registration"
+        if self._catalogue.event_metadata(provider.id, event_code) is None:
+            why = "unknown_event_code"
+        return UnmatchedEvent(
+            event_id,
+            published.id[:_NOTED_CHARS_MAX],
+            arrival.now_ms,
+            provider.id,
+            provider.label,
+            event_code[:_NOTED_CHARS_MAX],
+            arrival.caller.client_id,
+            why,
+        )
 
     def cut(self, published: Published, provider: Provider, event_id: str, arrival: Arrival) -> bytes:
         """The form that is stored, without what is its recipient's."""
@@ -118,7 +147,7 @@ class Placing:
 
 
 def _owner(provider: Provider, caller: Caller) -> OrgId:
-    """Whose event it is. A built-in provider's is that of the organisation it is published for, by the operator."""
+    """Whose event it is. A built-in provider's is that of the organization it is published for, by the operator."""
     if provider.org == BUILTIN_ORG:
         if not caller.is_admin:
             message = f"source: provider {provider.id} is built in; only the operator's token may publish for it"

@@ -8,15 +8,14 @@ from eventmill.clock import Clock
 from eventmill.config import Config
 from eventmill.core.delivery_headers import CHALLENGE_EVENT_CODE
 from eventmill.flow.catalogue import Catalogue
-from eventmill.flow.traces import TraceDetail, shown_url
+from eventmill.flow.probe_trace import Probe
 from eventmill.ids import IdSource
 from eventmill.send import challenge as sending
 from eventmill.send.webhook import WebhookSender
 from eventmill.store.seal import Sealer
 from eventmill.store.work import TraceRecord
 
-_PROVIDER_LABEL = "Adobe IO Events"
-_EVENT_LABEL = "Challenge Probe"
+_LABEL = "Challenge Probe"
 
 
 class ChallengeResult(msgspec.Struct, frozen=True):
@@ -63,24 +62,8 @@ class Prober:
         return self._sealer.unseal(credential.sealed_secret, f"credential:{credential.id}")
 
     def _traced(self, result: sending.ChallengeResult, client_id: str, started_ms: int) -> ChallengeResult:
-        request, response = result.request, result.response
-        detail = TraceDetail(
-            delivery_id=self._ids.uuid(),
-            event_code=CHALLENGE_EVENT_CODE,
-            client_id=client_id,
-            url=shown_url(request.url),
-            method=request.method,
-            request_headers=request.headers,
-            request_body=request.body.decode(),
-            batch=False,
-            status=response.status,
-            response_headers=response.headers,
-            response_body=response.body,
-            duration_ms=response.duration_ms,
-            started_ms=started_ms,
-            insights=((_PROVIDER_LABEL, _EVENT_LABEL),),
-        )
-        ended_ms = started_ms + response.duration_ms
-        trace = TraceRecord(ok=result.passed, ts_ms=ended_ms, positions=(), detail=detail.encode())
+        response = result.response
+        probe = Probe(self._ids.uuid(), client_id, CHALLENGE_EVENT_CODE, _LABEL, started_ms)
+        trace = probe.trace(result.request, response, ok=result.passed)
         blames_endpoint = response.blames_endpoint
         return ChallengeResult(result.passed, result.explanation, (trace,), result.answered, blames_endpoint)

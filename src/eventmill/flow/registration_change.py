@@ -10,12 +10,19 @@ from __future__ import annotations
 import msgspec
 
 from eventmill.flow.targets import delivers
-from eventmill.model import Registration
-from eventmill.store.control import ControlOp, DisableLane, EnableLane, Key, Replace, Versioned
+from eventmill.model import OrgId, Registration
+from eventmill.store.control import ControlOp, ControlStore, DisableLane, EnableLane, Key, Replace, Versioned
+from eventmill.store.work import PULLED
 
 
 def decode_registration(stored: Versioned) -> Registration:
     return msgspec.json.decode(stored.doc, type=Registration)
+
+
+async def find_stored(store: ControlStore, org: OrgId, registration_id: str) -> tuple[Versioned, Registration] | None:
+    """The registration as it is stored now, which may be newer than what the catalogue knows."""
+    stored = await store.get("registration", org, registration_id)
+    return None if stored is None else (stored, decode_registration(stored))
 
 
 def name_key(registration: Registration) -> tuple[str, str]:
@@ -45,10 +52,10 @@ def lane_op(registration: Registration) -> EnableLane | DisableLane:
     """Both have no effect on a lane that is in that state already."""
     if delivers(registration):
         return EnableLane(registration.id, registration.updated_ms)
-    return DisableLane(registration.id, _pause_cause(registration), registration.updated_ms)
+    return DisableLane(registration.id, pause_cause(registration), registration.updated_ms)
 
 
-def _pause_cause(registration: Registration) -> str:
+def pause_cause(registration: Registration) -> str:
     if registration.delivery_type == "journal":
-        return "journal"
+        return PULLED
     return "disabled" if registration.webhook_status == "verified" else registration.webhook_status

@@ -27,6 +27,10 @@ class Target(msgspec.Struct, frozen=True):
     """In place of a webhook."""
     ca_bundle: str = ""
     """Of the webhook; empty: the system's certificate authorities."""
+    max_in_flight: int = 0
+    """Attempts under way at once; 0: as many as any."""
+    events_per_second: float = 0
+    """0: as fast as it takes them."""
 
     @classmethod
     def for_registration(cls, registration: Registration, credential: Credential | None) -> Target:
@@ -44,6 +48,8 @@ class Target(msgspec.Struct, frozen=True):
             runtime_action=(registration.runtime_action if pushed else registration.retry_action) or "",
             event_bus=registration.destination_metadata if pushed else registration.retry_destination,
             ca_bundle=(registration.ca_bundle if pushed else registration.retry_ca_bundle) or "",
+            max_in_flight=registration.max_in_flight or 0,
+            events_per_second=registration.events_per_second or 0,
         )
 
     @property

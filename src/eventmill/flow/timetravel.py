@@ -67,9 +67,11 @@ class TimeTravel:
         return min((due_ms for due_ms in dues if due_ms is not None), default=None)
 
     async def _settle(self) -> None:
-        await self._deliver.quiesce()
-        for stage in self._timed:
-            await stage.step()
+        """Until neither delivery nor a stage finds anything to do: what the one does may be work for the other."""
+        found = 1
+        while found:
+            await self._deliver.quiesce()
+            found = sum([await stage.step() for stage in self._timed])
 
     async def _step(self, step_ms: int) -> None:
         self._clock.advance(step_ms)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 
 import msgspec
 import structlog
@@ -10,9 +11,9 @@ import structlog
 from eventmill import telemetry
 from eventmill.clock import Clock
 from eventmill.config import Config
-from eventmill.errors import StaleVersion, StoreUnavailable
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.keyring import retired_token_keys, rotate_token_key
+from eventmill.flow.stage import try_step
 from eventmill.ids import IdSource
 from eventmill.model import BUILTIN_ORG, Revocation
 from eventmill.store.control import ControlStore, Delete
@@ -40,20 +41,14 @@ class TokenUpkeep:
         self._lifetime_s = max(config.token_lifetime_s, config.refresh_token_lifetime_s)
 
     async def run(self) -> None:
-        """A failing pass is repeated with the next one; what is over stays void meanwhile."""
-        turn = 0
-        while True:
-            try:
-                await self._catalogue.refresh()
-                if turn % _STEP_EVERY == 0:
-                    await self.step()
-            except (StoreUnavailable, StaleVersion) as error:
-                log.warning(telemetry.STAGE_FAILED, stage="token_upkeep", cause=error.message)
-            turn += 1
+        """What is over stays void while passes fail."""
+        for turn in count():
+            await try_step("token_upkeep", self._catalogue.refresh if turn % _STEP_EVERY else self.step)
             await asyncio.sleep(_LOOK_S)
 
     async def step(self) -> int:
         """One pass at the current machine time; returns how many keys and revocations were deleted."""
+        await self._catalogue.refresh()
         now_ms = self._clock.machine_ms()
         keys = [key for key in self._catalogue.signing_keys() if key.purpose == "token"]
         if self._rotation_ms and all(key.created_ms + self._rotation_ms <= now_ms for key in keys):

@@ -1,26 +1,32 @@
 """Debug traces: one record per attempt, its request body rebuilt from the stored events when somebody looks.
 
-Shape and limits: "Debug Tracing" guide and the TracingRequestResponse model of the Events API reference.
+Shape and limits: "Debug Tracing" guide and the TracingRequestResponse model of the Events API reference; the member
+`timings` is an addition of ours.
 """
 
 from __future__ import annotations
 
 import asyncio
+import codecs
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from eventmill.config import Config
 from eventmill.core.envelope import format_time, recipient_suffix, webhook_body
 from eventmill.core.eventbridge import BusForm, entry_of
 from eventmill.core.openwhisk import ActionForm
 from eventmill.ids import uuid_text
 from eventmill.model import Registration
+from eventmill.send.timings import Timings
 from eventmill.store.base import Store
 from eventmill.store.log import StoredEvent
 from eventmill.store.work import TraceRecord
 
+KEPT_MS = 7 * 86_400_000
+"""By business time; older traces are shown no more, and deleted."""
 _USER_INFORMATION = re.compile(r"^([^:/?#]+://)[^/?#]*@")
 
 
@@ -46,6 +52,7 @@ class TraceDetail(msgspec.Struct, frozen=True, kw_only=True):
     started_ms: int
     insights: tuple[tuple[str, str], ...]
     """(provider label, event code label) of probes; empty for deliveries, whose events tell."""
+    timings: Timings | None = None
 
     def encode(self) -> bytes:
         return msgspec.msgpack.encode(self)
@@ -59,22 +66,23 @@ def shown_url(url: str) -> str:
 _decode_detail = msgspec.msgpack.Decoder(TraceDetail).decode
 
 
-async def render_traces(
-    store: Store,
-    registration: Registration,
-    records: Sequence[TraceRecord],
-    *,
-    legacy_fields: bool,
-    body_bytes_max: int,
-) -> bytes:
-    """The JSON array of TracingRequestResponse for `records`, in their order. Bodies are cut at `body_bytes_max`."""
+def attempt_positions(records: Sequence[TraceRecord], delivery_id: str) -> tuple[int, ...] | None:
+    """Of the events in the attempt with that id; none for a challenge. None: there is no such attempt here."""
+    found = (each for each in records if _decode_detail(each.detail).delivery_id == delivery_id)
+    return next((each.positions for each in found), None)
+
+
+async def render_traces(store: Store, registration: Registration, now_ms: int, config: Config) -> bytes:
+    """The JSON array of TracingRequestResponse of a registration, newest first."""
+    records = [record for record in await store.traces(registration.id) if record.ts_ms >= now_ms - KEPT_MS]
     shard = await store.shard(registration.org)
-    suffix = recipient_suffix(registration.client_id, legacy_fields)
+    suffix = recipient_suffix(registration.client_id, config.legacy_fields)
     entries = []
     for record in records:
         # One delivery at a time: the bodies of two hundred may be hundreds of megabytes.
         events = await store.fetch(shard, sorted(record.positions)) if record.positions else []
-        entries.append(_entry(_decode_detail(record.detail), registration, events, suffix, body_bytes_max))
+        detail = _decode_detail(record.detail)
+        entries.append(_entry(detail, registration, events, suffix, config.trace_body_bytes_max))
         await asyncio.sleep(0)
     return msgspec.json.encode(entries)
 
@@ -84,8 +92,9 @@ def _entry(
 ) -> dict[str, Any]:
     body = detail.request_body
     if body is None:
-        body = _cut_text(_request_body(detail, events, suffix) if events else b"", body_bytes_max)
+        body = cut_text(_request_body(detail, events, suffix) if events else b"", body_bytes_max)
     ended_ms = detail.started_ms + detail.duration_ms
+    timings = {} if detail.timings is None else {"timings": _timings(detail.timings)}
     return {
         "event": detail.event_code,
         "id": detail.delivery_id,
@@ -101,7 +110,7 @@ def _entry(
                 "requestHeaders": _multimap(detail.request_headers),
             },
             "tracingResponse": {
-                "responseBody": _cut_text(detail.response_body, body_bytes_max),
+                "responseBody": cut_text(detail.response_body, body_bytes_max),
                 "responseCode": detail.status,
                 "responseTime": detail.duration_ms,
                 "responseHeaders": _multimap(detail.response_headers),
@@ -109,8 +118,21 @@ def _entry(
             "ts": ended_ms,
             "deliveryTime": detail.started_ms,
             "insightsInfo": _insights(detail, events),
+            **timings,
         },
     }
+
+
+def _timings(timings: Timings) -> dict[str, object]:
+    """Only what there was; to the microsecond."""
+    phases = {
+        "dns": timings.dns_ms,
+        "connect": timings.connect_ms,
+        "tls": timings.tls_ms,
+        "firstByte": timings.first_byte_ms,
+        "total": timings.total_ms,
+    }
+    return {**{name: round(ms, 3) for name, ms in phases.items() if ms is not None}, "reused": timings.reused}
 
 
 def _request_body(detail: TraceDetail, events: Sequence[StoredEvent], suffix: bytes) -> bytes:
@@ -137,11 +159,17 @@ def _multimap(pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
     return headers
 
 
-def _cut_text(raw: bytes, bytes_max: int) -> str:
-    """At most `bytes_max` bytes as text, cut on a character boundary; what is not UTF-8 is replaced."""
-    if len(raw) <= bytes_max:
-        return raw.decode("utf-8", "replace")
-    end = bytes_max
-    while end and raw[end] & 0xC0 == 0x80:
-        end -= 1
-    return raw[:end].decode("utf-8", "replace")
+def cut_text(raw: bytes, bytes_max: int) -> str:
+    """At most `bytes_max` bytes as UTF-8 text, cut on a character boundary; what is not UTF-8 is replaced.
+
+    `raw` may have been cut already, in the middle of a character, when it is of that length."""
+    text = _decode_start(raw[:bytes_max]) if len(raw) >= bytes_max else raw.decode("utf-8", "replace")
+    if len(text) * 3 <= bytes_max:  # replacements are longer than what they stand for, but no longer than this
+        return text
+    encoded = text.encode()
+    return text if len(encoded) <= bytes_max else _decode_start(encoded[:bytes_max])
+
+
+def _decode_start(raw: bytes) -> str:
+    """Text that may end within a character, without what there is of that."""
+    return codecs.getincrementaldecoder("utf-8")("replace").decode(raw)

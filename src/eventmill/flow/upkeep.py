@@ -1,38 +1,43 @@
-"""What time alone brings about: retention drops segments once everything in them is older than the journal keeps."""
+"""What time alone brings about: retention drops segments once everything in them is older than the journal keeps, and
+forgets old traces and events that nobody was to get."""
 
 from __future__ import annotations
 
-import asyncio
+from typing import Protocol
 
-import structlog
-
-from eventmill import telemetry
 from eventmill.clock import Clock
 from eventmill.config import Config
-from eventmill.errors import StoreUnavailable
-from eventmill.store.log import EventLog
-
-log = structlog.get_logger()
+from eventmill.flow.stage import repeat
+from eventmill.flow.traces import KEPT_MS as TRACES_KEPT_MS
+from eventmill.flow.unmatched import KEPT_MS as UNMATCHED_KEPT_MS
 
 DAY_MS = 86_400_000
 _INTERVAL_S = 30.0
+_PHI_AUDIT_KEPT_MS = 365 * DAY_MS
+
+
+class UpkeepStore(Protocol):
+    async def expire(self, before_ms: int) -> int: ...
+
+    async def drop_observed(self, traces_before_ms: int, unmatched_before_ms: int) -> None: ...
+
+    async def drop_phi_audit(self, before_ms: int) -> None: ...
 
 
 class Upkeep:
-    def __init__(self, store: EventLog, clock: Clock, config: Config) -> None:
+    def __init__(self, store: UpkeepStore, clock: Clock, config: Config) -> None:
         self._store = store
         self._clock = clock
         self._retention_ms = config.journal_retention_days * DAY_MS
 
     async def step(self) -> int:
         """One pass at the current business time; returns how many segments were dropped."""
-        return await self._store.expire(self._clock.now_ms() - self._retention_ms)
+        now_ms = self._clock.now_ms()
+        dropped = await self._store.expire(now_ms - self._retention_ms)
+        await self._store.drop_observed(now_ms - TRACES_KEPT_MS, now_ms - UNMATCHED_KEPT_MS)
+        await self._store.drop_phi_audit(now_ms - _PHI_AUDIT_KEPT_MS)
+        return dropped
 
     async def run(self) -> None:
-        """A failing pass is repeated with the next one: nothing expires until it is recorded."""
-        while True:
-            try:
-                await self.step()
-            except StoreUnavailable as error:
-                log.warning(telemetry.STAGE_FAILED, stage="upkeep", cause=error.message)
-            await asyncio.sleep(_INTERVAL_S)
+        """A failing pass is made up for by the next one: nothing expires until it is recorded."""
+        await repeat("upkeep", self.step, _INTERVAL_S)

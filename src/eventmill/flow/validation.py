@@ -7,24 +7,22 @@ step is a compare-and-set of that document: of an opened link, its expiry and a 
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 import structlog
 
 from eventmill import telemetry
 from eventmill.clock import Clock
 from eventmill.core.challenge import is_secret, secret_sha256
-from eventmill.errors import GatewayError, Reason, StaleVersion, StoreUnavailable
+from eventmill.errors import GatewayError, Reason, StaleVersion
 from eventmill.flow.catalogue import Catalogue
-from eventmill.flow.registration_change import decode_registration, replacement
+from eventmill.flow.registration_change import find_stored, replacement
+from eventmill.flow.stage import repeat
+from eventmill.flow.writes import WRITES_MAX, write_change
 from eventmill.model import OrgId, Registration, Validation
-from eventmill.store.control import ControlStore, Versioned
+from eventmill.store.control import ControlOp, ControlStore, Versioned
 
 log = structlog.get_logger()
 
-_WRITES_MAX = 8
-"""How often a write is tried against others of the same document."""
 _LOOK_S = 1.0
 """A link that nobody opened counts as expired after this long at the latest; it cannot be opened meanwhile."""
 
@@ -49,11 +47,11 @@ class Validations:
         """Raises what `open` would raise."""
         await self._find(registration_id, secret)
 
-    async def open(self, registration_id: str, secret: str) -> None:
+    async def open(self, registration_id: str, secret: str) -> Registration:
         """The link was opened: the registration is `verified`, and new events are pushed from now on.
 
         Raises `NOT_FOUND` when nothing waits for this secret, `VALIDATION_OVER` when it was used or has expired."""
-        for _ in range(_WRITES_MAX):
+        for _ in range(WRITES_MAX):
             stored, registration, validation = await self._find(registration_id, secret)
             opened = msgspec.structs.replace(
                 registration,
@@ -61,22 +59,24 @@ class Validations:
                 validation=msgspec.structs.replace(validation, opened=True),
                 updated_ms=self._clock.now_ms(),
             )
-            if await self._write(stored, opened):
-                return
+            if await write_change(self._store, self._catalogue, replacement(stored, opened)):
+                return opened
         raise StaleVersion("registration", registration_id)
 
     async def refuse(self, org: OrgId, registration_id: str, secret: str) -> None:
         """The webhook did not take the link, so that it is void, and what came of it too.
 
         Without effect once the registration was changed or deleted."""
-        for _ in range(_WRITES_MAX):
-            stored = await self._store.get("registration", org, registration_id)
-            registration = None if stored is None else decode_registration(stored)
-            if stored is None or registration is None or registration.validation is None:
+        for _ in range(WRITES_MAX):
+            found = await find_stored(self._store, org, registration_id)
+            if found is None:
+                return
+            stored, registration = found
+            if registration.validation is None:
                 return
             if not registration.enabled or not is_secret(secret, registration.validation.secret_sha256):
                 return
-            if await self._write(stored, self._failed(registration)):
+            if await write_change(self._store, self._catalogue, self._failure(stored, registration)):
                 return
         raise StaleVersion("registration", registration_id)
 
@@ -99,25 +99,21 @@ class Validations:
         return expired
 
     async def run(self) -> None:
-        """A failing pass is repeated with the next one."""
-        while True:
-            try:
-                await self.step()
-            except (StoreUnavailable, StaleVersion) as error:
-                log.warning(telemetry.STAGE_FAILED, stage="validation", cause=error.message)
-            await asyncio.sleep(_LOOK_S)
+        await repeat("validation", self.step, _LOOK_S)
 
     async def _expire(self, org: OrgId, registration_id: str) -> bool:
         """Whether it still waited in vain when the write came to it."""
-        for _ in range(_WRITES_MAX):
-            stored = await self._store.get("registration", org, registration_id)
-            registration = None if stored is None else decode_registration(stored)
-            if stored is None or registration is None or not _waits(registration):
+        for _ in range(WRITES_MAX):
+            found = await find_stored(self._store, org, registration_id)
+            if found is None:
+                return False
+            stored, registration = found
+            if not _waits(registration):
                 return False
             assert registration.validation is not None
             if registration.validation.deadline_ms > self._clock.patient_ms():
                 return False
-            if await self._write(stored, self._failed(registration)):
+            if await write_change(self._store, self._catalogue, self._failure(stored, registration)):
                 log.info(telemetry.VALIDATION_EXPIRED, org=org, registration_id=registration_id)
                 return True
         raise StaleVersion("registration", registration_id)
@@ -135,12 +131,12 @@ class Validations:
         await self._catalogue.refresh()
         orgs = [each.id for each in self._catalogue.organizations()]
         org = next((org for org in orgs if self._catalogue.registration(org, registration_id)), None)
-        stored = None if org is None else await self._store.get("registration", org, registration_id)
-        registration = None if stored is None else decode_registration(stored)
-        validation = None if registration is None else registration.validation
-        if stored is None or registration is None or validation is None:
+        found = None if org is None else await find_stored(self._store, org, registration_id)
+        if found is None:
             raise _unknown()
-        if not is_secret(secret, validation.secret_sha256):
+        stored, registration = found
+        validation = registration.validation
+        if validation is None or not is_secret(secret, validation.secret_sha256):
             raise _unknown()
         if validation.opened:
             raise GatewayError(Reason.VALIDATION_OVER, "this link was opened before; it is good for once")
@@ -148,20 +144,11 @@ class Validations:
             raise GatewayError(Reason.VALIDATION_OVER, "this link has expired; have the webhook challenged again")
         return stored, registration, validation
 
-    async def _write(self, stored: Versioned, registration: Registration) -> bool:
-        """False: another change came first."""
-        try:
-            await self._store.write(replacement(stored, registration))
-        except StaleVersion:
-            return False
-        finally:
-            await self._catalogue.refresh()
-        return True
-
-    def _failed(self, registration: Registration) -> Registration:
-        return msgspec.structs.replace(
+    def _failure(self, stored: Versioned, registration: Registration) -> list[ControlOp]:
+        failed = msgspec.structs.replace(
             registration, webhook_status="verification_failed", enabled=False, updated_ms=self._clock.now_ms()
         )
+        return replacement(stored, failed)
 
 
 def _waits(registration: Registration) -> bool:

@@ -50,7 +50,8 @@ class Challenger:
         """Probe once. Raises nothing but `CancelledError`: an endpoint that cannot be reached has not passed."""
         value = self._ids.uuid()
         headers = challenge_headers(registration_id, self._clock.now_ms(), hmac_signature(b"", client_secret))
-        request = Request("GET", probe_url(webhook_url, value), tuple(headers), b"", self._timeout_s, ca_bundle)
+        url = probe_url(webhook_url, value)
+        request = Request("GET", url, tuple(headers), b"", self._timeout_s, ca_bundle, registration_id)
         response = await self._sender.send(request)
         return _result(request, response, value, self._judge(response, value))
 
@@ -61,7 +62,7 @@ class Challenger:
         body = offer_body(validation_url(self._base_url, registration_id, value))
         signature = hmac_signature(body, client_secret)
         headers = challenge_headers(registration_id, self._clock.now_ms(), signature, with_body=True)
-        request = Request("POST", webhook_url, tuple(headers), body, self._timeout_s, ca_bundle)
+        request = Request("POST", webhook_url, tuple(headers), body, self._timeout_s, ca_bundle, registration_id)
         response = await self._sender.send(request)
         explanation = None
         if response.status >= _NO_HTTP_STATUS:

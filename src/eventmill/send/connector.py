@@ -7,11 +7,11 @@ told apart from an endpoint's, and a pooled connection on which the endpoint tal
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 
 from aiohttp import ClientRequest, ClientTimeout, TCPConnector
-from aiohttp.abc import AbstractResolver
+from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
@@ -20,6 +20,7 @@ from eventmill.config import Config
 from eventmill.send.egress import EgressProxy
 from eventmill.send.netguard import DialGuard, DialRefusedError, is_named, read_named_hosts
 from eventmill.send.resolver import ThreadResolver
+from eventmill.send.timings import current_marks, now_s
 
 _DNS_CACHE_S = 10
 _KEEPALIVE_S = 15.0
@@ -41,6 +42,8 @@ class Wire(ResponseHandler):
         self._is_pooled = False
         self.was_used = False
         """Whether it carried a request before."""
+        self.answered_s = 0.0
+        """When the answer to the request under way began; 0: not yet."""
 
     def enter_pool(self) -> None:
         """When there are too many, the one that has been idle for longest goes."""
@@ -59,6 +62,7 @@ class Wire(ResponseHandler):
         if self._is_pooled:
             self.abort()
         else:
+            self.answered_s = self.answered_s or now_s()
             super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -67,7 +71,9 @@ class Wire(ResponseHandler):
 
 
 class GuardedConnector(TCPConnector):
-    """Without a limit of its own: how many requests run at once is the lanes' affair. Needs a running loop."""
+    """Without a limit of its own: how many requests run at once is the lanes' affair. Needs a running loop.
+
+    Notes in `current_marks` how far each new connection came."""
 
     def __init__(self, guard: DialGuard, resolver: AbstractResolver, pooled_max: int) -> None:
         super().__init__(
@@ -77,7 +83,41 @@ class GuardedConnector(TCPConnector):
             keepalive_timeout=_KEEPALIVE_S,
             socket_factory=guard.open_socket,
         )
-        self._factory = partial(Wire, self._loop, {}, pooled_max)  # type: ignore[assignment]
+        self._pooled: dict[Wire, None] = {}
+        self._pooled_max = pooled_max
+        self._factory = self._make_wire  # type: ignore[assignment]
+
+    def _make_wire(self) -> Wire:
+        """Called once a socket is connected, and before any TLS."""
+        current_marks.get().connected_s = now_s()
+        return Wire(self._loop, self._pooled, self._pooled_max)
+
+    async def _create_connection(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: ClientTimeout,  # noqa: ASYNC109 - aiohttp's, and unlimited: see `_NO_TIMEOUT`
+    ) -> ResponseHandler:
+        marks = current_marks.get()
+        marks.is_tls = req.is_ssl()
+        marks.dialled_s = now_s()
+        protocol = await self._dial(req, traces, timeout)
+        marks.secured_s = now_s()
+        return protocol
+
+    async def _dial(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: ClientTimeout,  # noqa: ASYNC109 - likewise
+    ) -> ResponseHandler:
+        return await super()._create_connection(req, traces, timeout)
+
+    async def _resolve_host(self, host: str, port: int, traces: Sequence[Trace] | None = None) -> list[ResolveResult]:
+        found = await super()._resolve_host(host, port, traces)
+        marks = current_marks.get()
+        marks.resolved_s = marks.resolved_s or now_s()
+        return found
 
 
 class TunnelConnector(GuardedConnector):
@@ -89,15 +129,16 @@ class TunnelConnector(GuardedConnector):
         self._guard = guard
         self._proxy = proxy
 
-    async def _create_connection(
+    async def _dial(
         self,
         req: ClientRequest,
         traces: list[Trace],
-        timeout: ClientTimeout,  # noqa: ASYNC109 - aiohttp's, and unlimited: see `_NO_TIMEOUT`
+        timeout: ClientTimeout,  # noqa: ASYNC109 - likewise
     ) -> ResponseHandler:
         host, port = req.url.raw_host, req.port
         assert host is not None and port is not None
         await self._refuse_known_addresses(host, port)
+        current_marks.get().resolved_s = now_s()
         tunnel = await self._proxy.open_tunnel(host, port, self._resolve_host)
         tls = self._get_ssl_context(req)
         _, protocol = await self._loop.create_connection(  # closes the socket when it fails

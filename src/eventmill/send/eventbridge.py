@@ -33,7 +33,9 @@ class EventBridge:
         self._clock = clock
         self._ids = ids
 
-    async def call(self, operation: str, region: str, body: bytes, extra: Headers = ()) -> tuple[Request, Response]:
+    async def call(
+        self, operation: str, region: str, body: bytes, registration_id: str, extra: Headers = ()
+    ) -> tuple[Request, Response]:
         """The request as traces may show it, and what came of it. `extra` headers are sent unsigned.
 
         Raises nothing but `CancelledError`."""
@@ -41,15 +43,15 @@ class EventBridge:
         headers = [("content-type", CONTENT_TYPE), ("x-amz-target", f"AWSEvents.{operation}")]
         if self._credentials is None:
             request = Request("POST", url, (*headers, *extra), body, self._timeout_s)
-            return request, client_error(NO_CREDENTIALS, self._ids)
+            return request, client_error(NO_CREDENTIALS, self._ids, registration_id)
         scope = Scope(region, _SERVICE)
         signed = signed_headers(url, headers, body, scope, self._credentials, self._clock.machine_ms())
-        sent = Request("POST", url, (*signed, *extra), body, self._timeout_s)
+        sent = Request("POST", url, (*signed, *extra), body, self._timeout_s, registration_id=registration_id)
         shown = tuple(header for header in sent.headers if header[0] not in _NOT_SHOWN)
-        response = self._explained(await self._sender.send(sent))
+        response = self._explained(await self._sender.send(sent), registration_id)
         return msgspec.structs.replace(sent, headers=shown), response
 
-    def _explained(self, response: Response) -> Response:
+    def _explained(self, response: Response, registration_id: str) -> Response:
         """A refusal that somebody can set right gets a 6xx code, as nothing was made of the events."""
         code = "" if response.status == 200 else error_code(response.body)
         ours = refuses_credentials(code)
@@ -57,7 +59,7 @@ class EventBridge:
             return response
         said = " ".join(response.body.decode("utf-8", "replace").split())[:_CAUSE_CHARS_MAX]
         cause = f"EventBridge answered {response.status}: {said}"
-        return client_error(cause, self._ids, duration_ms=response.duration_ms, blames_endpoint=not ours)
+        return client_error(cause, self._ids, registration_id, after=response, blames_endpoint=not ours)
 
 
 def find_credentials(config: Config) -> Credentials | None:

@@ -23,7 +23,7 @@ from eventmill.core.openwhisk import Kind, judge_activation
 from eventmill.errors import TraceCode
 from eventmill.ids import IdSource
 from eventmill.send.client_error import client_error
-from eventmill.send.no_answer import body_text
+from eventmill.send.failures import explain_failure
 from eventmill.send.webhook import Response
 
 RESULT_BYTES_MAX = 1 * MIB
@@ -56,7 +56,7 @@ class LocalActions:
         self._ids = ids
         self._places = asyncio.Semaphore(RUNNING_MAX)
 
-    async def run(self, path: str, action: str, params: bytes) -> Response:
+    async def run(self, path: str, action: str, params: bytes, registration_id: str) -> Response:
         """What an activation of the action in the file came to. Raises nothing but `CancelledError`."""
         activation_id = self._ids.random(16).hex()
         async with self._places:
@@ -66,10 +66,11 @@ class LocalActions:
                     ran = await self._run(path, self._variables(action, activation_id), params)
             except TimeoutError:
                 cause = f"the action did not end within {self._timeout_s:g} s; activation_id {activation_id}"
-                text = body_text(TraceCode.TIMEOUT, self._ids.uuid(), [cause])
-                return Response(int(TraceCode.TIMEOUT), (), text.encode(), duration_ms=_since(started_s))
+                body = explain_failure(TraceCode.TIMEOUT, [cause], self._ids, registration_id=registration_id)
+                return Response(int(TraceCode.TIMEOUT), (), body, duration_ms=_since(started_s))
             except OSError as error:
-                return client_error(f"EVENTMILL_RUNTIME_ACTIONS: {path} cannot be run: {error}", self._ids)
+                cause = f"EVENTMILL_RUNTIME_ACTIONS: {path} cannot be run: {error}"
+                return client_error(cause, self._ids, registration_id)
         verdict = judge_activation(*_outcome(ran), activation_id, ran.logs)
         headers = (("content-type", "application/json"), ("x-openwhisk-activation-id", activation_id))
         return Response(verdict.status, headers, verdict.body, duration_ms=_since(started_s))

@@ -17,8 +17,8 @@ from eventmill.core.openwhisk import activation_id_in, judge_invocation
 from eventmill.errors import TraceCode
 from eventmill.ids import IdSource
 from eventmill.send.client_error import client_error
+from eventmill.send.failures import explain_failure
 from eventmill.send.local_actions import LocalActions
-from eventmill.send.no_answer import body_text
 from eventmill.send.webhook import Headers, Request, Response, WebhookSender
 
 UNCONFIGURED = (
@@ -32,6 +32,7 @@ class ActionCall(msgspec.Struct, frozen=True):
     params: bytes
     headers: Headers
     """Of the delivery: without signatures unless `signs` asked for them."""
+    registration_id: str
 
 
 class ActionSender:
@@ -55,15 +56,15 @@ class ActionSender:
         """The request as traces may show it, and what came of it. Raises nothing but `CancelledError`."""
         target = self._mapped.get(call.action, "")
         url = target if _is_url(target) else self._action_url(call.action)
-        request = Request("POST", url, call.headers, call.params, self._timeout_s)
+        request = Request("POST", url, call.headers, call.params, self._timeout_s, registration_id=call.registration_id)
         if _is_url(target):
             return request, await self._sender.send(request)
         if target:
             file_request = msgspec.structs.replace(request, url=f"file:{target}")
-            return file_request, await self._local.run(target, call.action, call.params)
+            return file_request, await self._local.run(target, call.action, call.params, call.registration_id)
         if not self._base:
             cause = UNCONFIGURED.format(action=call.action)
-            return request, client_error(cause, self._ids, blames_endpoint=True)
+            return request, client_error(cause, self._ids, call.registration_id, blames_endpoint=True)
         return request, await self._invoke(request)
 
     def _action_url(self, action: str) -> str:
@@ -77,19 +78,19 @@ class ActionSender:
         response = await self._sender.send(sent)
         if response.status in (401, 403):
             cause = f"the OpenWhisk host refused EVENTMILL_RUNTIME_AUTH with status {response.status}"
-            return client_error(cause, self._ids, duration_ms=response.duration_ms)
+            return client_error(cause, self._ids, request.registration_id, after=response)
         if response.status == 202:
-            return self._timed_out(response)
+            return self._timed_out(response, request.registration_id)
         verdict = judge_invocation(response.status, response.body)
         if verdict is None:
             return response
         return msgspec.structs.replace(response, status=verdict.status, body=verdict.body)
 
-    def _timed_out(self, response: Response) -> Response:
+    def _timed_out(self, response: Response, registration_id: str) -> Response:
         """The action goes on, and nobody will hear of its end: as good as no answer."""
         code = TraceCode.TIMEOUT
         cause = f"the action goes on; activation_id {activation_id_in(response.body) or 'unknown'}"
-        body = body_text(code, self._ids.uuid(), [cause]).encode()
+        body = explain_failure(code, [cause], self._ids, registration_id=registration_id)
         return msgspec.structs.replace(response, status=int(code), body=body)
 
 

@@ -102,13 +102,19 @@ def client_chain(config: Config) -> str | None:
 
 
 def load_client_certificate(context: ssl.SSLContext, config: Config) -> None:
-    """Raises `StartupError` when the files cannot be read, are no pair, or the key has a password."""
+    """Raises as `load_pair` does."""
+    load_pair(context, config.client_cert, config.client_key, setting="EVENTMILL_CLIENT_CERT", whose="client")
+
+
+def load_pair(context: ssl.SSLContext, certificate: str, key: str, *, setting: str, whose: str) -> None:
+    """The PEM files of a certificate that `setting` names; `key` empty: in the same file.
+
+    Raises `StartupError` when they cannot be read, are no pair, or the key has a password."""
     try:
         # A key under a password would be asked for on the terminal; there may be none.
-        context.load_cert_chain(config.client_cert, config.client_key or None, password="")
+        context.load_cert_chain(certificate, key or None, password="")
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise StartupError(
-            f"the certificate in EVENTMILL_CLIENT_CERT={config.client_cert} (key: "
-            f"{config.client_key or 'in the same file'}) cannot be used: {error}. It must be PEM, the client's "
-            "certificate first, with its unencrypted key."
+            f"the certificate in {setting}={certificate} (key: {key or 'in the same file'}) cannot be used: {error}. "
+            f"It must be PEM, the {whose}'s certificate first, with its unencrypted key."
         ) from error

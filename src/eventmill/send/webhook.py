@@ -27,8 +27,10 @@ from eventmill.ids import IdSource
 from eventmill.send.connector import Dialler, Wire, abort, release, wire_of
 from eventmill.send.egress import EgressProxyError
 from eventmill.send.endpoint import Endpoint, parse_endpoint, request_head
+from eventmill.send.failures import explain_failure
 from eventmill.send.netguard import DialRefusedError
-from eventmill.send.no_answer import body_text, causes_of, code_of
+from eventmill.send.no_answer import causes_of, code_of
+from eventmill.send.timings import Marks, Timings, current_marks, now_s
 from eventmill.send.tls import ClientTls
 
 log = structlog.get_logger()
@@ -56,6 +58,8 @@ class Request(msgspec.Struct, frozen=True):
     timeout_s: float
     ca_bundle: str = ""
     """PEM of the only certificate authorities that count for this request; empty: the system's."""
+    registration_id: str = ""
+    """For the log: whose attempt it is."""
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -68,6 +72,8 @@ class Response(msgspec.Struct, frozen=True):
     duration_ms: int
     blames_endpoint: bool = True
     """False: the egress proxy failed, and nothing is known about the endpoint."""
+    timings: Timings | None = None
+    """None: nothing was sent."""
 
 
 class _StaleConnectionError(Exception):
@@ -99,13 +105,13 @@ class WebhookSender:
 
     async def send(self, request: Request) -> Response:
         """The outcome of one attempt. Raises nothing but `CancelledError`."""
-        loop = asyncio.get_running_loop()
-        started_s = loop.time()
+        marks = Marks()
+        current_marks.set(marks)
         deadline = asyncio.timeout(request.timeout_s)
         blames_endpoint = True
         try:
             async with deadline:
-                answer = await self._exchange(request)
+                answer = await self._exchange(request, marks)
         except EgressProxyError as error:
             answer = self._failed(request, error, deadline.expired())
             blames_endpoint = False
@@ -114,17 +120,18 @@ class WebhookSender:
         except Exception as error:  # one endpoint's surprise must not end the delivery to all others
             log.exception(telemetry.STAGE_FAILED, stage="send")
             answer = self._failed(request, error, deadline.expired())
-        duration_ms = round((loop.time() - started_s) * 1000)
-        return Response(*answer, duration_ms=duration_ms, blames_endpoint=blames_endpoint)
+        timings = marks.timings()
+        return Response(*answer, round(timings.total_ms), blames_endpoint, timings)
 
-    async def _exchange(self, request: Request) -> _Answer:
+    async def _exchange(self, request: Request, marks: Marks) -> _Answer:
         endpoint = self._endpoint(request)
         head = request_head(request.method, endpoint, request.headers, request.body)
         try:
-            return await self._exchange_on(await self._acquire(endpoint), head, request.body)
+            return await self._exchange_on(await self._acquire(endpoint), head, request.body, marks)
         except _StaleConnectionError:
             # RFC 9112 §9.3.1. Sending twice is safe: delivery is at least once, and both carry one delivery id.
-            return await self._exchange_on(await self._acquire_fresh(endpoint), head, request.body)
+            marks.sent_s = 0.0
+            return await self._exchange_on(await self._acquire_fresh(endpoint), head, request.body, marks)
 
     def _endpoint(self, request: Request) -> Endpoint:
         self._tls.look()
@@ -167,7 +174,7 @@ class WebhookSender:
                 return connection
             abort(connection)
 
-    async def _exchange_on(self, connection: Connection, head: bytes, body: bytes) -> _Answer:
+    async def _exchange_on(self, connection: Connection, head: bytes, body: bytes, marks: Marks) -> _Answer:
         protocol = wire_of(connection)
         transport = protocol.transport
         assert transport is not None
@@ -180,6 +187,8 @@ class WebhookSender:
                 max_field_size=HEADER_FIELD_BYTES_MAX,
                 max_headers=HEADER_FIELDS_MAX,
             )
+            protocol.answered_s = 0.0
+            marks.sent_s = now_s()
             transport.writelines((head, body))
             message, payload = await self._read_final_head(protocol)
             content, complete = await self._read_body(payload)
@@ -187,6 +196,7 @@ class WebhookSender:
             reusable = complete and not protocol.should_close and not transport.get_write_buffer_size()
             return message.code, _kept_headers(message), content
         finally:
+            marks.answered_s = protocol.answered_s
             if reusable:
                 release(connection)
             else:
@@ -226,13 +236,12 @@ class WebhookSender:
 
     def _failed(self, request: Request, error: Exception, expired: bool) -> _Answer:
         code = code_of(error, expired=expired)
-        causes = causes_of(error, timeout_s=request.timeout_s, expired=expired)
-        error_id = self._ids.uuid()
+        causes = causes_of(error, request.url, timeout_s=request.timeout_s, expired=expired)
         # The URL may hold secrets, in its query or before an @; the host does not.
         endpoint = self._endpoints.get((request.url, request.ca_bundle))
         host = endpoint.request.host if endpoint else ""
-        log.info(telemetry.ATTEMPT_FAILED, code=int(code), error_id=error_id, host=host, causes=causes)
-        return int(code), (), body_text(code, error_id, causes).encode()[: self._keep_max]
+        body = explain_failure(code, causes, self._ids, registration_id=request.registration_id, host=host)
+        return int(code), (), body[: self._keep_max]
 
 
 def _kept_headers(message: RawResponseMessage) -> Headers:

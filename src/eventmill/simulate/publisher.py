@@ -43,7 +43,7 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
     ims_org_id: str
     ingress_url: str
     headers: Mapping[str, str]
-    """Of every request: who publishes, for which organisation."""
+    """Of every request: who publishes, for which organization."""
     rate: float
     """Events per second; 0: as fast as it goes."""
 

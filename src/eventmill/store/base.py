@@ -8,7 +8,8 @@ Promises every engine keeps (the conformance suite in tests/store checks them):
 - `append_durable` returns only when the events, and their place in every matched lane's journal, survive a power cut.
 - An append whose routing epoch is below its organisation's (the epoch of its last change) raises `RoutingStale` and
   leaves nothing behind.
-- A control write and the raise of its organisations' routing epochs are one transaction.
+- A control write and the raise of its organisations' routing epochs are one transaction. Kinds in `control.UNROUTED`
+  raise none.
 - A work commit is one transaction, applied only while the lease's epoch is current.
 - No method without the organisation, except those marked *system*, which no request handler may call.
 """
@@ -17,13 +18,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from eventmill.store.audit import AuditStore
 from eventmill.store.control import ControlStore
 from eventmill.store.log import EventLog
 from eventmill.store.observe import ObserveStore
 from eventmill.store.work import WorkStore
 
 
-class Store(ControlStore, EventLog, WorkStore, ObserveStore, Protocol):
+class Store(ControlStore, EventLog, WorkStore, ObserveStore, AuditStore, Protocol):
     async def open(self) -> None:
         """Lock, recover, migrate. Raises `StartupError` naming cause and remedy."""
 

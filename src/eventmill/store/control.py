@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from eventmill.model import Lane, OrgId
+from eventmill.store.work import RetryUnit
 
 Kind = Literal[
     "organization",
@@ -24,7 +25,15 @@ Kind = Literal[
     "signing_key",
     "revocation",
     "notice",
+    "cursor",
+    "replay",
+    "user",
+    "session",
 ]
+
+UNROUTED: frozenset[Kind] = frozenset({"cursor", "replay", "user", "session"})
+"""Kinds that no routing depends on and nobody follows: a write of such documents is not in the log of changes and
+leaves every routing epoch as it is, so that it may happen many times a second without a publish being matched again."""
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -100,7 +109,8 @@ class OpenLane(msgspec.Struct, frozen=True, tag=True):
 
 
 class DisableLane(msgspec.Struct, frozen=True, tag=True):
-    """Opens a gap from the first position never settled. No effect while one is open."""
+    """Opens a gap from the first position never settled. No effect while one is open, unless only one of the two is
+    `PULLED`: then that one is closed at the head, and the new one begins there."""
 
     lane: Lane
     cause: str
@@ -134,14 +144,58 @@ class CloseLane(msgspec.Struct, frozen=True, tag=True):
     now_ms: int
 
 
+class PutUnits(msgspec.Struct, frozen=True, tag=True):
+    """Has events delivered again: adds units, and takes their positions out of view (out of `ended`, out of gaps).
+
+    Raises `StaleVersion`, and nothing of the write happens, when the lane is gone or closed, when it is disabled and
+    `while_disabled` is not set, or when any of the positions is not free: it has a unit, its first attempt is yet to be
+    settled (above the mark of a lane that is not disabled, and not done), or, with `from_view`, it is not in view.
+    Notes a change of the registration, so that delivery looks; where new events go is not touched, and no routing epoch
+    raised.
+
+    A first attempt that was under way all the while (since before a gap opened over it) is void for these positions
+    when it settles: neither a unit nor an end of theirs is kept."""
+
+    lane: Lane
+    units: tuple[RetryUnit, ...]
+    """At least one: new ones, `retries` 0, all with the same `replay`, whose `ReplayTally.handed` grows by their
+    positions. Their positions ascend, within units and from unit to unit."""
+    now_ms: int
+    cleared: tuple[tuple[int, int], ...] = ()
+    """Ranges (first, last) of gaps whose positions of the lane are all settled or among those of `units`: so a gap can
+    shrink or be cut in two, and a million positions of it, taken in order, cost no list of a million."""
+    from_view: bool = True
+    while_disabled: bool = False
+
+
+class HastenUnit(msgspec.Struct, frozen=True, tag=True):
+    """A scheduled retry is due at `due_ms` if that is earlier; all else about it stays. Raises `StaleVersion` when the
+    lane is gone or closed, or there is no such unit. Notes a change as `PutUnits` does."""
+
+    lane: Lane
+    unit_id: bytes
+    due_ms: int
+
+
 ControlOp = (
-    Create | Replace | Delete | Require | RequireNone | OpenLane | DisableLane | EnableLane | SplitTallies | CloseLane
+    Create
+    | Replace
+    | Delete
+    | Require
+    | RequireNone
+    | OpenLane
+    | DisableLane
+    | EnableLane
+    | SplitTallies
+    | CloseLane
+    | PutUnits
+    | HastenUnit
 )
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One touched document, in commit order. `epoch` is gap-free per store; an organisation's routing epoch is that
-    of its last change."""
+    """One touched document of a kind that routes, in commit order. `epoch` is gap-free per store; an organisation's
+    routing epoch is that of its last change."""
 
     epoch: int
     org: OrgId
@@ -155,7 +209,8 @@ class ControlReads(Protocol):
     async def get(self, kind: Kind, org: OrgId, doc_id: str) -> Versioned | None: ...
 
     async def list_docs(self, kind: Kind, org: OrgId, key: tuple[str, str] | None = None) -> list[Versioned]:
-        """All documents of a kind in creation order, or those holding the key (name, value)."""
+        """All documents of a kind in creation order, or those holding the key (name, value). Those of a kind in
+        `UNROUTED` come in any order."""
 
     async def scan(self, kind: Kind) -> list[Versioned]:
         """*System*: all documents of a kind, of every organisation."""
@@ -170,7 +225,8 @@ class ControlReads(Protocol):
 class ControlStore(ControlReads, Protocol):
     async def write(self, ops: Sequence[ControlOp]) -> list[Versioned]:
         """All ops in one durable transaction, in order, or none. Returns created and replaced documents in op order.
-        Afterwards each touched organisation's routing epoch is raised."""
+        Afterwards the routing epoch of each organisation with a touched document is raised, unless its kind is in
+        `UNROUTED`. Writes of nothing but those (`Require` aside) may share their commit with others."""
 
     async def allocate(self, counter: Literal["lane", "tenant"]) -> int:
         """The next number of a durable counter; never twice the same, gaps allowed. Starts at 1001."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -23,6 +23,9 @@ class NewEvent(msgspec.Struct, frozen=True):
     """Matched registrations, ascending."""
     routing_epoch: int
     """Change epoch of the catalogue that was matched against: current unless the organisation changed after it."""
+    audit_id: str = ""
+    """The CloudEvents `id` of an event with protected health information, whose way is put on record (`store.audit`);
+    empty: the event is not audited."""
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -90,6 +93,10 @@ class EventLog(Protocol):
     def stored_bytes(self, org: OrgId) -> int:
         """Bytes of bodies kept for the organisation. Cheap; called per publish when a quota is set."""
 
+    def on_append(self, callback: Callable[[], None]) -> None:
+        """Call back in the event loop when events may have been appended, whoever they are for, or documents changed. A
+        hint: coalesced, possibly spurious; `head` and `read_log` show what it speaks of."""
+
     async def shard(self, org: OrgId) -> int: ...
 
     async def head(self, shard: int) -> Head: ...
@@ -103,11 +110,15 @@ class EventLog(Protocol):
 
     async def count_after(self, lane: Lane, after: int, at_most: int) -> int: ...
 
+    async def count_between(self, lane: Lane, after: int, upto: int) -> int:
+        """How many positions in (after, upto] the lane holds."""
+
     async def seek(self, shard: int, ts_ms: int) -> int:
         """A seq such that every event after it was appended at or after `ts_ms` (or slightly earlier)."""
 
     async def find_event(self, org: OrgId, event_id: bytes) -> StoredEvent | None: ...
 
     async def expire(self, before_ms: int) -> int:
-        """*System*: drop whole segments whose last event is older; returns how many. Ranges never delivered are
-        recorded as `expired`, lane floors and marks move past, first, durably."""
+        """*System*: drop whole segments whose last event is older; returns how many. First, durably, positions that
+        were never delivered are recorded as `expired`, those of gaps (but `PULLED` ones) included and out of their
+        gaps; lane floors and marks move past."""

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from eventmill.model import Lane, OrgId
-from eventmill.store.log import Head, LogPage, StoredEvent
+from eventmill.store.log import LogPage, StoredEvent
 
 SLOTS = 1024
 """Number of slots; a lane belongs to slot `lane % SLOTS`."""
@@ -34,7 +34,9 @@ class LaneRecord(msgspec.Struct, frozen=True):
     tombstone: bytes | None
     """Set when the registration is deleted: only its units run on."""
     next_due_ms: int | None
-    """Earliest due time of its retry units."""
+    """Earliest due time of its retry units, those of replays aside."""
+    next_replay_ms: int | None = None
+    """Earliest due time of its units that are of replays."""
 
 
 class RetryUnit(msgspec.Struct, frozen=True):
@@ -52,18 +54,26 @@ class RetryUnit(msgspec.Struct, frozen=True):
     due_ms: int
     cause: int
     """Status of the last attempt (HTTP or 6xx)."""
+    replay: bytes = b""
+    """UUID, 16 bytes, of the replay or resend that it comes from; empty for events on their first way."""
 
 
-Outcome = Literal["delivered", "refused", "gave_up", "expired"]
+EndedOutcome = Literal["refused", "gave_up", "expired"]
 
 
 class Ended(msgspec.Struct, frozen=True):
     """A unit that ended without delivery: kept in view as undelivered."""
 
     positions: tuple[int, ...]
-    outcome: Literal["refused", "gave_up", "expired"]
+    outcome: EndedOutcome
     cause: int
     at_ms: int
+    replay: bytes = b""
+    """As the unit's."""
+
+
+PULLED = "journal"
+"""Cause of the gap of a lane whose events are not to be pushed: nothing is missed there, and nothing expires in it."""
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -77,7 +87,7 @@ class Gap(msgspec.Struct, frozen=True):
     opened_ms: int
     closed_ms: int | None
     settled: tuple[int, ...]
-    """Positions inside it that were attempted after all (in flight at the disable)."""
+    """Positions inside it that were attempted after all (in flight at the disable), or are replayed."""
 
 
 class TraceRecord(msgspec.Struct, frozen=True):
@@ -141,10 +151,8 @@ class WorkStore(Protocol):
     async def read_log(self, shard: int, after: int, limit: int) -> LogPage:
         """Every event of the shard with seq > after, as (seq, lanes), oldest first."""
 
-    async def shards(self) -> list[int]: ...
-
-    async def head(self, shard: int) -> Head:
-        """The last position of the shard, as `read_log` would reach it."""
+    async def heads(self) -> dict[int, int]:
+        """The last position of every shard, as `read_log` would reach it."""
 
     async def lane_page(self, lane: Lane, after: int, limit: int) -> list[int]:
         """The lane's positions > after, ascending."""
@@ -152,10 +160,14 @@ class WorkStore(Protocol):
     async def fetch(self, shard: int, seqs: Sequence[int]) -> list[StoredEvent]:
         """Events by seq, ascending; expired ones are missing."""
 
-    async def due_units(self, lane: Lane, until_ms: int, limit: int) -> list[RetryUnit]:
-        """Units due at or before `until_ms`, earliest first."""
+    async def due_units(self, lane: Lane, until_ms: int, limit: int, *, of_replays: bool = False) -> list[RetryUnit]:
+        """Units due at or before `until_ms`, earliest first: those of replays, or all others."""
 
-    async def next_due(self, lane: Lane) -> int | None: ...
+    async def units_at(self, lane: Lane, positions: Sequence[int]) -> list[RetryUnit]:
+        """Units that hold any of the positions, which ascend; in no order."""
+
+    async def next_due(self, lane: Lane) -> int | None:
+        """The earliest due time of the lane's units, those of replays among them."""
 
     async def commit(self, work: WorkCommit) -> frozenset[int]:
         """One durable transaction; returns the slots whose lease was lost (nothing of theirs was written)."""

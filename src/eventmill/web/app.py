@@ -18,6 +18,7 @@ from eventmill.web.journal import CORS_HEADERS
 from eventmill.web.parts import Parts
 from eventmill.web.routes import Route, build_router
 from eventmill.web.routing import Router
+from eventmill.web.streaming import send_stream
 
 __all__ = ["Parts", "build_app"]
 
@@ -69,7 +70,10 @@ async def _serve(parts: Parts, router: Router[Route], asgi: tuple[Scope, Receive
     extra = [_id_header(request_id)]
     if _is_cross_origin(methods):
         extra += CORS_HEADERS
-    await _send(scope, send, reply, extra)
+    if reply.stream is not None:
+        await send_stream(asgi, reply, extra)
+    else:
+        await _send(scope, send, reply, extra)
 
 
 async def _dispatch(parts: Parts, methods: Mapping[str, Route], scope: Scope, request: Request) -> Reply:
@@ -79,6 +83,7 @@ async def _dispatch(parts: Parts, methods: Mapping[str, Route], scope: Scope, re
         return _other_method(methods, scope)
     if route.handler is not None:
         await parts.authenticator.prepare(request.headers)
+        await parts.catalogue.refresh()  # what another node has answered is obeyed here
         caller = parts.authenticator.authenticate(request.headers, console=route.console)
         return await route.handler(parts, request, caller)
     assert route.open_handler is not None, "a route has one of the two handlers"

@@ -6,6 +6,8 @@ made once: YAML takes tens of milliseconds, in which nobody could publish.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from eventmill.core.asyncapi import build_document
@@ -42,6 +44,10 @@ def _asked_version(parts: Parts, request: Request) -> str:
     if not parts.catalogue.builtin.providers:
         message = "the built-in catalogue is switched off (EVENTMILL_CATALOG=off), so there is no document of it"
         raise GatewayError(Reason.NOT_FOUND, message)
+    return read_version(request)
+
+
+def read_version(request: Request) -> str:
     version = request.query_value("version")
     if version is None:
         version = "2.6.0"
@@ -52,12 +58,16 @@ def _asked_version(parts: Parts, request: Request) -> str:
 
 
 def _make_body(parts: Parts, version: str, content_type: str) -> bytes:
-    text = msgspec.json.encode(_VERSIONS[version](parts.catalogue.builtin, parts.config.url))
+    return encode_document(_VERSIONS[version](parts.catalogue.builtin, parts.config.url), content_type)
+
+
+def encode_document(document: dict[str, Any], content_type: str) -> bytes:
+    text = msgspec.json.encode(document)
     if content_type == YAML_TYPE:
         import yaml  # seldom asked for, and half of what the start of a gateway would spend on imports of this layer
 
         dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # in C wherever libyaml came along
         # Decoded again, no part of the document is the same object as another, for which YAML would use an alias.
-        document = msgspec.json.decode(text)
-        return yaml.dump(document, Dumper=dumper, sort_keys=False, allow_unicode=True, width=110).encode()
+        plain = msgspec.json.decode(text)
+        return yaml.dump(plain, Dumper=dumper, sort_keys=False, allow_unicode=True, width=110).encode()
     return msgspec.json.format(text, indent=2)

@@ -6,7 +6,7 @@ API", Events API reference.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType, field
@@ -33,7 +33,7 @@ class SelfLinks(Body, frozen=True, kw_only=True):
 class EventMetadataLinks(Body, frozen=True, kw_only=True):
     sample_event: Link = field(name="rel:sample_event")
     update: Link | UnsetType = field(name="rel:update", default=UNSET)
-    """Only where the caller's organisation owns the provider."""
+    """Only where the caller's organization owns the provider."""
     self: Link
 
 
@@ -42,6 +42,8 @@ class EventMetadataBody(Body, frozen=True, kw_only=True):
     description: str
     label: str
     event_code: str
+    data_schema: dict[str, Any] | UnsetType = UNSET
+    """Where one is attached."""
 
 
 class EventMetadataItems(Body, frozen=True, kw_only=True):
@@ -56,7 +58,7 @@ class EventMetadataCollection(Body, frozen=True, kw_only=True):
 class ProviderLinks(Body, frozen=True, kw_only=True):
     eventmetadata: Link = field(name="rel:eventmetadata")
     update: Link | UnsetType = field(name="rel:update", default=UNSET)
-    """Only where the caller's organisation owns the provider."""
+    """Only where the caller's organization owns the provider."""
     self: Link
 
 
@@ -135,6 +137,39 @@ class InterestBody(Body, frozen=True, kw_only=True):
     event_delivery_format: DeliveryFormat | UnsetType = UNSET
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class ReplayCallBody(Body, frozen=True, kw_only=True):
+    scope: Literal["undelivered"]
+
+
+class ReplayCall(Body, frozen=True, kw_only=True):
+    """The one call that sends all of it."""
+
+    method: Literal["POST"]
+    href: str
+    body: ReplayCallBody
+
+
+class UndeliveredBrief(Body, frozen=True, kw_only=True):
+    """What can still be sent of what a registration missed: nothing of it is sent by itself. Ours."""
+
+    total: _Count
+    oldest: str | None
+    """When the oldest of it was published."""
+    replay: ReplayCall | None
+    """None when there is nothing, and for a journal."""
+
+
+class SubscriberFilterBody(Body, frozen=True, kw_only=True):
+    id: str
+    name: str
+    description: str
+    subscriber_filter: str
+    """JSON text."""
+
+
 class RegistrationBody(Body, frozen=True, kw_only=True):
     links: RegistrationLinks = field(name="_links")
     id: Lane
@@ -153,10 +188,17 @@ class RegistrationBody(Body, frozen=True, kw_only=True):
     """Of a Runtime action, the address made for it; none for journals and event buses."""
     ca_bundle: str | UnsetType = UNSET
     """Ours."""
+    max_in_flight: int | UnsetType = UNSET
+    """Ours."""
+    events_per_second: float | UnsetType = UNSET
+    """Ours."""
     delivery_type: DeliveryType
     runtime_action: str | UnsetType = UNSET
     destination_metadata: EventBridgeDestination | UnsetType = UNSET
+    subscriber_filters: list[SubscriberFilterBody] | UnsetType = UNSET
     enabled: bool
+    undelivered: UndeliveredBrief | UnsetType = UNSET
+    """Ours: in the answer to a change by which it is pushed to again, if anything waits."""
 
 
 class RegistrationItems(Body, frozen=True, kw_only=True):
@@ -174,9 +216,6 @@ class PageLinks(Body, frozen=True, kw_only=True):
     next: Link | UnsetType = UNSET
     prev: Link | UnsetType = UNSET
     self: Link
-
-
-_Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class PageBody(Body, frozen=True, kw_only=True):

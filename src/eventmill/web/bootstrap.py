@@ -13,6 +13,7 @@ from eventmill.web import checks
 from eventmill.web.certificates import read_certificate
 from eventmill.web.console.forms import NoticeRecipients
 from eventmill.web.tokens import PEOPLES_CLIENTS
+from eventmill.web.user_forms import UserForm
 
 RESERVED_ORG_IDS = frozenset({"organizations", "providers", "providermetadata"})
 """First path segments of their own below /events."""
@@ -56,8 +57,13 @@ class OrganizationEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     notice_recipients: NoticeRecipients = []
 
 
+class UserEntry(UserForm, frozen=True, forbid_unknown_fields=True):
+    """A person who signs in to the console."""
+
+
 class Bootstrap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     organizations: tuple[OrganizationEntry, ...]
+    users: tuple[UserEntry, ...] = ()
 
 
 def read_bootstrap(path: Path) -> Bootstrap:

@@ -1,7 +1,7 @@
-"""Who asks: bearer token, api key and organisation header become a `Caller`, or a 401 or 403.
+"""Who asks: bearer token, api key and organization header become a `Caller`, or a 401 or 403.
 
 Strict: tokens of this gateway and, by setting, of one OpenID Connect issuer, fully checked. Lenient: any non-empty
-bearer and any api key. The operator's tokens are recognised in both, and need neither an api key nor an organisation.
+bearer and any api key. The operator's tokens are recognised in both, and need neither an api key nor an organization.
 Answers are kept by the raw header values, so that the publish path pays for one look-up; a catalogue change, other keys
 of the issuer or the token's end voids them.
 """
@@ -67,10 +67,10 @@ class Authenticator:
         self._tokens.clear()
 
     def authenticate(self, headers: Headers, *, console: bool = False) -> Caller:
-        """Raises `GatewayError`: 401 about the token, 403 about api key, scope and organisation.
+        """Raises `GatewayError`: 401 about the token, 403 about api key, scope and organization.
 
         Header names must be lower-case, as ASGI has them; of a repeated header the last counts. `console`: the api keys
-        of the official CLI, which belong to no organisation, are good here too.
+        of the official CLI, which belong to no organization, are good here too.
         """
         get = dict(headers).get
         key = (get(b"authorization"), get(b"x-api-key"), get(b"x-ims-org-id"), get(b"x-gw-ims-org-id"), console)
@@ -161,7 +161,7 @@ class Authenticator:
         return token
 
     def _admit(self, token: Token, api_key: str, asked_orgs: list[str], *, console: bool) -> Caller:
-        """A user token's own client may differ from the api key; the organisation may not."""
+        """A user token's own client may differ from the api key; the organization may not."""
         if not api_key:
             raise GatewayError(Reason.MISSING_API_KEY, "the header x-api-key is missing")
         organization = organization_of(token, self._catalogue)
@@ -181,7 +181,7 @@ class Authenticator:
         return Caller(organization.id, api_key)
 
     def _admit_operator(self, token: Token, api_key: str, asked_orgs: list[str]) -> Caller:
-        """Acts for the organisation of the token, else for that of the headers, else for all."""
+        """Acts for the organization of the token, else for that of the headers, else for all."""
         asked = {org for org in (token.org, *asked_orgs) if org}
         if len(asked) > 1:
             message = "the access token and the headers x-ims-org-id and x-gw-ims-org-id name different organizations"

@@ -26,7 +26,16 @@ TEXT = "text/plain"
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 
-HeaderName = Literal["Cache-Control", "ETag", "Link", "Retry-After", "x-conflicting-id", "x-key-expires-ms"]
+HeaderName = Literal[
+    "Cache-Control",
+    "ETag",
+    "Link",
+    "Location",
+    "Preference-Applied",
+    "Retry-After",
+    "x-conflicting-id",
+    "x-key-expires-ms",
+]
 
 
 class Parameter(msgspec.Struct, frozen=True):

@@ -7,14 +7,17 @@ from typing import Any
 
 import msgspec
 
-from eventmill.errors import Conflict, StaleVersion
+from eventmill.core.json_schema import schema_fault
+from eventmill.errors import Conflict, GatewayError, Reason, StaleVersion
+from eventmill.flow.writes import WRITES_MAX
 from eventmill.model import Caller, EventMetadata, Provider
 from eventmill.store.control import Create, Delete, Key, Replace, Require
 from eventmill.web import hal
 from eventmill.web.checks import convert, invalid, read_object
+from eventmill.web.fields import DATA_SCHEMA_BYTES_MAX
 from eventmill.web.forms import EventMetadataForm
 from eventmill.web.http import NO_CONTENT, Reply, Request, hal_reply
-from eventmill.web.parts import WRITES_MAX, Parts
+from eventmill.web.parts import Parts
 from eventmill.web.patch import apply_patch, read_patch
 from eventmill.web.paths import not_found, path_metadata, path_own_provider, path_provider
 from eventmill.web.provider_writes import delete_metadata
@@ -42,9 +45,9 @@ def _reply(parts: Parts, status: int, provider: Provider, metadata: EventMetadat
 async def create_event_metadata(parts: Parts, request: Request, caller: Caller) -> Reply:
     provider = path_own_provider(parts, request, caller)
     form = read_object(await request.json_body(parts.config.request_bytes_max), EventMetadataForm)
-    metadata = _metadata(parts, provider, form)
+    metadata = new_metadata(parts, provider, form)
     doc_id = f"{provider.id}/{metadata.event_code}"
-    create = Create("event_metadata", provider.org, doc_id, msgspec.json.encode(metadata), _keys(provider))
+    create = Create("event_metadata", provider.org, doc_id, msgspec.json.encode(metadata), metadata_keys(provider))
     try:
         await parts.store.write([Require("provider", provider.org, provider.id), create])
     except Conflict:
@@ -55,11 +58,14 @@ async def create_event_metadata(parts: Parts, request: Request, caller: Caller) 
     return _reply(parts, 201, provider, metadata)
 
 
-def _keys(provider: Provider) -> tuple[Key, ...]:
+def metadata_keys(provider: Provider) -> tuple[Key, ...]:
     return (Key("provider", provider.id),)
 
 
-def _metadata(parts: Parts, provider: Provider, form: EventMetadataForm) -> EventMetadata:
+def new_metadata(
+    parts: Parts, provider: Provider, form: EventMetadataForm, known: EventMetadata | None = None
+) -> EventMetadata:
+    """From a form; `known` is what it replaces."""
     metadata = EventMetadata(
         org=provider.org,
         provider_id=provider.id,
@@ -67,9 +73,25 @@ def _metadata(parts: Parts, provider: Provider, form: EventMetadataForm) -> Even
         label=form.label,
         description=form.description,
         sample_event_template=form.sample_event_template or None,
+        data_schema=_schema_text(form, known),
     )
     check_template(parts, metadata)
     return metadata
+
+
+def _schema_text(form: EventMetadataForm, known: EventMetadata | None) -> str | None:
+    """Official clients do not know of it: what they leave out stays."""
+    if form.data_schema is msgspec.UNSET:
+        return None if known is None else known.data_schema
+    if form.data_schema is None:
+        return None
+    fault = schema_fault(form.data_schema, "data_schema")
+    if fault is not None:
+        raise GatewayError(Reason.INVALID_BODY, fault)
+    text = msgspec.json.encode(form.data_schema)
+    if len(text) > DATA_SCHEMA_BYTES_MAX:
+        raise invalid("data_schema", f"must have at most {DATA_SCHEMA_BYTES_MAX} bytes, but has {len(text)}")
+    return text.decode()
 
 
 async def update_event_metadata(parts: Parts, request: Request, caller: Caller) -> Reply:
@@ -95,7 +117,10 @@ async def patch_event_metadata(parts: Parts, request: Request, caller: Caller) -
 
 
 def _update_document(metadata: EventMetadata) -> dict[str, Any]:
-    return {name: getattr(metadata, name) for name in EventMetadataForm.__struct_fields__}
+    document = {name: getattr(metadata, name) for name in EventMetadataForm.__struct_fields__}
+    if metadata.data_schema is not None:
+        document["data_schema"] = msgspec.json.decode(metadata.data_schema)
+    return document
 
 
 async def _change(
@@ -109,7 +134,7 @@ async def _change(
             await parts.catalogue.refresh()
             raise not_found(f"event code {event_code}", f"provider {provider.id}")
         before = msgspec.json.decode(stored.doc, type=EventMetadata)
-        after = _metadata(parts, provider, revise(before))
+        after = new_metadata(parts, provider, revise(before), before)
         if after.event_code != event_code:
             raise invalid("event_code", f"must be {event_code} as in the path, but is {after.event_code}")
         if after == before:
@@ -117,7 +142,7 @@ async def _change(
         doc = msgspec.json.encode(after)
         try:
             await parts.store.write(
-                [Replace("event_metadata", provider.org, doc_id, doc, stored.version, _keys(provider))]
+                [Replace("event_metadata", provider.org, doc_id, doc, stored.version, metadata_keys(provider))]
             )
         except StaleVersion:
             continue

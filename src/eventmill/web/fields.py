@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from eventmill.core.ruler import FILTER_CHARS_MAX
+
 _END = r"$(?!\n)"
 """The end of the text: Python's `$` also stands before a last line break."""
 _WORD = "A-Za-z0-9_"
@@ -104,6 +106,14 @@ SampleTemplate = Annotated[
         form="base64",
     ),
 ]
+DataSchema = Annotated[
+    dict[str, Any],
+    msgspec.Meta(
+        description="JSON Schema (draft 7, without references) of the data of its events; shown in AsyncAPI documents. "
+        "Left out in a replacement: it stays. An addition to the Adobe API."
+    ),
+]
+DATA_SCHEMA_BYTES_MAX = 64 * 1024
 NamedEventCode = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 NamedProviderId = Annotated[str, msgspec.Meta(min_length=1, max_length=38, description="The provider's id.")]
 NamedProvider = Annotated[
@@ -138,6 +148,26 @@ CaBundle = Annotated[
         "the usual ones; left out or empty: those.",
     ),
 ]
+MAX_IN_FLIGHT_MOST = 1000
+MaxInFlight = Annotated[
+    int,
+    msgspec.Meta(
+        ge=1,
+        le=MAX_IN_FLIGHT_MOST,
+        description="Deliveries to it under way at once; at most, and unless given, what the gateway allows each "
+        "registration. An addition of Eventmill.",
+    ),
+]
+EVENTS_PER_SECOND_LEAST, EVENTS_PER_SECOND_MOST = 0.001, 1_000_000
+EventsPerSecond = Annotated[
+    float,
+    msgspec.Meta(
+        ge=EVENTS_PER_SECOND_LEAST,
+        le=EVENTS_PER_SECOND_MOST,
+        description="No more events are delivered to it per second, retries included; unless given, as many as it "
+        "takes. An addition of Eventmill.",
+    ),
+]
 _ACTION_NAME = rf"[{_WORD}][{_WORD}@ .\-]*"
 """As OpenWhisk names packages and actions."""
 RuntimeAction = Annotated[
@@ -165,6 +195,13 @@ AwsRegion = Annotated[
     ),
 ]
 AwsAccountId = Annotated[str, _text(12, 12, "[0-9]{12}", "", example="123456789012", form="12 digits")]
-SubscriberFilters = Annotated[
-    list[dict[str, object]], msgspec.Meta(max_length=1, description="Not available yet: must be empty.")
+FilterName = Annotated[str, msgspec.Meta(min_length=3, max_length=80)]
+FilterDescription = Annotated[str, msgspec.Meta(max_length=250, description="For people.")]
+FilterText = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=FILTER_CHARS_MAX,
+        description="The filter as JSON text; the filters guide has the operators.",
+        examples=['{"data":{"stock":[{"numeric":["<",5]}]}}'],
+    ),
 ]

@@ -6,11 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import get_args
+from typing import Annotated, get_args
 
 import msgspec
 
-from eventmill.errors import Reason
 from eventmill.model import CUSTOM_EVENTS, DeliveryFormat, DeliveryType, Region
 from eventmill.web import fields
 from eventmill.web.checks import check_webhook_url, invalid, show
@@ -42,6 +41,7 @@ class EventMetadataForm(msgspec.Struct, frozen=True, kw_only=True):
     label: fields.Label
     description: fields.EventDescription
     sample_event_template: fields.SampleTemplate | None = None
+    data_schema: fields.DataSchema | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class InterestForm(msgspec.Struct, frozen=True):
@@ -59,6 +59,20 @@ class DestinationForm(msgspec.Struct, frozen=True):
     aws_account_id: fields.AwsAccountId | None = None
 
 
+class SubscriberFilterForm(msgspec.Struct, frozen=True, kw_only=True):
+    """To create and to replace. An `id` is not looked at."""
+
+    name: fields.FilterName
+    subscriber_filter: fields.FilterText
+    description: fields.FilterDescription | None = None
+
+
+SubscriberFilters = Annotated[
+    list[SubscriberFilterForm],
+    msgspec.Meta(max_length=1, description="Left out: stays as it is. Empty: all events of interest are wanted."),
+]
+
+
 class RegistrationUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """As sent: `delivery_type` in any case, members that the type does not use included."""
 
@@ -68,10 +82,12 @@ class RegistrationUpdate(msgspec.Struct, frozen=True, kw_only=True):
     description: fields.RegistrationDescription | None = None
     webhook_url: fields.WebhookUrl | None = None
     ca_bundle: fields.CaBundle | None = None
+    max_in_flight: fields.MaxInFlight | None = None
+    events_per_second: fields.EventsPerSecond | None = None
     runtime_action: fields.RuntimeAction | None = None
     enabled: bool | None = None
     destination_metadata: DestinationForm | None = None
-    subscriber_filters: fields.SubscriberFilters | None = None
+    subscriber_filters: SubscriberFilters | None = None
 
     @property
     def type(self) -> DeliveryType:
@@ -104,7 +120,7 @@ _DELIVERY_TYPES: Mapping[str, DeliveryType] = MappingProxyType({name: name for n
 
 
 def check_registration(form: RegistrationUpdate, *, http_allowed: bool) -> None:
-    """What no single member's type can say. Raises `INVALID_BODY` or `NOT_AVAILABLE_YET` with the member's name."""
+    """What no single member's type can say. Raises `INVALID_BODY` with the member's name."""
     if form.delivery_type.lower() not in _DELIVERY_TYPES:
         known = ", ".join(_DELIVERY_TYPES)
         raise invalid("delivery_type", f"must be one of {known}, but is {show(form.delivery_type)}")
@@ -115,8 +131,6 @@ def check_registration(form: RegistrationUpdate, *, http_allowed: bool) -> None:
         _check_hook(form, http_allowed)
     elif form.type == "aws_eventbridge":
         _check_destination(form.destination_metadata)
-    if form.subscriber_filters:
-        raise invalid("subscriber_filters", "filters are not available yet", Reason.NOT_AVAILABLE_YET)
 
 
 def _check_hook(form: RegistrationUpdate, http_allowed: bool) -> None:

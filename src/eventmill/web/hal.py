@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from eventmill.core.envelope import format_time
@@ -14,6 +15,7 @@ from eventmill.model import (
     EventOfInterest,
     Provider,
     Registration,
+    SubscriberFilter,
     provider_technical_name,
 )
 from eventmill.web.bodies import (
@@ -35,6 +37,8 @@ from eventmill.web.bodies import (
     RegistrationLinks,
     RegistrationPage,
     SelfLinks,
+    SubscriberFilterBody,
+    UndeliveredBrief,
 )
 
 
@@ -77,7 +81,7 @@ def provider_collection(url: str, items: list[ProviderBody]) -> ProviderCollecti
 
 
 def publisher(catalogue: Catalogue, provider: Provider) -> str:
-    """Who publishes: an organisation by its IMS id, or the name that the built-in catalogue gives."""
+    """Who publishes: an organization by its IMS id, or the name that the built-in catalogue gives."""
     if provider.org == BUILTIN_ORG:
         return catalogue.builtin.publisher
     organization = catalogue.organization(provider.org)
@@ -94,6 +98,10 @@ def _workspace_url(base: str, owned: Provider | Registration) -> str:
     return f"{base}/events/{owned.org}/{owned.project_id}/{owned.workspace_id}"
 
 
+def registration_url(base: str, registration: Registration) -> str:
+    return f"{_workspace_url(base, registration)}/registrations/{registration.registration_id}"
+
+
 def event_metadata_body(base: str, provider: Provider, metadata: EventMetadata) -> EventMetadataBody:
     path = f"providers/{provider.id}/eventmetadata/{metadata.event_code}"
     return EventMetadataBody(
@@ -105,6 +113,7 @@ def event_metadata_body(base: str, provider: Provider, metadata: EventMetadata) 
         description=metadata.description,
         label=metadata.label,
         event_code=metadata.event_code,
+        data_schema=UNSET if metadata.data_schema is None else msgspec.json.decode(metadata.data_schema),
     )
 
 
@@ -117,7 +126,7 @@ def registration_collection(url: str, items: list[RegistrationBody]) -> Registra
 
 
 def registration_page(url: str, number: int, size: int, total: int, items: list[RegistrationBody]) -> RegistrationPage:
-    """One page of the registrations of an organisation; pages count from 0."""
+    """One page of the registrations of an organization; pages count from 0."""
     pages = -(-total // size)
 
     def page_link(page: int) -> Link:
@@ -142,7 +151,9 @@ def registration_page(url: str, number: int, size: int, total: int, items: list[
     )
 
 
-def registration_body(base: str, catalogue: Catalogue, registration: Registration) -> RegistrationBody:
+def registration_body(
+    base: str, catalogue: Catalogue, registration: Registration, undelivered: UndeliveredBrief | UnsetType = UNSET
+) -> RegistrationBody:
     org, reg = registration.org, registration.registration_id
     workspace_path = f"{org}/{registration.project_id}/{registration.workspace_id}"
     journal_path = f"{org}/integrations/{journal_credential_id(catalogue, registration)}/{reg}"
@@ -150,7 +161,7 @@ def registration_body(base: str, catalogue: Catalogue, registration: Registratio
         links=RegistrationLinks(
             events=Link(f"{base}/events/organizations/{journal_path}"),
             trace=Link(f"{base}/traces/{workspace_path}/registration/{reg}"),
-            self=Link(f"{_workspace_url(base, registration)}/registrations/{reg}"),
+            self=Link(registration_url(base, registration)),
         ),
         id=registration.id,
         name=registration.name,
@@ -166,10 +177,20 @@ def registration_body(base: str, catalogue: Catalogue, registration: Registratio
         workspace_id=registration.workspace_id,
         webhook_url=_hook_url(base, registration) or UNSET,
         ca_bundle=registration.ca_bundle or UNSET,
+        max_in_flight=registration.max_in_flight or UNSET,
+        events_per_second=registration.events_per_second or UNSET,
         delivery_type=registration.delivery_type,
         runtime_action=registration.runtime_action or UNSET,
         destination_metadata=registration.destination_metadata or UNSET,
+        subscriber_filters=[filter_body(each) for each in registration.subscriber_filters] or UNSET,
         enabled=registration.enabled,
+        undelivered=undelivered,
+    )
+
+
+def filter_body(kept: SubscriberFilter) -> SubscriberFilterBody:
+    return SubscriberFilterBody(
+        id=kept.id, name=kept.name, description=kept.description, subscriber_filter=kept.subscriber_filter
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 import msgspec
@@ -32,12 +32,23 @@ class ClientGoneError(Exception):
     """The client closed the connection before its request body was complete; nobody waits for a reply."""
 
 
+class Stream(Protocol):
+    """A body that comes in pieces, each asked for when the one before was taken."""
+
+    def chunks(self) -> AsyncIterator[bytes]: ...
+
+    def close(self) -> None:
+        """Called once, whether or not a piece was asked for."""
+
+
 class Reply(msgspec.Struct, frozen=True):
     status: int
     body: bytes = b""
     content_type: str = ""
     headers: tuple[tuple[bytes, bytes], ...] = ()
     """Further headers, lower-case names, in the order they are sent."""
+    stream: Stream | None = None
+    """In place of `body`."""
 
 
 class Request:
@@ -61,6 +72,13 @@ class Request:
         return headers
 
     @property
+    def target(self) -> str:
+        """Path and query as they were sent."""
+        path: bytes = self._scope.get("raw_path") or str(self._scope["path"]).encode()
+        query: bytes = self._scope.get("query_string", b"")
+        return (path.partition(b"?")[0] + (b"?" + query if query else b"")).decode("latin-1")
+
+    @property
     def peer(self) -> str:
         """Address of the other end of the connection; empty when the server does not know it."""
         client = self._scope.get("client")
@@ -72,6 +90,15 @@ class Request:
             if header == name:
                 return value.decode("latin-1")
         return ""
+
+    def header_values(self, name: bytes) -> list[str]:
+        """All headers of that (lower-case) name, in order."""
+        return [value.decode("latin-1") for header, value in self.headers if header == name]
+
+    async def gone(self) -> None:
+        """Returns when the client closes the connection; of a request whose body nobody reads."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
     def query(self) -> list[tuple[str, str]]:
         """Query parameters in order; repeated names stay."""

@@ -21,11 +21,5 @@ async def get_workspace_traces(parts: Parts, request: Request, caller: Caller) -
 
 
 async def _traces(parts: Parts, registration: Registration) -> Reply:
-    body = await render_traces(
-        parts.store,
-        registration,
-        await parts.store.traces(registration.id),
-        legacy_fields=parts.config.legacy_fields,
-        body_bytes_max=parts.config.trace_body_bytes_max,
-    )
+    body = await render_traces(parts.store, registration, parts.clock.now_ms(), parts.config)
     return Reply(200, body, JSON_TYPE)

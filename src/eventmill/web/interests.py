@@ -1,4 +1,4 @@
-"""Finds the events of interest of a registration: its organisation or the built-in catalogue must have them."""
+"""Finds the events of interest of a registration: its organization or the built-in catalogue must have them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Checks the event registrations of an app before it is packed, as `aio app pack` asks for. Stores nothing.
 
-An app names events by provider metadata, because its users' organisations have providers of their own.
+An app names events by provider metadata, because its users' organizations have providers of their own.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _refuse_repeated_names(registrations: Sequence[AppRegistration]) -> None:
 
 
 async def _providers(parts: Parts, org: OrgId) -> list[Provider]:
-    """All that the organisation may subscribe to."""
+    """All that the organization may subscribe to."""
     stored = await parts.store.list_docs("provider", org)
     own = [msgspec.json.decode(each.doc, type=Provider) for each in stored]
     return own + [each.provider for each in parts.catalogue.builtin.providers]

@@ -43,8 +43,10 @@ _HEADERS: dict[str, Json] = {
         "description": "When to ask again, in milliseconds since 1970.",
         "schema": {"type": "integer"},
     },
-    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
+    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}},
+    "Preference-Applied": {"description": "`wait=N`, as far as it was granted.", "schema": {"type": "string"}},
     "Link": {"description": "Where to go on (RFC 8288), one header for each link.", "schema": {"type": "string"}},
+    "Location": {"description": "The URL of what was made.", "schema": {"type": "string"}},
     "Cache-Control": {"description": "Whether it may be kept.", "schema": {"type": "string"}},
     "ETag": {"description": "Changes when the document does.", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}},
@@ -121,7 +123,7 @@ def _key(kind: Any) -> str:
 def _describe_any(kind: Any) -> Json:
     if kind is object:
         return {"description": "Any JSON value."}
-    raise NotImplementedError
+    raise TypeError(f"{kind!r} cannot be described: msgspec knows no schema for it")
 
 
 class _Writer:

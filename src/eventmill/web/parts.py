@@ -10,8 +10,12 @@ import msgspec
 from eventmill.clock import Clock, VirtualClock
 from eventmill.config import Config
 from eventmill.flow.catalogue import Catalogue
+from eventmill.flow.cursors import Cursors
 from eventmill.flow.journal import Journal
+from eventmill.flow.placing import Placing
 from eventmill.flow.probe import ChallengeResult
+from eventmill.flow.replays import Replays
+from eventmill.flow.unmatched import Unmatched
 from eventmill.flow.validation import Validations
 from eventmill.ids import IdSource
 from eventmill.send.mailbox import Mailbox
@@ -21,9 +25,6 @@ from eventmill.web.caller import Authenticator
 from eventmill.web.http import ASGIApp, Reply
 from eventmill.web.listings import Listings
 from eventmill.web.tokens import TokenKey
-
-WRITES_MAX = 8
-"""A change that lost against another of the same document is made again, on what is there then, this often in all."""
 
 
 class Challenge(Protocol):
@@ -65,8 +66,12 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     token_key: Callable[[], TokenKey]
     """The key that signs tokens now."""
     authenticator: Authenticator
+    placing: Placing
     ingest: ASGIApp
     journal: Journal
+    cursors: Cursors
+    replays: Replays
+    unmatched: Unmatched
     challenge: Challenge
     offer: Offer
     validations: Validations

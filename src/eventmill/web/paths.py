@@ -32,7 +32,7 @@ def path_organization(parts: Parts, request: Request, caller: Caller) -> Organiz
 
 
 def path_workspace(parts: Parts, request: Request, caller: Caller) -> Workspace:
-    """404 also when organisation, project and workspace do not belong together."""
+    """404 also when organization, project and workspace do not belong together."""
     org = path_organization(parts, request, caller).id
     project_id, workspace_id = request.params["project"], request.params["workspace"]
     if parts.catalogue.project(org, project_id) is None:
@@ -76,7 +76,7 @@ def path_metadata(parts: Parts, request: Request, provider: Provider) -> EventMe
 
 
 def path_registration(parts: Parts, request: Request, caller: Caller) -> Registration:
-    """The registration of a path with organisation, credential and registration; 404 unless they belong together."""
+    """The registration of a path with organization, credential and registration; 404 unless they belong together."""
     org = path_organization(parts, request, caller).id
     registration_id, credential_id = request.params["registration"], request.params["credential"]
     registration = parts.catalogue.registration(org, registration_id)

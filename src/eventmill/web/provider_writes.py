@@ -12,13 +12,14 @@ from typing import Any
 import msgspec
 
 from eventmill.errors import Conflict, StaleVersion
-from eventmill.model import CUSTOM_EVENTS, Caller, OrgId, Provider
+from eventmill.flow.writes import WRITES_MAX
+from eventmill.model import CUSTOM_EVENTS, Caller, OrgId, Provider, Workspace
 from eventmill.store.control import ControlOp, Create, Delete, Key, Replace, Require, RequireNone, Versioned
 from eventmill.web.checks import convert, invalid, read_object, show
 from eventmill.web.families import FAMILIES, creatable_family
 from eventmill.web.forms import ProviderCreate, ProviderUpdate
 from eventmill.web.http import NO_CONTENT, Reply, Request
-from eventmill.web.parts import WRITES_MAX, Parts
+from eventmill.web.parts import Parts
 from eventmill.web.patch import apply_patch, read_patch
 from eventmill.web.paths import not_found, path_own_provider, path_workspace
 from eventmill.web.providers import list_metadata, provider_reply
@@ -27,8 +28,15 @@ from eventmill.web.providers import list_metadata, provider_reply
 async def create_provider(parts: Parts, request: Request, caller: Caller) -> Reply:
     workspace = path_workspace(parts, request, caller)
     form = read_object(await request.json_body(parts.config.request_bytes_max), ProviderCreate)
+    provider = new_provider(parts, workspace, form)
+    create = Create("provider", provider.org, provider.id, msgspec.json.encode(provider), provider_keys(provider))
+    await write_provider(parts, provider, [Require("workspace", workspace.org, workspace.id), create])
+    return provider_reply(parts, 201, provider, None)
+
+
+def new_provider(parts: Parts, workspace: Workspace, form: ProviderCreate) -> Provider:
     family = creatable_family(parts.catalogue.builtin, form.family_id)
-    provider = Provider(
+    return Provider(
         id=parts.ids.uuid(),
         org=workspace.org,
         project_id=workspace.project_id,
@@ -41,9 +49,6 @@ async def create_provider(parts: Parts, request: Request, caller: Caller) -> Rep
         event_delivery_format=form.event_delivery_format or "cloud_events_v1",
         data_residency_region=form.data_residency_region or "VA6",
     )
-    create = Create("provider", provider.org, provider.id, msgspec.json.encode(provider), _keys(provider))
-    await _write(parts, provider, [Require("workspace", workspace.org, workspace.id), create])
-    return provider_reply(parts, 201, provider, None)
 
 
 def _made_up_instance(parts: Parts, form: ProviderCreate) -> str:
@@ -52,7 +57,7 @@ def _made_up_instance(parts: Parts, form: ProviderCreate) -> str:
     return parts.ids.uuid()
 
 
-def _keys(provider: Provider) -> tuple[Key, ...]:
+def provider_keys(provider: Provider) -> tuple[Key, ...]:
     family = provider.provider_metadata
     return (
         Key("workspace", provider.workspace_id),
@@ -61,7 +66,7 @@ def _keys(provider: Provider) -> tuple[Key, ...]:
     )
 
 
-async def _write(parts: Parts, provider: Provider, ops: Sequence[ControlOp]) -> None:
+async def write_provider(parts: Parts, provider: Provider, ops: Sequence[ControlOp]) -> None:
     try:
         await parts.store.write(ops)
     except Conflict as conflict:
@@ -113,7 +118,9 @@ async def _change(parts: Parts, known: Provider, revise: Callable[[Provider], Pr
             return before, False
         doc = msgspec.json.encode(after)
         try:
-            await _write(parts, after, [Replace("provider", after.org, after.id, doc, stored.version, _keys(after))])
+            await write_provider(
+                parts, after, [Replace("provider", after.org, after.id, doc, stored.version, provider_keys(after))]
+            )
         except StaleVersion:
             continue
         return after, True

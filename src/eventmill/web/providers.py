@@ -1,4 +1,4 @@
-"""Reading event providers: those of an organisation with the built-in ones, or one by its id ("Provider API")."""
+"""Reading event providers: those of an organization with the built-in ones, or one by its id ("Provider API")."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def list_metadata(parts: Parts, provider: Provider) -> list[EventMetadata]
 
 
 async def list_providers(parts: Parts, request: Request, caller: Caller) -> Reply:
-    """GET /events/{org}/providers: the organisation's own, then the built-in ones. Not paged.
+    """GET /events/{org}/providers: the organization's own, then the built-in ones. Not paged.
 
     No provider at all is an empty list, a filter without hits is 404."""
     organization = path_organization(parts, request, caller)

@@ -19,7 +19,8 @@ from eventmill.flow.registration_change import name_key
 from eventmill.model import EventBridgeDestination, Lane, Registration, Validation, WebhookStatus, Workspace
 from eventmill.store.control import ControlOp
 from eventmill.web.certificates import read_ca_bundle
-from eventmill.web.checks import show
+from eventmill.web.checks import invalid, show
+from eventmill.web.filter_drafts import check_filterable, draft_filters, filter_documents
 from eventmill.web.forms import RegistrationCreate, RegistrationUpdate, check_registration
 from eventmill.web.interests import find_interests
 from eventmill.web.parts import Parts
@@ -29,6 +30,9 @@ _PROXY_RETRY_S = 30
 
 def check_form(parts: Parts, form: RegistrationUpdate) -> None:
     check_registration(form, http_allowed=parts.config.webhook_allow_http or parts.config.dev)
+    most = parts.config.lane_in_flight_max
+    if form.max_in_flight is not None and form.max_in_flight > most:
+        raise invalid("max_in_flight", f"must be at most {most} here, but is {form.max_in_flight}")
 
 
 async def new_draft(parts: Parts, workspace: Workspace, form: RegistrationCreate) -> Registration:
@@ -63,11 +67,15 @@ async def redraft(parts: Parts, known: Registration, form: RegistrationUpdate) -
         delivery_type=form.type,
         webhook_url=form.hook,
         ca_bundle=read_ca_bundle("ca_bundle", form.bundle) if form.bundle else None,
+        max_in_flight=form.max_in_flight,
+        events_per_second=form.events_per_second,
         runtime_action=form.action,
         destination_metadata=_destination(form),
+        subscriber_filters=draft_filters(parts, known, form.subscriber_filters),
         **_retry_targets(known, form),
         enabled=form.enabled is not False,
     )
+    check_filterable(parts, draft)
     await _refuse_taken_name(parts, draft)
     return msgspec.structs.replace(draft, webhook_status=_bus_status(parts, known, draft))
 
@@ -110,7 +118,7 @@ def update_document(registration: Registration) -> dict[str, Any]:
     return document | {
         "events_of_interest": [{"event_code": each.event_code, "provider_id": each.provider_id} for each in interests],
         "destination_metadata": msgspec.to_builtins(registration.destination_metadata),
-        "subscriber_filters": [],
+        "subscriber_filters": filter_documents(registration),
     }
 
 

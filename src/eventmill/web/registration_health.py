@@ -10,9 +10,12 @@ from eventmill.core.envelope import format_time
 from eventmill.core.health import Figures, Outlook, RuleSet, judge, tell
 from eventmill.flow.health import configured_rules, is_watched, read_case, status_since_ms
 from eventmill.model import Caller, Registration, WebhookStatus
+from eventmill.web.bodies import UndeliveredBrief
 from eventmill.web.http import Reply, Request, json_reply
+from eventmill.web.metrics import age_s
 from eventmill.web.parts import Parts
 from eventmill.web.registration_reads import workspace_registration
+from eventmill.web.undelivered import undelivered_brief
 
 
 class WindowBody(msgspec.Struct, frozen=True):
@@ -30,6 +33,13 @@ class RegistrationHealthBody(msgspec.Struct, frozen=True):
     enabled: bool
     since: Annotated[str, msgspec.Meta(description="When it took this status; business time.")]
     rules: RuleSet
+    oldest_undelivered_age_seconds: Annotated[
+        float,
+        msgspec.Meta(
+            description="How long the oldest event has waited that it is still to get, since it was published or, once "
+            "tried, since its first attempt; 0: nothing waits."
+        ),
+    ]
     last_24_hours: WindowBody
     last_30_minutes: WindowBody
     next_evaluation: Annotated[
@@ -40,6 +50,7 @@ class RegistrationHealthBody(msgspec.Struct, frozen=True):
         WebhookStatus | None, msgspec.Meta(description="What it then becomes, should attempts go on as they do.")
     ]
     summary: Annotated[str, msgspec.Meta(description="The same in one sentence, for people.")]
+    undelivered: UndeliveredBrief
 
 
 async def get_health(parts: Parts, request: Request, caller: Caller) -> Reply:
@@ -48,10 +59,19 @@ async def get_health(parts: Parts, request: Request, caller: Caller) -> Reply:
     now_ms = parts.clock.now_ms()
     case = await read_case(parts.store, registration, now_ms)
     outlook = judge(case, configured_rules(parts.config), now_ms)
-    return json_reply(200, _body(registration, outlook, parts.config.state_rules, now_ms))
+    brief = await undelivered_brief(parts, registration)
+    waited_s = age_s(await parts.store.waiting_since(registration.id), now_ms)
+    return json_reply(200, _body(registration, outlook, parts.config.state_rules, now_ms, brief, waited_s))
 
 
-def _body(registration: Registration, outlook: Outlook, rules: RuleSet, now_ms: int) -> RegistrationHealthBody:
+def _body(
+    registration: Registration,
+    outlook: Outlook,
+    rules: RuleSet,
+    now_ms: int,
+    undelivered: UndeliveredBrief,
+    waited_s: float,
+) -> RegistrationHealthBody:
     watched = is_watched(registration)
     next_ms = (now_ms if outlook.becomes else outlook.next_ms) if watched else None
     next_evaluation = None if next_ms is None else format_time(next_ms)
@@ -64,11 +84,13 @@ def _body(registration: Registration, outlook: Outlook, rules: RuleSet, now_ms: 
         enabled=registration.enabled,
         since=format_time(status_since_ms(registration)),
         rules=rules,
+        oldest_undelivered_age_seconds=waited_s,
         last_24_hours=_window(outlook.day),
         last_30_minutes=_window(outlook.half_hour),
         next_evaluation=next_evaluation,
         next_status=(outlook.becomes or outlook.then) if watched else None,
         summary=summary,
+        undelivered=undelivered,
     )
 
 

@@ -1,16 +1,18 @@
-"""Reading event registrations: one, those of a workspace, those of an organisation in pages ("Registration API")."""
+"""Reading event registrations: one, those of a workspace, those of an organization in pages ("Registration API")."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 
+from msgspec import UNSET, UnsetType
+
 from eventmill.errors import GatewayError, Reason
 from eventmill.flow.registration_change import decode_registration
 from eventmill.model import Caller, Registration, Workspace
 from eventmill.store.control import Versioned
 from eventmill.web import hal
-from eventmill.web.bodies import RegistrationBody
+from eventmill.web.bodies import RegistrationBody, UndeliveredBrief
 from eventmill.web.checks import show
 from eventmill.web.http import HAL_TYPE, Reply, Request, hal_reply
 from eventmill.web.parts import Parts
@@ -21,8 +23,10 @@ PAGE_SIZE_MAX = 100
 _BODIES_AT_ONCE = 100
 
 
-def registration_reply(parts: Parts, status: int, registration: Registration) -> Reply:
-    return hal_reply(status, hal.registration_body(parts.config.url, parts.catalogue, registration))
+def registration_reply(
+    parts: Parts, status: int, registration: Registration, undelivered: UndeliveredBrief | UnsetType = UNSET
+) -> Reply:
+    return hal_reply(status, hal.registration_body(parts.config.url, parts.catalogue, registration, undelivered))
 
 
 async def list_registrations(parts: Parts, request: Request, caller: Caller) -> Reply:
@@ -51,7 +55,7 @@ async def _bodies(parts: Parts, stored: Sequence[Versioned]) -> list[Registratio
 
 
 async def page_registrations(parts: Parts, request: Request, caller: Caller) -> Reply:
-    """GET of an organisation's, in pages that count from 0."""
+    """GET of an organization's, in pages that count from 0."""
     organization = path_organization(parts, request, caller)
     number = _page_value(request, "page", 0)
     size = _page_value(request, "size", PAGE_SIZE)

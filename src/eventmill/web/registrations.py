@@ -7,20 +7,23 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from eventmill.errors import GatewayError, Reason, StaleVersion
+from eventmill.errors import Conflict, GatewayError, Reason, StaleVersion
+from eventmill.flow.cursors import cursor_deletions
 from eventmill.flow.probe import ChallengeResult
 from eventmill.flow.registration_change import decode_registration, lane_op, registration_keys, replacement
 from eventmill.flow.targets import Target, delivers
+from eventmill.flow.writes import WRITES_MAX
 from eventmill.model import Caller, Credential, Lane, Registration, Workspace
 from eventmill.store.control import CloseLane, ControlOp, Create, Delete, OpenLane, Require
 from eventmill.web import registration_drafts as drafts
 from eventmill.web.checks import convert, invalid, read_object
 from eventmill.web.forms import RegistrationCreate, RegistrationUpdate
 from eventmill.web.http import NO_CONTENT, Reply, Request
-from eventmill.web.parts import WRITES_MAX, Parts
+from eventmill.web.parts import Parts
 from eventmill.web.patch import apply_patch, read_patch
 from eventmill.web.paths import path_workspace
 from eventmill.web.registration_reads import registration_reply, stored_registration
+from eventmill.web.undelivered import undelivered_brief
 
 
 async def create_registration(parts: Parts, request: Request, caller: Caller) -> Reply:
@@ -71,8 +74,10 @@ async def _withdraw(parts: Parts, registration: Registration) -> None:
         if stored is None or validation is None or validation.secret_sha256 != registration.validation.secret_sha256:
             return
         close = CloseLane(registration.id, b"", parts.clock.now_ms())
-        with contextlib.suppress(StaleVersion):
-            await parts.store.write([Delete("registration", registration.org, stored.id, stored.version), close])
+        cursors = await cursor_deletions(parts.store, registration)
+        with contextlib.suppress(StaleVersion, Conflict):
+            delete = Delete("registration", registration.org, stored.id, stored.version)
+            await parts.store.write([*cursors, delete, close])
             await parts.catalogue.refresh()
             return
 
@@ -100,8 +105,7 @@ async def update_registration(parts: Parts, request: Request, caller: Caller) ->
     workspace, registration_id = await _known(parts, request, caller)
     form = read_object(await request.json_body(parts.config.request_bytes_max), RegistrationUpdate)
     drafts.check_form(parts, form)
-    registration = await _change(parts, workspace, registration_id, lambda known: drafts.redraft(parts, known, form))
-    return registration_reply(parts, 200, registration)
+    return await _change(parts, workspace, registration_id, lambda known: drafts.redraft(parts, known, form))
 
 
 async def patch_registration(parts: Parts, request: Request, caller: Caller) -> Reply:
@@ -111,11 +115,13 @@ async def patch_registration(parts: Parts, request: Request, caller: Caller) -> 
 
     async def revise(registration: Registration) -> Registration:
         document = apply_patch(drafts.update_document(registration), patch, parts.config)
+        if document.get("subscriber_filters") is None:
+            document["subscriber_filters"] = []  # removed, not left out
         form = convert(document, RegistrationUpdate)
         drafts.check_form(parts, form)
         return await drafts.redraft(parts, registration, form)
 
-    return registration_reply(parts, 200, await _change(parts, workspace, registration_id, revise))
+    return await _change(parts, workspace, registration_id, revise)
 
 
 async def challenge_registration(parts: Parts, request: Request, caller: Caller) -> Reply:
@@ -128,7 +134,7 @@ async def challenge_registration(parts: Parts, request: Request, caller: Caller)
             raise GatewayError(Reason.CHALLENGE_FAILED, message)
         return msgspec.structs.replace(registration, enabled=True)
 
-    return registration_reply(parts, 200, await _change(parts, workspace, registration_id, revise))
+    return await _change(parts, workspace, registration_id, revise)
 
 
 async def _known(parts: Parts, request: Request, caller: Caller) -> tuple[Workspace, str]:
@@ -139,14 +145,15 @@ async def _known(parts: Parts, request: Request, caller: Caller) -> tuple[Worksp
 
 async def _change(
     parts: Parts, workspace: Workspace, registration_id: str, revise: Callable[[Registration], Awaitable[Registration]]
-) -> Registration:
-    """Store what `revise` makes of the registration; made again when another change came first. No webhook is asked
-    twice for that."""
+) -> Reply:
+    """Store what `revise` makes of the registration, and answer with it; made again when another change came first. No
+    webhook is asked twice for that."""
     asked: dict[tuple[str | None, str | None], ChallengeResult | None] = {}
     secret = parts.ids.uuid()
     for _ in range(WRITES_MAX):
         stored = await stored_registration(parts, workspace, registration_id)
-        draft = await revise(decode_registration(stored))
+        before = decode_registration(stored)
+        draft = await revise(before)
         wanted = (draft.webhook_url, draft.ca_bundle) if draft.enabled else (None, None)
         if wanted not in asked:
             asked[wanted] = await drafts.ask(parts, draft)
@@ -156,8 +163,18 @@ async def _change(
             await drafts.write(parts, registration, replacement(stored, registration), asked[wanted])
         except StaleVersion:
             continue
-        return await _after(parts, registration, await drafts.offer_validation(parts, registration, secret))
+        offer = await drafts.offer_validation(parts, registration, secret)
+        return await _changed_reply(parts, before, await _after(parts, registration, offer))
     raise StaleVersion("registration", registration_id)
+
+
+async def _changed_reply(parts: Parts, before: Registration, after: Registration) -> Reply:
+    """Tells of what waits to be sent if the registration was not pushed to before, and is now."""
+    if delivers(after) and not delivers(before):
+        brief = await undelivered_brief(parts, after)
+        if brief.total:
+            return registration_reply(parts, 200, after, brief)
+    return registration_reply(parts, 200, after)
 
 
 async def delete_registration(parts: Parts, request: Request, caller: Caller) -> Reply:
@@ -167,10 +184,12 @@ async def delete_registration(parts: Parts, request: Request, caller: Caller) ->
         stored = await stored_registration(parts, workspace, request.params["registration"])
         registration = decode_registration(stored)
         close = CloseLane(registration.id, _tombstone(parts, registration), parts.clock.now_ms())
+        cursors = await cursor_deletions(parts.store, registration)
         try:
-            await parts.store.write([Delete("registration", registration.org, stored.id, stored.version), close])
-        except StaleVersion:
-            continue  # the tombstone must say where its last version delivered to
+            delete = Delete("registration", registration.org, stored.id, stored.version)
+            await parts.store.write([*cursors, delete, close])
+        except (StaleVersion, Conflict):
+            continue  # the tombstone must say where its last version delivered to, and no cursor stay behind
         await parts.catalogue.refresh()
         return NO_CONTENT
     raise StaleVersion("registration", request.params["registration"])

@@ -9,14 +9,21 @@ import msgspec
 from eventmill.web.documents import document_reply
 from eventmill.web.endpoint import Endpoint, Group, Handler, OpenHandler, Operation, json_answer
 from eventmill.web.endpoints import (
+    asyncapi,
+    audit,
     console,
     console_credentials,
     console_projects,
+    cursors,
     events,
+    explaining,
+    filters,
     gateway,
     ims,
     providers,
+    recovery,
     registrations,
+    users,
 )
 from eventmill.web.endpoints.parameters import KNOWN_TAG, NOT_MODIFIED
 from eventmill.web.http import JSON_TYPE, Reply, Request
@@ -57,13 +64,20 @@ GROUPS = (
     providers.PROVIDERS,
     providers.EVENT_METADATA,
     providers.SAMPLE_EVENTS,
+    asyncapi.ASYNCAPI,
     registrations.REGISTRATIONS,
+    filters.FILTERS,
     registrations.VALIDATION,
+    recovery.RECOVERY,
     events.JOURNALS,
+    cursors.CURSORS,
     registrations.TRACING,
+    audit.AUDIT,
+    explaining.EXPLAINING,
     console.ORGANIZATIONS,
     console_projects.PROJECTS,
     console_credentials.CREDENTIALS,
+    users.USERS,
     ims.IMS,
     gateway.GATEWAY,
     OPENAPI,

@@ -1,7 +1,7 @@
 """Finds the handler of a path: a tree of segments, literal segments before parameters.
 
 Literals win where both fit, and the search steps back when a literal branch leads nowhere, so that reserved first
-segments (`providers`, `organizations`) never shadow an organisation's paths nor the other way round.
+segments (`providers`, `organizations`) never shadow an organization's paths nor the other way round.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from eventmill.core.cloudevent import Published
 from eventmill.core.envelope import recipient_suffix, webhook_body
 from eventmill.errors import GatewayError, Reason, RoutingStale, StoreUnavailable
 from eventmill.flow.batch import MATCHES_MAX
-from eventmill.flow.placing import Arrival, Match, Placing
+from eventmill.flow.placing import Arrival, Match
 from eventmill.ids import uuid_text
 from eventmill.model import (
     BUILTIN_ORG,
@@ -39,7 +39,7 @@ async def get_sample_event(parts: Parts, request: Request, caller: Caller) -> Re
         raise not_found("a sample event", f"event code {metadata.event_code}")
     arrival = Arrival(caller, parts.clock.now_ms(), phidata=False)
     published = Sampler(metadata, ANY_CLIENT, parts.ids, arrival.now_ms).from_template()
-    cut = _placing(parts).cut(published, provider, uuid_text(parts.ids.event_id(arrival.now_ms)), arrival)
+    cut = parts.placing.cut(published, provider, uuid_text(parts.ids.event_id(arrival.now_ms)), arrival)
     payload = webhook_body([cut], recipient_suffix(ANY_CLIENT, parts.config.legacy_fields), batch=False)
     path = f"{hal.provider_url(parts.config.url, provider.id)}/eventmetadata/{metadata.event_code}/sample_event"
     body = SampleEventBody(
@@ -56,7 +56,7 @@ async def post_sample_event(parts: Parts, request: Request, caller: Caller) -> R
     metadata = path_metadata(parts, request, provider)
     registration = _subscriber(parts, metadata, request.params["registration"], caller)
     body = await request.json_body(parts.config.event_bytes_max)
-    placing = _placing(parts)
+    placing = parts.placing
     placing.check_quota(registration.org)
     arrival = Arrival(caller, parts.clock.now_ms(), phidata=False)
     published = _sample(Sampler(metadata, registration.client_id, parts.ids, arrival.now_ms), body)
@@ -78,7 +78,7 @@ def _sample(sampler: Sampler, body: bytes) -> Published | None:
 
 
 def _subscriber(parts: Parts, metadata: EventMetadata, registration_id: str, caller: Caller) -> Registration:
-    """Of the organisation that publishes the code; of a built-in code, of the caller's."""
+    """Of the organization that publishes the code; of a built-in code, of the caller's."""
     org = caller.org if metadata.org == BUILTIN_ORG else metadata.org
     if org is None:  # lenient mode, and nothing said which
         of_any = (each for each in parts.catalogue.registrations() if each.registration_id == registration_id)
@@ -91,10 +91,6 @@ def _subscriber(parts: Parts, metadata: EventMetadata, registration_id: str, cal
         message = f"registration {registration_id} has no event of interest {metadata.event_code} of this provider"
         raise GatewayError(Reason.UNKNOWN_EVENT, message)
     return registration
-
-
-def _placing(parts: Parts) -> Placing:
-    return Placing(parts.store, parts.catalogue, parts.config)
 
 
 async def _store_durable(parts: Parts, registration: Registration, event: NewEvent) -> None:

@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType, field
 from eventmill.web.bodies import ErrorBody, Link
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
+_Ms = Annotated[float, msgspec.Meta(ge=0)]
 
 
 def _said(description: str, **limits: Any) -> msgspec.Meta:
@@ -82,12 +83,33 @@ class Insight(msgspec.Struct, frozen=True, rename="camel"):
     event_ids: list[str]
 
 
+class TraceTimings(msgspec.Struct, frozen=True, rename="camel"):
+    """Where the time went, in milliseconds, one after the other; of an attempt without an answer the last of `dns`,
+    `connect`, `tls` and `firstByte` is the one in which it ended."""
+
+    total: _Ms
+    reused: Annotated[bool, _said("The connection was open already.")]
+    dns: Annotated[float, _said("Looking up the name.", ge=0)] | UnsetType = UNSET
+    connect: Annotated[float, _said("TCP; with an egress proxy, until its tunnel is made.", ge=0)] | UnsetType = UNSET
+    tls: Annotated[float, _said("The TLS handshake.", ge=0)] | UnsetType = UNSET
+    first_byte: (
+        Annotated[float, _said("From the request's sending to the first byte of the answer.", ge=0)] | UnsetType
+    ) = UNSET
+
+
 class Trace(msgspec.Struct, frozen=True, rename="camel"):
     tracing_request: TracingRequest
     tracing_response: TracingResponse
     ts: Annotated[int, _said("When it ended, in milliseconds since 1970.")]
     delivery_time: Annotated[int, _said("When it began, in milliseconds since 1970.")]
     insights_info: list[Insight]
+    timings: (
+        Annotated[
+            TraceTimings,
+            _said("An addition of ours. Absent when nothing was sent over a network."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class TracingRequestResponse(msgspec.Struct, frozen=True, rename="camel"):

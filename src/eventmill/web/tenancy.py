@@ -1,4 +1,4 @@
-"""How organisations, projects, workspaces and credentials are created and changed: one write each, obeyed once it was
+"""How organizations, projects, workspaces and credentials are created and changed: one write each, obeyed once it was
 answered. Whatever is created requires what it belongs to in that write, so that a deletion at the same time (see
 `tenancy_deletion`) leaves no orphan.
 """
@@ -14,10 +14,11 @@ import structlog
 
 from eventmill import telemetry
 from eventmill.errors import Conflict, GatewayError, LimitReached, Reason, StaleVersion
+from eventmill.flow.writes import WRITES_MAX
 from eventmill.model import Credential, Organization, OrgId, Project, Workspace
 from eventmill.store.control import ControlOp, Create, Key, Kind, Replace, Require
 from eventmill.web.checks import show
-from eventmill.web.parts import WRITES_MAX, Parts
+from eventmill.web.parts import Parts
 from eventmill.web.paths import not_found
 
 log = structlog.get_logger()
@@ -87,7 +88,7 @@ def _at_most(parts: Parts, doc: Tenant) -> int:
 
 
 async def new_id(parts: Parts, kind: Kind, org: OrgId | None = None) -> str:
-    """A short decimal number that no tenant of the kind has in the organisation; `org` None: for an organisation.
+    """A short decimal number that no tenant of the kind has in the organization; `org` None: for an organization.
 
     Numbers are not given twice, but a bootstrap file may have taken some."""
     while True:

@@ -1,4 +1,4 @@
-"""How organisations, projects, workspaces and credentials are deleted: in one write, with what may go along.
+"""How organizations, projects, workspaces and credentials are deleted: in one write, with what may go along.
 
 Workspaces and credentials go with what they are in. Providers, registrations and projects do not, because events would
 be lost with them: they are named in the refusal. The write itself requires that nothing is left, so nothing that is
@@ -12,10 +12,11 @@ from collections.abc import Sequence
 import msgspec
 
 from eventmill.errors import Conflict, GatewayError, StaleVersion
+from eventmill.flow.writes import WRITES_MAX
 from eventmill.model import Credential, Organization, OrgId, Project, Workspace
 from eventmill.store.control import ControlOp, Delete, Kind, RequireNone
 from eventmill.web.checks import show
-from eventmill.web.parts import WRITES_MAX, Parts
+from eventmill.web.parts import Parts
 from eventmill.web.paths import not_found
 from eventmill.web.tenancy import Tenant, kind_of, org_of, publish_change
 

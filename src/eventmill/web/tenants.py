@@ -1,4 +1,4 @@
-"""Organisations, projects, workspaces and credentials: from the bootstrap file, or made up when dev mode has none.
+"""Organizations, projects, workspaces and credentials: from the bootstrap file, or made up when dev mode has none.
 
 Whatever is missing is created in one write, so a file that contradicts the store, or itself, leaves nothing behind.
 What the Console API changed since (`web.tenancy`) is not undone.
@@ -43,18 +43,24 @@ _TYPES: Mapping[Kind, type[Any]] = {
 _CHANGEABLE = frozenset({"name", "title", "description", "public_keys", "notice_recipients", "pause_notices"})
 """Members that may differ from the file: a project that was renamed must not keep the gateway from its next start."""
 _Place = tuple[Kind, str, str]
-"""Kind, organisation, id."""
+"""Kind, organization, id."""
 
 
-async def ensure_tenants(store: ControlStore, sealer: Sealer, config: Config, ids: IdSource) -> None:
+def wanted_tenants(config: Config) -> Bootstrap | None:
+    """What the bootstrap file says, if there is one. Raises as `read_bootstrap` does."""
+    return read_bootstrap(Path(config.bootstrap)) if config.bootstrap else None
+
+
+async def ensure_tenants(
+    store: ControlStore, sealer: Sealer, config: Config, ids: IdSource, wanted: Bootstrap | None
+) -> None:
     """Create the tenants of the bootstrap file, or the ready-made one when dev mode starts without any.
 
-    Raises `StartupError` when the file cannot be read, is wrong in itself, or contradicts what is stored.
+    Raises `StartupError` when the file contradicts itself or what is stored.
     """
     held = await _read_held(store)
     has_tenants = any(kind == "organization" for kind, _, _ in held)
-    if config.bootstrap:
-        wanted = read_bootstrap(Path(config.bootstrap))
+    if wanted is not None:
         created = await _create_missing(store, sealer, held, wanted)
         log.info(telemetry.BOOTSTRAP_APPLIED, file=config.bootstrap, created=created)
     elif config.dev and not has_tenants:
@@ -65,7 +71,7 @@ async def ensure_tenants(store: ControlStore, sealer: Sealer, config: Config, id
 
 
 def ready_made(ids: IdSource) -> Bootstrap:
-    """One of each: fixed ids, random IMS organisation id, client id and secret."""
+    """One of each: fixed ids, random IMS organization id, client id and secret."""
     credential = CredentialEntry(
         id="4001",
         name="Local Credential",
@@ -173,7 +179,7 @@ async def _create_missing(store: ControlStore, sealer: Sealer, held: dict[_Place
 
 
 def _shared_name(doc: Tenant) -> str:
-    """What must be unique beyond the organisation, because callers are found by it."""
+    """What must be unique beyond the organization, because callers are found by it."""
     if isinstance(doc, Organization):
         return f"ims_org_id {doc.ims_org_id}"
     return f"client_id {doc.client_id}" if isinstance(doc, Credential) else ""

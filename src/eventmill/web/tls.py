@@ -13,6 +13,7 @@ from eventmill.clock import Clock
 from eventmill.config import Config
 from eventmill.errors import StartupError
 from eventmill.local_ca import server_certificate
+from eventmill.send.tls import load_pair
 
 log = structlog.get_logger()
 
@@ -43,11 +44,4 @@ def _load(context: ssl.SSLContext, config: Config, clock: Clock) -> None:
         certificate = server_certificate(Path(config.data), config.adobe_hosts, now_ms=clock.machine_ms())
         context.load_cert_chain(certificate.chain_file)
         return
-    try:
-        # A key under a password would be asked for on the terminal; there may be none.
-        context.load_cert_chain(config.tls_cert, config.tls_key or None, password="")
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise StartupError(
-            f"the certificate in EVENTMILL_TLS_CERT={config.tls_cert} (key: {config.tls_key or 'in the same file'}) "
-            f"cannot be used: {error}. It must be PEM, the server's certificate first, with its unencrypted key."
-        ) from error
+    load_pair(context, config.tls_cert, config.tls_key, setting="EVENTMILL_TLS_CERT", whose="server")

@@ -26,7 +26,7 @@ TOKEN_CHARS_MAX = 16 * 1024
 REQUIRED_SCOPE = "adobeio_api"
 """The I/O Management API scope; a token without it opens nothing."""
 ADMIN_SCOPE = "eventmill_admin"
-"""The operator's: every organisation, tenants, and publishing for built-in providers. Never given to a client."""
+"""The operator's: every organization, tenants, and publishing for built-in providers. Never given to a client."""
 ADMIN_CLIENT = "eventmill-admin"
 CONSOLE_CLIENTS = ("aio-cli-console-auth", "aio-cli-console-auth-stage")
 """Api keys of the official CLI: clients of people, without a credential and without a secret."""
@@ -102,7 +102,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def for_operator(cls, lifetime_s: int) -> Grant:
-        """An admin token, of no organisation."""
+        """An admin token, of no organization."""
         return cls(
             client_id=ADMIN_CLIENT, user_id=ADMIN_CLIENT, ims_org_id="", lifetime_s=lifetime_s, scope=ADMIN_SCOPE
         )
@@ -115,7 +115,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     client_id: str
     user_id: str
     org: str
-    """IMS organisation id; empty in the operator's."""
+    """IMS organization id; empty in the operator's."""
     scopes: frozenset[str]
     created_ms: int
     expires_ms: int

@@ -9,9 +9,13 @@ from __future__ import annotations
 import re
 from html import escape
 
+import msgspec
+
 from eventmill.errors import GatewayError, Reason
+from eventmill.model import Registration
 from eventmill.web.http import Reply, Request
 from eventmill.web.parts import Parts
+from eventmill.web.undelivered import undelivered_brief
 
 HTML_TYPE = "text/html; charset=utf-8"
 TEXT_TYPE = "text/plain; charset=utf-8"
@@ -49,17 +53,28 @@ async def open_link(parts: Parts, request: Request) -> Reply:
     try:
         if request.method == "HEAD":
             await parts.validations.check(registration_id, secret)
+            waiting = ""
         else:
             _refuse_preview(request)
-            await parts.validations.open(registration_id, secret)
+            waiting = await _tell_waiting(parts, await parts.validations.open(registration_id, secret))
     except GatewayError as error:
         if not wants_page or error.reason.status not in _PAGE_STATUSES:
             raise
         return _page(error.reason.status, "Not validated", f"{error.message[0].upper()}{error.message[1:]}.")
-    text = f"The webhook of registration {registration_id} is verified. Events are sent to it from now on."
+    text = f"The webhook of registration {registration_id} is verified. Events are sent to it from now on.{waiting}"
     if wants_page:
         return _page(200, "Validated", text)
     return Reply(200, f"{text}\n".encode(), TEXT_TYPE, _HEADERS)
+
+
+async def _tell_waiting(parts: Parts, registration: Registration) -> str:
+    """What came before it was verified, and how to have it sent."""
+    brief = await undelivered_brief(parts, registration)
+    if brief.replay is None:
+        return ""
+    events = "1 event" if brief.total == 1 else f"{brief.total:,} events"
+    call = f"{brief.replay.method} {brief.replay.href} {msgspec.json.encode(brief.replay.body).decode()}"
+    return f" What it did not get before ({events}) is not sent by itself; this call sends it: {call}"
 
 
 def _refuse_preview(request: Request) -> None:

@@ -17,11 +17,11 @@ from eventmill.clock import Clock, VirtualClock
 from eventmill.config import Config
 from eventmill.errors import Reason, StoreUnavailable
 from eventmill.model import Lane
-from eventmill.store.log import Head, LogEntry, LogPage
+from eventmill.store.log import LogEntry, LogPage
 from eventmill.store.sqlite.connect import open_reader
 from eventmill.store.sqlite.engine import Paths
 from eventmill.store.sqlite.frames import AddTraces, Commit, Drain, FramedLink, FromFront, Granted, Result, Wake
-from eventmill.store.sqlite.layout import Layout, day_of
+from eventmill.store.sqlite.layout import SHARD, Layout
 from eventmill.store.sqlite.logreads import LogReads
 from eventmill.store.sqlite.memory import get_meta
 from eventmill.store.sqlite.queries import load_queries
@@ -74,9 +74,8 @@ class SqliteChild(LogReads, StateReads):
     async def epoch(self) -> int:
         return self._last_epoch()
 
-    async def head(self, shard: int) -> Head:
-        seq, ts_ms = self._newest()
-        return Head(get_meta(self._reader, "generation", 1), seq, day_of(ts_ms or self._clock.now_ms()))
+    async def heads(self) -> dict[int, int]:
+        return {SHARD: self._newest()[0]}
 
     async def read_log(self, shard: int, after: int, limit: int) -> LogPage:
         entries = self._log(after, _LAST_SEQ, limit)

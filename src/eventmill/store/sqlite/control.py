@@ -13,15 +13,18 @@ import msgspec
 from eventmill.errors import Conflict, GatewayError, LimitReached, Reason, StaleVersion
 from eventmill.model import Lane, OrgId
 from eventmill.store.control import (
+    UNROUTED,
     CloseLane,
     ControlOp,
     Create,
     Delete,
     DisableLane,
     EnableLane,
+    HastenUnit,
     Key,
     Kind,
     OpenLane,
+    PutUnits,
     Replace,
     Require,
     RequireNone,
@@ -31,6 +34,8 @@ from eventmill.store.control import (
 from eventmill.store.sqlite.memory import LaneState, Memory, Outcome
 from eventmill.store.sqlite.packing import pack_seqs
 from eventmill.store.sqlite.queries import load_queries
+from eventmill.store.sqlite.recovery import apply_units, hasten_unit
+from eventmill.store.work import PULLED
 
 _SQL = load_queries("state")
 
@@ -40,9 +45,12 @@ GLOBAL_KEYS = frozenset({"client_id", "ims_org_id"})
 CHANGES_KEPT = 100_000
 _TRIM_EVERY = 1024
 
-_EMPTIED_KINDS: tuple[Kind, ...] = ("registration", "event_metadata", "provider", "notice")
-_FORGET = ("lane", "progress", "gaps", "units", "ended", "traces", "tallies")
-_EMPTY = ("lanes", "progress", "gaps", "units", "ended", "traces", "tallies")
+_EMPTIED_KINDS: tuple[Kind, ...] = ("registration", "event_metadata", "provider", "notice", "cursor", "replay")
+_FORGET = ("lane", "progress", "gaps", "units", "ended", "traces", "tallies", "replay_tallies")
+_EMPTY = (
+    *("lanes", "progress", "gaps", "units", "ended", "traces", "tallies"),
+    *("replay_tallies", "unmatched", "unmatched_tallies"),
+)
 
 
 class ControlWrite:
@@ -72,6 +80,8 @@ class ControlWrite:
                     self._open_lane(op)
                 case DisableLane() | EnableLane() | SplitTallies() | CloseLane():
                     self._change_lane(op)
+                case PutUnits() | HastenUnit():
+                    self._deliver_again(op)
 
     def empty(self) -> None:
         """All registrations, providers, event metadata and what hangs on lanes."""
@@ -81,10 +91,14 @@ class ControlWrite:
         for table in _EMPTY:
             self._connection.execute(_SQL[f"empty_{table}"])
 
-    def note_change(self, kind: Kind, org: OrgId, doc_id: str) -> int:
+    def note_change(self, kind: Kind, org: OrgId, doc_id: str, *, routes: bool = True) -> int:
+        if kind in UNROUTED:
+            return self.outcome.epoch
         epoch = self.outcome.epoch + 1
         self._connection.execute(_SQL["insert_change"], (epoch, org, kind, doc_id))
-        self.outcome.epoch = self.outcome.routing_epochs[org] = epoch
+        self.outcome.epoch = epoch
+        if routes:
+            self.outcome.routing_epochs[org] = epoch
         if epoch % _TRIM_EVERY == 0:
             self._connection.execute(_SQL["trim_changes"], (epoch - CHANGES_KEPT,))
         return epoch
@@ -163,11 +177,25 @@ class ControlWrite:
                 self._close(op, state)
         self.note_change("registration", state.org, state.registration_id)
 
+    def _deliver_again(self, op: PutUnits | HastenUnit) -> None:
+        state = self.outcome.lane(op.lane)
+        if state is None or state.tombstone is not None:
+            raise StaleVersion("lane", str(op.lane))
+        if isinstance(op, PutUnits):
+            apply_units(self._connection, state, op)
+        else:
+            hasten_unit(self._connection, state, op)
+        self.note_change("registration", state.org, state.registration_id, routes=False)
+
     def _disable(self, op: DisableLane, state: LaneState) -> None:
+        from_seq, settled = state.mark + 1, pack_seqs(state.done)
         if state.disabled:
-            return
-        settled = pack_seqs(state.done)
-        self._connection.execute(_SQL["insert_gap"], (op.lane, state.mark + 1, op.cause, op.now_ms, settled))
+            gap_id, open_seq, cause = self._connection.execute(_SQL["open_gap"], (op.lane,)).fetchone()
+            if (cause == PULLED) == (op.cause == PULLED):
+                return
+            from_seq, settled = max(self._head + 1, open_seq), b""
+            self._connection.execute(_SQL["close_gap"], (from_seq - 1, op.now_ms, gap_id))
+        self._connection.execute(_SQL["insert_gap"], (op.lane, from_seq, op.cause, op.now_ms, settled))
         self._connection.execute(_SQL["set_lane_state"], (True, None, op.lane))
         self.outcome.lanes[op.lane] = msgspec.structs.replace(state, disabled=True)
         self.outcome.gapped.add(op.lane)
@@ -175,7 +203,7 @@ class ControlWrite:
     def _enable(self, op: EnableLane, state: LaneState) -> None:
         if not state.disabled:
             return
-        gap_id, from_seq = self._connection.execute(_SQL["open_gap"], (op.lane,)).fetchone()
+        gap_id, from_seq, _ = self._connection.execute(_SQL["open_gap"], (op.lane,)).fetchone()
         self._connection.execute(_SQL["close_gap"], (max(self._head, from_seq - 1), op.now_ms, gap_id))
         self._connection.execute(_SQL["set_lane_state"], (False, None, op.lane))
         mark = max(self._head, state.mark)
@@ -194,6 +222,13 @@ class ControlWrite:
             self.outcome.lanes[op.lane] = msgspec.structs.replace(state, tombstone=op.tombstone)
         else:
             forget_lane(self._connection, self.outcome, op.lane)
+
+
+def is_unrouted(ops: Sequence[ControlOp]) -> bool:
+    """Whether only documents are touched that no routing depends on."""
+    return all(
+        isinstance(op, Require) or (isinstance(op, Create | Replace | Delete) and op.kind in UNROUTED) for op in ops
+    )
 
 
 def forget_lane(connection: sqlite3.Connection, outcome: Outcome, lane: Lane) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -16,11 +17,13 @@ import structlog
 from eventmill import telemetry
 from eventmill.clock import Clock
 from eventmill.config import Config
-from eventmill.errors import StartupError
+from eventmill.errors import GatewayError, StartupError
 from eventmill.model import Lane
 from eventmill.store.control import ControlOp, Versioned
 from eventmill.store.log import NewEvent
 from eventmill.store.migrate import load_migrations, migrate, read_format
+from eventmill.store.observe import Totals, UnmatchedBatch
+from eventmill.store.sqlite.audit import PhiAudit
 from eventmill.store.sqlite.connect import open_writer, transaction
 from eventmill.store.sqlite.control import ControlWrite, forget_lane
 from eventmill.store.sqlite.layout import Layout, day_of
@@ -30,6 +33,7 @@ from eventmill.store.sqlite.queries import load_queries
 from eventmill.store.sqlite.retention import Expiry
 from eventmill.store.sqlite.segments import list_segments, remove_segment, remove_unfinished, sync_directory
 from eventmill.store.sqlite.segwriter import SegmentWriter
+from eventmill.store.sqlite.unmatched import drop_unmatched, put_unmatched
 from eventmill.store.work import SlotLease, TraceRecord, WorkCommit
 
 _log = structlog.get_logger()
@@ -52,10 +56,12 @@ class Engine:
         self._clock = clock
         self.log = SegmentWriter(self._paths.segments, layout)
         self._rings = TraceRings(config.traces_kept)
-        self._traces_kept = config.traces_kept
+        self._config = config
         self.counted = Counted()
         self.state: sqlite3.Connection
         self.state_commits = 0
+        self._sums: Counter[str] = Counter()
+        """What `Totals` counts besides events."""
 
     def open(self) -> None:
         """Migrate, clear away what a crash left, and load. Raises `StartupError`."""
@@ -82,11 +88,26 @@ class Engine:
         """The first half of a group; returns the position of the first event."""
         return self.log.write(events, self._clock.now_ms(), attempts)
 
+    def audit(self, events: Sequence[NewEvent]) -> None:
+        """Before the first half, when any of its events is audited."""
+        with transaction(self.state):
+            self.phi.note_received(events, self.log.head_seq + 1, self._clock.now_ms())
+        self.state_commits += 1
+
+    def forget_audited(self) -> None:
+        """After a first half that failed: its records stay, but its positions are free again."""
+        with transaction(self.state):
+            self.phi.drop_above(self.log.head_seq)
+
     def write_state(
-        self, works: Sequence[tuple[WorkCommit, frozenset[int]]], traces: Sequence[tuple[Lane, Sequence[TraceRecord]]]
-    ) -> None:
-        """The second half: commits with their lost slots, which are left out, and loose traces; one transaction."""
-        work = WorkWrite(self.state, self.memory, self._rings)
+        self,
+        works: Sequence[tuple[WorkCommit, frozenset[int]]],
+        traces: Sequence[tuple[Lane, Sequence[TraceRecord]]],
+        unrouted: Sequence[Sequence[ControlOp]] = (),
+    ) -> list[list[Versioned] | GatewayError]:
+        """The second half: commits with their lost slots, which are left out, loose traces, and writes of unrouted
+        documents, each of which may be refused by itself; one transaction. Returns what became of the latter."""
+        work = WorkWrite(self.state, self.memory, self._rings, self.phi)
         try:
             with transaction(self.state):
                 for commit, lost in works:
@@ -94,12 +115,27 @@ class Engine:
                 work.flush()
                 for lane, records in traces:
                     apply_traces(self.state, self._rings, lane, records)
+                written = [self._write_unrouted(ops) for ops in unrouted]
         except BaseException:
             self._rings.forget()
             raise
         self.memory.apply(work.outcome)
         self.counted.note(work.counted)
+        self._sums.update(work.sums)
         self.state_commits += 1
+        return written
+
+    def _write_unrouted(self, ops: Sequence[ControlOp]) -> list[Versioned] | GatewayError:
+        control = ControlWrite(self.state, self.memory, self.log.head_seq)
+        self.state.execute("SAVEPOINT unrouted")
+        try:
+            control.apply(ops)
+        except GatewayError as refusal:
+            self.state.execute("ROLLBACK TO unrouted")
+            return refusal
+        finally:
+            self.state.execute("RELEASE unrouted")
+        return control.docs
 
     # Control operations, each in a transaction of its own
 
@@ -136,8 +172,17 @@ class Engine:
         self.memory.apply(control.outcome)
         self.log.drop(self.log.segments[:-1])
 
+    def drop_observed(self, traces_before_ms: int, unmatched_before_ms: int) -> None:
+        with transaction(self.state):
+            self.state.execute(_SQL["drop_old_traces"], (traces_before_ms,))
+            drop_unmatched(self.state, unmatched_before_ms, self._config)
+
+    def note_unmatched(self, batches: Sequence[UnmatchedBatch]) -> None:
+        with transaction(self.state):
+            put_unmatched(self.state, batches, self._config)
+
     def expire(self, before_ms: int) -> int:
-        expiry = Expiry(self.state, self.memory, before_ms)
+        expiry = Expiry(self.state, self.memory, self.phi, before_ms)
         segments = expiry.choose(self.log.segments)
         if segments and segments[-1] == self.log.segments[-1]:
             self.log.roll(self._day())
@@ -145,11 +190,27 @@ class Engine:
             if segments:
                 end_seq = self.log.segments[len(segments)].first_seq - 1
                 expiry.drop(segments, end_seq, self._clock.now_ms())
+                self.phi.drop_upto(end_seq)
                 self._save_place(end_seq)
             expiry.prune()
         self.memory.apply(expiry.outcome)
         self.log.drop(segments)
+        self._sums["dropped_segments"] += len(segments)
         return len(segments)
+
+    def drop_phi_audit(self, before_ms: int) -> None:
+        with transaction(self.state):
+            self.phi.drop_records(before_ms)
+
+    def totals_now(self) -> Totals:
+        """Called by another thread than the writer's."""
+        space = os.statvfs(self._paths.data)
+        return Totals(
+            events=self.log.head_seq - self._first_head_seq,
+            stored_bytes=sum(list(self.log.stored_bytes.values())),
+            disk_free_bytes=space.f_bavail * space.f_frsize,
+            **dict(self._sums),
+        )
 
     def grant(self, slots: Sequence[int]) -> tuple[SlotLease, ...]:
         """New leases, with an epoch above all earlier ones; whoever held these slots is fenced from now on."""
@@ -199,10 +260,13 @@ class Engine:
             if segment.first_seq <= dropped_seq:
                 remove_segment(segment)
         self.log.open(get_meta(self.state, "next_seq", 1), get_meta(self.state, "last_ts_ms", 0))
+        self._first_head_seq = self.log.head_seq
         self.memory = load_memory(self.state)
+        self.phi = PhiAudit(self.state)
         outcome = Outcome(self.memory)
         with transaction(self.state):
-            self.state.execute(_SQL["drop_spare_traces"], (self._traces_kept,))
+            self.phi.drop_above(self.log.head_seq)
+            self.state.execute(_SQL["drop_spare_traces"], (self._config.traces_kept,))
             for (lane,) in self.state.execute(_SQL["idle_tombstones"]).fetchall():
                 forget_lane(self.state, outcome, lane)
         self.memory.apply(outcome)

@@ -6,11 +6,13 @@ a chunk yet is the subclass's knowledge (`_segments`, `_tail`).
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, groupby
 
+from eventmill.core.attempts import seq_mark
 from eventmill.model import Lane, OrgId
 from eventmill.store.log import JournalPage, JournalStretch, LogEntry, StoredEvent
 from eventmill.store.observe import AttemptBlock
@@ -23,6 +25,8 @@ _SQL = load_queries("log")
 _EVENTS_BETWEEN, _EVENTS_IN = _SQL["events_between"], InList(_SQL["events_in"])
 _BODIES_BETWEEN, _BODIES_IN = _SQL["bodies_between"], InList(_SQL["bodies_in"])
 _ROWS_AT_FIRST = 4
+_BLOCKS_PER_STEP = 512
+"""Attempt blocks of a lane that are searched at a time; a busy lane's have a few kilobytes each."""
 
 _PageRow = tuple[int, int, bytes]
 
@@ -44,9 +48,6 @@ class LogReads:
     async def shard(self, org: OrgId) -> int:
         return SHARD
 
-    async def shards(self) -> list[int]:
-        return [SHARD]
-
     async def lane_page(self, lane: Lane, after: int, limit: int) -> list[int]:
         return self._positions(lane, after, limit)
 
@@ -67,6 +68,20 @@ class LogReads:
             found.extend(AttemptBlock(lane, block) for (block,) in rows)
             if len(found) >= limit:
                 break
+        return found
+
+    async def attempts_at(self, lane: Lane, seq: int) -> list[AttemptBlock]:
+        found: list[AttemptBlock] = []
+        mark = seq_mark(seq)
+        for reader in self._reading(segments_from(self._segments(), seq)):
+            after, more = 0, True
+            while more:
+                wanted = (lane, after, mark, _BLOCKS_PER_STEP)
+                rows = reader.connection.execute(_SQL["attempts_with"], wanted).fetchall()
+                found.extend(AttemptBlock(lane, block) for _, block in rows if block is not None)
+                await asyncio.sleep(0)
+                more = len(rows) == _BLOCKS_PER_STEP
+                after = rows[-1][0] if rows else 0
         return found
 
     def _reading(self, segments: Iterable[SegmentFile]) -> Iterator[SegmentReader]:
@@ -127,6 +142,21 @@ class LogReads:
                 if count >= at_most:
                     return at_most
         return min(at_most, count + sum(seq > last for seq in tail))
+
+    def _count_range(self, lane: int, after: int, upto: int) -> int:
+        """Of chunks that lie within, only the lengths are read."""
+        tail = self._tail(lane, after)
+        count, last = 0, after
+        for reader in self._reading(segments_from(self._segments(), after + 1)):
+            for last_seq, chunk in reader.connection.execute(_SQL["chunks"], (lane, after)):
+                if last >= upto:
+                    return count
+                if last == after or last_seq > upto:
+                    count += sum(after < seq <= upto for seq in unpack_seqs(chunk))
+                else:
+                    count += count_seqs(chunk)
+                last = last_seq
+        return count + sum(last < seq <= upto for seq in tail)
 
     def _events(self, seqs: Sequence[int]) -> list[StoredEvent]:
         """Events by ascending position; those that expired are missing."""

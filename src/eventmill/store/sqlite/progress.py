@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
-from itertools import chain
+from typing import TypeVar
 
 import msgspec
 
 from eventmill.model import Lane
+from eventmill.store.sqlite.audit import PhiAudit
 from eventmill.store.sqlite.control import forget_lane
-from eventmill.store.sqlite.memory import Memory, Outcome
-from eventmill.store.sqlite.packing import pack_seqs, unpack_seqs
-from eventmill.store.sqlite.queries import InList, ManyRows, load_queries
+from eventmill.store.sqlite.memory import LaneState, Memory, Outcome
+from eventmill.store.sqlite.packing import pack_seqs
+from eventmill.store.sqlite.queries import ManyRows, load_queries
+from eventmill.store.sqlite.recovery import read_gaps, settle_in_gaps
+from eventmill.store.sqlite.units import end_units, insert_ended, put_units
 from eventmill.store.work import SLOTS, Ended, LaneProgress, RetryUnit, TraceRecord, WorkCommit
 
 _SQL = load_queries("state")
 _PUT_PROGRESS = ManyRows(_SQL["put_progress"], 3)
-_PUT_UNITS = ManyRows(_SQL["put_units"], 9)
-_END_UNITS = InList(_SQL["end_units"])
-_INSERT_ENDED = ManyRows(_SQL["insert_ended"], 5)
 _PUT_TRACES = ManyRows(_SQL["put_traces"], 7)
 _ADD_TALLIES = ManyRows(_SQL["add_tallies"], 5)
 BUCKET_MS = 300_000
-
-ENDED_POSITIONS_MAX = 4096
-"""Positions of one `Ended` row; longer ranges take several rows."""
 
 
 def lost_slots(memory: Memory, work: WorkCommit) -> frozenset[int]:
@@ -84,18 +82,21 @@ class WorkWrite:
     Later progress of a lane or unit replaces earlier, so the order of commits is kept.
     """
 
-    def __init__(self, connection: sqlite3.Connection, memory: Memory, rings: TraceRings) -> None:
+    def __init__(self, connection: sqlite3.Connection, memory: Memory, rings: TraceRings, phi: PhiAudit) -> None:
         self._connection = connection
         self._rings = rings
+        self._phi = phi
         self.outcome = Outcome(memory)
         self._marks: dict[Lane, tuple[object, ...]] = {}
         self._units: dict[bytes, RetryUnit | None] = {}
-        self._ended: list[tuple[object, ...]] = []
+        self._ended: list[tuple[Lane, Ended]] = []
         self._traces: list[tuple[object, ...]] = []
         self._tallies: dict[tuple[Lane, int], list[int]] = {}
         """Lane and start of the bucket -> successes, failures, units given up."""
         self.counted: dict[Lane, bool] = {}
         """Lanes with new tallies; True where a failure is among them."""
+        self.sums: Counter[str] = Counter()
+        """What `Totals` counts."""
         self._closing: set[Lane] = set()
 
     def add_all(self, work: WorkCommit, lost: frozenset[int]) -> None:
@@ -109,6 +110,8 @@ class WorkWrite:
         state = self.outcome.lane(lane)
         if state is None:
             return
+        if progress.settled and self.outcome.has_gaps(lane):
+            progress = self._note_in_gaps(state, progress)
         if state.tombstone is None:
             mark = max(state.mark, progress.mark)
             done = tuple(seq for seq in sorted(progress.done) if seq > mark)
@@ -117,11 +120,10 @@ class WorkWrite:
                 self._marks[lane] = (lane, mark, pack_seqs(done))
         elif progress.finished:
             self._closing.add(lane)
-        if progress.settled and self.outcome.has_gaps(lane):
-            self._note_in_gaps(lane, progress.settled)
+        self._phi.note_progress(progress, state.registration_id)
         self._units.update((unit.unit_id, unit) for unit in progress.put_units)
         self._units.update((unit_id, None) for unit_id in progress.end_units)
-        self._ended.extend(chain.from_iterable(ended_rows(lane, ended) for ended in progress.ended))
+        self._ended.extend((lane, ended) for ended in progress.ended)
         self._traces.extend(self._rings.rows(self._connection, lane, progress.traces))
         if progress.counts or progress.ended:
             self._tally(progress, state.split_ms)
@@ -129,12 +131,15 @@ class WorkWrite:
     def _tally(self, progress: LaneProgress, split_ms: int) -> None:
         lane, failed = progress.lane, False
         for count in progress.counts:
+            self.sums["succeeded"] += count.ok
+            self.sums["failed"] += count.failed
             if count.ok:
                 self._bucket(lane, max(count.at_ms, split_ms), split_ms)[0] += count.ok
             if count.failed:
                 self._bucket(lane, count.at_ms, split_ms)[1] += count.failed
                 failed = True
         for ended in progress.ended:
+            self.sums[ended.outcome] += len(ended.positions)
             if ended.outcome == "gave_up":
                 self._bucket(lane, ended.at_ms, split_ms)[2] += 1
         self.counted[lane] = failed or self.counted.get(lane, False)
@@ -149,9 +154,9 @@ class WorkWrite:
     def flush(self) -> None:
         connection = self._connection
         _PUT_PROGRESS.run(connection, list(self._marks.values()))
-        _PUT_UNITS.run(connection, [_unit_row(unit) for unit in self._units.values() if unit is not None])
+        put_units(connection, [unit for unit in self._units.values() if unit is not None])
         end_units(connection, [unit_id for unit_id, unit in self._units.items() if unit is None])
-        _INSERT_ENDED.run(connection, self._ended)
+        insert_ended(connection, self._ended)
         _PUT_TRACES.run(connection, self._traces)
         _ADD_TALLIES.run(connection, [(*bucket, *sums) for bucket, sums in self._tallies.items()])
         for lane in self._closing:
@@ -159,43 +164,36 @@ class WorkWrite:
                 forget_lane(connection, self.outcome, lane)
                 self._rings.drop(lane)
 
-    def _note_in_gaps(self, lane: Lane, settled: Sequence[int]) -> None:
-        for row in self._connection.execute(_SQL["gaps"], (lane,)).fetchall():
-            gap_id, from_seq, to_seq, noted = row[0], row[1], row[2], set(unpack_seqs(row[6]))
-            fresh = {seq for seq in settled if seq >= from_seq and (to_seq is None or seq <= to_seq)} - noted
-            if fresh:
-                self._connection.execute(_SQL["set_gap_settled"], (pack_seqs(sorted(noted | fresh)), gap_id))
+    def _note_in_gaps(self, state: LaneState, progress: LaneProgress) -> LaneProgress:
+        """Without what became of positions that are replayed since they passed: they are the replay's now."""
+        gaps = read_gaps(self._connection, state.lane)
+        held = settle_in_gaps(self._connection, gaps, progress.settled)
+        taken = {
+            seq
+            for seq in progress.settled
+            if seq not in held and (state.disabled or seq <= state.mark or seq in state.done)
+        }
+        if not taken:
+            return progress
+        return msgspec.structs.replace(
+            progress,
+            put_units=_without(progress.put_units, taken),
+            ended=_without(progress.ended, taken),
+        )
 
 
-def end_units(connection: sqlite3.Connection, unit_ids: Sequence[bytes]) -> None:
-    for at in range(0, len(unit_ids), InList.BATCH):
-        _END_UNITS.run(connection, unit_ids[at : at + InList.BATCH])
+Placed = TypeVar("Placed", RetryUnit, Ended)
 
 
-def insert_ended(connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> None:
-    _INSERT_ENDED.run(connection, rows)
-
-
-def ended_rows(lane: Lane, ended: Ended) -> list[tuple[object, ...]]:
-    positions = ended.positions
-    return [
-        (lane, pack_seqs(positions[at : at + ENDED_POSITIONS_MAX]), ended.outcome, ended.cause, ended.at_ms)
-        for at in range(0, len(positions), ENDED_POSITIONS_MAX)
-    ]
-
-
-def _unit_row(unit: RetryUnit) -> tuple[object, ...]:
-    return (
-        unit.unit_id,
-        unit.lane,
-        pack_seqs(unit.positions),
-        unit.positions[0],
-        unit.batch,
-        unit.first_ms,
-        unit.retries,
-        unit.due_ms,
-        unit.cause,
-    )
+def _without(records: Sequence[Placed], taken: set[int]) -> tuple[Placed, ...]:
+    """First attempts' records without those positions; those of replays as they are."""
+    left: list[Placed] = []
+    for record in records:
+        if record.replay or taken.isdisjoint(record.positions):
+            left.append(record)
+        elif positions := tuple(seq for seq in record.positions if seq not in taken):
+            left.append(msgspec.structs.replace(record, positions=positions))
+    return tuple(left)
 
 
 def _newest(traces: Sequence[TraceRecord], kept: int) -> list[TraceRecord]:

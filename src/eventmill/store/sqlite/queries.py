@@ -57,7 +57,8 @@ class InList:
     def __init__(self, query: str) -> None:
         self._statements = [query.replace("{values}", ",".join("?" * size)) for size in self._SIZES]
 
-    def run(self, connection: sqlite3.Connection, values: Sequence[object]) -> sqlite3.Cursor:
-        """At most `BATCH` values."""
+    def run(self, connection: sqlite3.Connection, values: Sequence[object], *before: object) -> sqlite3.Cursor:
+        """At most `BATCH` values; `before` are those of the parameters that come earlier."""
         size = bisect_left(self._SIZES, len(values))
-        return connection.execute(self._statements[size], [*values, *[None] * (self._SIZES[size] - len(values))])
+        padding = [None] * (self._SIZES[size] - len(values))
+        return connection.execute(self._statements[size], [*before, *values, *padding])

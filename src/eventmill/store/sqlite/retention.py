@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 
 import msgspec
@@ -11,14 +11,16 @@ import structlog
 
 from eventmill import telemetry
 from eventmill.model import Lane
+from eventmill.store.sqlite.audit import PhiAudit
 from eventmill.store.sqlite.connect import open_reader
 from eventmill.store.sqlite.control import put_progress
 from eventmill.store.sqlite.memory import LaneState, Memory, Outcome, get_meta
 from eventmill.store.sqlite.packing import unpack_seqs
-from eventmill.store.sqlite.progress import ENDED_POSITIONS_MAX, end_units, ended_rows, insert_ended
 from eventmill.store.sqlite.queries import load_queries
+from eventmill.store.sqlite.recovery import cut_gap, read_gaps
 from eventmill.store.sqlite.segments import SegmentFile
-from eventmill.store.work import Ended
+from eventmill.store.sqlite.units import ENDED_POSITIONS_MAX, end_units, insert_ended
+from eventmill.store.work import PULLED, Ended
 
 _log = structlog.get_logger()
 _SQL = load_queries("state")
@@ -28,8 +30,9 @@ _LOG = load_queries("log")
 class Expiry:
     """One expiry under way, inside a state transaction of the caller's; `outcome` counts once that is committed."""
 
-    def __init__(self, state: sqlite3.Connection, memory: Memory, before_ms: int) -> None:
+    def __init__(self, state: sqlite3.Connection, memory: Memory, phi: PhiAudit, before_ms: int) -> None:
         self._state = state
+        self._phi = phi
         self._before_ms = before_ms
         self.outcome = Outcome(memory)
 
@@ -60,43 +63,71 @@ class Expiry:
         """Records that are as old as the events they speak of may be."""
         self._state.execute(_SQL["drop_old_ended"], (self._before_ms,))
         self._state.execute(_SQL["drop_old_tallies"], (self._before_ms,))
+        self._state.execute(_SQL["drop_old_replay_tallies"], (self._before_ms,))
         self._state.execute(_SQL["drop_old_gaps"], (self._before_ms, get_meta(self._state, "dropped_seq", 0)))
 
     def _pass_lane(self, connection: sqlite3.Connection, state: LaneState, last_seq: int, now_ms: int) -> None:
-        """Floor and mark move past `last_seq`; what was still to be pushed below it is recorded as expired."""
+        """Floor and mark move past `last_seq`; what was still to be pushed below it, or passed in a gap and could be
+        replayed until now, is recorded as expired."""
+        if self.outcome.has_gaps(state.lane):
+            self._pass_gaps(connection, state, last_seq, now_ms)
         if state.mark < last_seq and not state.disabled and state.tombstone is None:
-            count = 0
-            for positions in self._undelivered(connection, state, last_seq):
-                insert_ended(self._state, ended_rows(state.lane, Ended(positions, "expired", 0, now_ms)))
-                count += len(positions)
-            if count:
-                _log.warning(telemetry.EVENTS_EXPIRED, registration=state.registration_id, count=count)
+            self._record(connection, state, range(state.mark + 1, last_seq + 1), state.done, now_ms)
         mark = max(state.mark, last_seq)
         done = tuple(seq for seq in state.done if seq > mark)
         self._state.execute(_SQL["set_lane_floor"], (last_seq, state.lane))
         put_progress(self._state, state.lane, mark, done)
         self.outcome.lanes[state.lane] = msgspec.structs.replace(state, floor=last_seq, mark=mark, done=done)
 
-    def _undelivered(
-        self, connection: sqlite3.Connection, state: LaneState, last_seq: int
-    ) -> Iterator[tuple[int, ...]]:
-        """Positions above the mark and not settled, in rows of bounded size. Gaps lie below the mark or are open."""
-        settled = set(state.done)
-        pending: list[int] = []
-        for _, chunk in connection.execute(_LOG["chunks"], (state.lane, state.mark)):
-            pending.extend(seq for seq in unpack_seqs(chunk) if state.mark < seq <= last_seq and seq not in settled)
-            while len(pending) >= ENDED_POSITIONS_MAX:
-                yield tuple(pending[:ENDED_POSITIONS_MAX])
-                del pending[:ENDED_POSITIONS_MAX]
-        if pending:
-            yield tuple(pending)
+    def _pass_gaps(self, connection: sqlite3.Connection, state: LaneState, last_seq: int, now_ms: int) -> None:
+        for gap in read_gaps(self._state, state.lane):
+            last = min(gap.end, last_seq)
+            if gap.from_seq > last or gap.cause == PULLED:
+                continue
+            self._record(connection, state, range(gap.from_seq, last + 1), gap.settled, now_ms)
+            cut_gap(self._state, state.lane, gap, gap.from_seq, last)
+
+    def _record(
+        self,
+        connection: sqlite3.Connection,
+        state: LaneState,
+        within: range,
+        settled: Collection[int],
+        now_ms: int,
+    ) -> None:
+        """The lane's positions of the segment that nothing has settled, as expired."""
+        count = 0
+        for positions in _unsettled(connection, state.lane, within, frozenset(settled)):
+            ended = Ended(positions, "expired", 0, now_ms)
+            insert_ended(self._state, [(state.lane, ended)])
+            self._phi.note_ended(ended, state.registration_id)
+            count += len(positions)
+        if count:
+            _log.warning(telemetry.EVENTS_EXPIRED, registration=state.registration_id, count=count)
 
     def _end_lost_units(self, end_seq: int, now_ms: int) -> None:
         """A unit ends when any of its events is gone: its membership never changes."""
         ends: list[bytes] = []
-        rows: list[tuple[object, ...]] = []
-        for unit_id, lane, positions, cause in self._state.execute(_SQL["units_from"], (end_seq,)):
+        lost: list[tuple[Lane, Ended]] = []
+        for unit_id, lane, positions, cause, replay in self._state.execute(_SQL["units_from"], (end_seq,)):
             ends.append(unit_id)
-            rows.extend(ended_rows(Lane(lane), Ended(tuple(unpack_seqs(positions)), "expired", cause, now_ms)))
-        insert_ended(self._state, rows)
+            ended = Ended(tuple(unpack_seqs(positions)), "expired", cause, now_ms, replay)
+            lost.append((Lane(lane), ended))
+            state = self.outcome.lane(Lane(lane))
+            self._phi.note_ended(ended, "" if state is None else state.registration_id)
+        insert_ended(self._state, lost)
         end_units(self._state, ends)
+
+
+def _unsettled(
+    connection: sqlite3.Connection, lane: Lane, within: range, settled: frozenset[int]
+) -> Iterator[tuple[int, ...]]:
+    """In rows of bounded size."""
+    pending: list[int] = []
+    for _, chunk in connection.execute(_LOG["chunks"], (lane, within.start - 1)):
+        pending.extend(seq for seq in unpack_seqs(chunk) if seq in within and seq not in settled)
+        while len(pending) >= ENDED_POSITIONS_MAX:
+            yield tuple(pending[:ENDED_POSITIONS_MAX])
+            del pending[:ENDED_POSITIONS_MAX]
+    if pending:
+        yield tuple(pending)

@@ -52,6 +52,8 @@ class SegmentWriter:
         """Of the current segment."""
         self._unsaved = 0
         self.tails = TailIndex()
+        self.last_seqs: dict[int, int] = {}
+        """Last position of each lane that got one since the open, or that had a tail then."""
         self.segments: tuple[SegmentFile, ...] = ()
         self.segments_version = 0
         """Raised whenever `segments` changes."""
@@ -174,6 +176,8 @@ class SegmentWriter:
         return lane, seqs[-1], pack_ascending([*self.tails.after(lane, 0), *seqs])
 
     def _publish(self, batch: _Batch, full: Sequence[int]) -> None:
+        for lane, seqs in batch.positions.items():
+            self.last_seqs[lane] = seqs[-1]
         for lane in full:
             self.tails.drop(lane)
             del batch.positions[lane]
@@ -206,6 +210,7 @@ class SegmentWriter:
         for org, count in self._scan_after(connection, saved).items():
             self._org_bytes[org] += count
             self.stored_bytes[org] += count
+        self.last_seqs.update((lane, tail[-1]) for lane, tail in self.tails.items())
         self._unsaved = max(0, self.head_seq - max(saved, self.segments[-1].first_seq - 1))
         if self._unsaved:
             _log.warning(telemetry.STORE_RECOVERED, scanned_events=self._unsaved, head=self.head_seq)

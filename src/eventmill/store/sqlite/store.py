@@ -20,28 +20,41 @@ from eventmill.clock import Clock
 from eventmill.config import MIB, Config
 from eventmill.errors import Reason, StoreUnavailable
 from eventmill.model import Lane, OrgId
+from eventmill.store.audit import AuditRecord
 from eventmill.store.control import ControlOp, Versioned
 from eventmill.store.log import Appended, Head, JournalPage, LogPage, NewEvent
+from eventmill.store.observe import UnmatchedBatch
+from eventmill.store.sqlite.backlog import BacklogReads
 from eventmill.store.sqlite.connect import open_reader
+from eventmill.store.sqlite.control import is_unrouted
 from eventmill.store.sqlite.engine import Engine, Paths
 from eventmill.store.sqlite.frames import Wake
-from eventmill.store.sqlite.layout import Layout, day_of
+from eventmill.store.sqlite.layout import SHARD, Layout, day_of
 from eventmill.store.sqlite.link import ChildLinks
 from eventmill.store.sqlite.lock import DirectoryLock
-from eventmill.store.sqlite.logreads import LogReads
 from eventmill.store.sqlite.memory import get_meta
+from eventmill.store.sqlite.queries import load_queries
 from eventmill.store.sqlite.segments import SegmentFile
-from eventmill.store.sqlite.statereads import StateReads
-from eventmill.store.sqlite.writer import AppendCall, ControlCall, FlowCall, Results, TraceCall, WorkCall, Writer
+from eventmill.store.sqlite.writer import (
+    AppendCall,
+    ControlCall,
+    FlowCall,
+    Results,
+    TraceCall,
+    UnroutedCall,
+    WorkCall,
+    Writer,
+)
 from eventmill.store.work import SLOTS, SlotLease, TraceRecord, WorkCommit
 
 T = TypeVar("T")
 _log = structlog.get_logger()
+_AUDIT = load_queries("audit")
 _SPACE_CHECK_S = 1.0
 _SPACE_AFTER_FULL_BYTES = 16 * MIB
 
 
-class SqliteStore(LogReads, StateReads):
+class SqliteStore(BacklogReads):
     """Implements `store.base.Store`. One instance per data directory and process."""
 
     def __init__(self, config: Config, clock: Clock, layout: Layout | None = None) -> None:
@@ -54,6 +67,7 @@ class SqliteStore(LogReads, StateReads):
         self._engine = Engine(config, clock, self._layout)
         self._writer = Writer(self._engine, self._layout, self._done)
         self._callbacks: list[Callable[[], None]] = []
+        self._followers: list[Callable[[], None]] = []
         self._leases: tuple[SlotLease, ...] = ()
         self._links = ChildLinks(self)
         self._fresh: list[AppendCall] = []
@@ -93,13 +107,20 @@ class SqliteStore(LogReads, StateReads):
     def on_change(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)
 
+    def on_append(self, callback: Callable[[], None]) -> None:
+        self._followers.append(callback)
+
     # Control
 
     async def epoch(self) -> int:
         return self._engine.memory.epoch
 
     async def write(self, ops: Sequence[ControlOp]) -> list[Versioned]:
-        return await self._control(lambda: self._engine.write(ops))
+        if not is_unrouted(ops):
+            return await self._control(lambda: self._engine.write(ops))
+        future: asyncio.Future[list[Versioned]] = self._loop.create_future()
+        self._put(UnroutedCall(ops, future), future)
+        return await future
 
     async def allocate(self, counter: Literal["lane", "tenant"]) -> int:
         return await self._control(lambda: self._engine.allocate(counter))
@@ -155,6 +176,9 @@ class SqliteStore(LogReads, StateReads):
         seq, ts_ms = log.head_seq, log.last_ts_ms
         return Head(self._engine.memory.generation, seq, day_of(ts_ms or self._clock.now_ms()))
 
+    async def heads(self) -> dict[int, int]:
+        return {SHARD: self._engine.log.head_seq}
+
     async def journal_page(self, lane: Lane, after: int, limit: int, bytes_max: int) -> JournalPage:
         state = self._engine.memory.lanes.get(lane)
         if state is None or state.tombstone is not None:
@@ -171,6 +195,12 @@ class SqliteStore(LogReads, StateReads):
             return 0
         return self._count(lane, max(after, state.opened), at_most)
 
+    async def count_between(self, lane: Lane, after: int, upto: int) -> int:
+        state = self._engine.memory.lanes.get(lane)
+        if state is None or state.tombstone is not None:
+            return 0
+        return self._count_range(lane, max(after, state.opened), upto)
+
     async def seek(self, shard: int, ts_ms: int) -> int:
         head_seq = self._engine.log.head_seq
         found = self._seek(ts_ms)
@@ -180,6 +210,23 @@ class SqliteStore(LogReads, StateReads):
         dropped = await self._control(lambda: self._engine.expire(before_ms))
         self._readers.keep(self._segments())
         return dropped
+
+    # Looking back
+
+    async def drop_observed(self, traces_before_ms: int, unmatched_before_ms: int) -> None:
+        await self._control(lambda: self._engine.drop_observed(traces_before_ms, unmatched_before_ms))
+
+    async def note_unmatched(self, batches: Sequence[UnmatchedBatch]) -> None:
+        await self._control(lambda: self._engine.note_unmatched(batches))
+
+    # Audit
+
+    async def phi_audit(self, org: OrgId, from_ms: int, to_ms: int, after: int, limit: int) -> list[AuditRecord]:
+        rows = self._reader.execute(_AUDIT["records"], (org, after, from_ms, to_ms, limit)).fetchall()
+        return [AuditRecord(*row) for row in rows]
+
+    async def drop_phi_audit(self, before_ms: int) -> None:
+        await self._control(lambda: self._engine.drop_phi_audit(before_ms))
 
     # Work
 
@@ -267,6 +314,8 @@ class SqliteStore(LogReads, StateReads):
                     future.set_exception(result)
                 else:
                     future.set_result(result)
+        for follower in self._followers:
+            follower()
         if changed:
             for callback in self._callbacks:
                 callback()

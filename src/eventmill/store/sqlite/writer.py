@@ -1,8 +1,8 @@
 """The writer thread: takes whatever has queued and commits it as one batch. No timers: the next batch forms while the
 last one syncs.
 
-Flow calls (appends, work commits, traces) that stand together in the queue share one segment commit and one state
-commit; control calls run singly, in queue order. Appends are answered right after the segment commit.
+Flow calls (appends, work commits, traces, unrouted documents) that stand together in the queue share one segment commit
+and one state commit; control calls run singly, in queue order. Appends are answered right after the segment commit.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import structlog
 from eventmill import telemetry
 from eventmill.errors import GatewayError, Reason, RoutingStale, StoreUnavailable
 from eventmill.model import Lane
+from eventmill.store.control import ControlOp, Versioned
 from eventmill.store.log import Appended, NewEvent
 from eventmill.store.sqlite.checkpointer import Checkpointer
 from eventmill.store.sqlite.engine import Engine
@@ -64,6 +65,16 @@ class TraceCall:
         self.future = future
 
 
+class UnroutedCall:
+    """A write of documents that no routing depends on."""
+
+    __slots__ = ("future", "ops")
+
+    def __init__(self, ops: Sequence[ControlOp], future: asyncio.Future[list[Versioned]]) -> None:
+        self.ops = ops
+        self.future = future
+
+
 class ControlCall:
     __slots__ = ("future", "run")
 
@@ -76,7 +87,7 @@ class StopCall:
     __slots__ = ()
 
 
-FlowCall = AppendCall | WorkCall | TraceCall
+FlowCall = AppendCall | WorkCall | TraceCall | UnroutedCall
 
 
 class Writer:
@@ -140,6 +151,7 @@ class Writer:
         appends: list[AppendCall] = []
         works: list[tuple[WorkCall, frozenset[int]]] = []
         traces: list[TraceCall] = []
+        unrouted: list[UnroutedCall] = []
         stale: Results = []
         for call in group:
             if isinstance(call, AppendCall):
@@ -149,13 +161,29 @@ class Writer:
                     stale.append((call.future, RoutingStale()))
             elif isinstance(call, WorkCall):
                 works.append((call, lost_slots(self._engine.memory, call.work)))
-            else:
+            elif isinstance(call, TraceCall):
                 traces.append(call)
+            else:
+                unrouted.append(call)
+        appends = self._audit(appends, stale)
         if self._commit_segment(appends, works, stale):
-            self._commit_state(works, traces)
+            self._commit_state(works, traces, unrouted)
         else:
+            self._guarded("state", self._engine.forget_audited)
             refusal = StoreUnavailable("the commit failed and left nothing behind; try again")
             self._done([(call.future, refusal) for call in group if not isinstance(call, AppendCall)], False)
+
+    def _audit(self, appends: list[AppendCall], results: Results) -> list[AppendCall]:
+        """Puts audited events on record before they are stored. Returns what may be stored."""
+        events = [event for call in appends for event in call.events]
+        if not any(event.audit_id for event in events):
+            return appends
+        failure = self._guarded("state", lambda: self._engine.audit(events))
+        if failure is None:
+            return appends
+        refused = [call for call in appends if any(event.audit_id for event in call.events)]
+        results.extend((call.future, failure) for call in refused)
+        return [call for call in appends if call not in refused]
 
     def _is_current(self, events: Sequence[NewEvent]) -> bool:
         memory = self._engine.memory
@@ -187,20 +215,29 @@ class Writer:
         matched = set[Lane]().union(*(event.lanes for event in events))
         return bool(events) and not (matched and all(lane in lanes and lanes[lane].disabled for lane in matched))
 
-    def _commit_state(self, works: Sequence[tuple[WorkCall, frozenset[int]]], traces: Sequence[TraceCall]) -> None:
+    def _commit_state(
+        self,
+        works: Sequence[tuple[WorkCall, frozenset[int]]],
+        traces: Sequence[TraceCall],
+        unrouted: Sequence[UnroutedCall],
+    ) -> None:
         """Tried again for a while when it fails: what waits here was done already and would be done again."""
-        if not works and not traces:
+        if not works and not traces and not unrouted:
             return
         commits = [(call.work, lost) for call, lost in works]
         records = [(call.lane, call.traces) for call in traces]
-        failure = self._guarded("state", lambda: self._engine.write_state(commits, records))
+        writes = [call.ops for call in unrouted]
+        written = self._guarded("state", lambda: self._engine.write_state(commits, records, writes))
         for _ in range(_STATE_RETRIES):
-            if failure is None or self.broken:
+            if isinstance(written, list) or self.broken:
                 break
             time.sleep(_STATE_RETRY_S)
-            failure = self._guarded("state", lambda: self._engine.write_state(commits, records))
+            written = self._guarded("state", lambda: self._engine.write_state(commits, records, writes))
+        failure = written if isinstance(written, GatewayError) else None
         results: Results = [(call.future, failure or lost) for call, lost in works]
         results.extend((call.future, failure) for call in traces)
+        answers = written if isinstance(written, list) else [written] * len(unrouted)
+        results.extend((call.future, answer) for call, answer in zip(unrouted, answers, strict=True))
         self._done(results, False)
 
     def _control(self, call: ControlCall) -> None:

@@ -1,1 +1,1 @@
-"""The Console API: organisations, projects, workspaces and credentials, as the official command line manages them."""
+"""The Console API: organizations, projects, workspaces and credentials, as the official command line manages them."""

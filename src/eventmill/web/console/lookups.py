@@ -49,7 +49,7 @@ async def find_client_place(parts: Parts, request: Request, caller: Caller) -> R
 
 
 async def page_integrations(parts: Parts, request: Request, caller: Caller) -> Reply:
-    """GET …/integrations: the organisation's credentials in pages, which count from 1."""
+    """GET …/integrations: the organization's credentials in pages, which count from 1."""
     org = path_organization(parts, request, caller).id
     page = _number(request, "page", 1, 1 << 31)
     size = _number(request, "size", _PAGE_SIZE, _PAGE_SIZE_MAX)

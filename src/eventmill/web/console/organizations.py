@@ -1,4 +1,4 @@
-"""Organisations in the Console API, and what it says about each: event providers, services, developer terms.
+"""Organizations in the Console API, and what it says about each: event providers, services, developer terms.
 
 Creating, renaming and deleting them is Eventmill's own addition, and the operator's alone.
 """
@@ -87,7 +87,7 @@ async def list_families(parts: Parts, request: Request, caller: Caller) -> Reply
 
 
 async def list_providers(parts: Parts, request: Request, caller: Caller) -> Reply:
-    """GET …/events/providers: a bare array of the organisation's own providers and the built-in ones."""
+    """GET …/events/providers: a bare array of the organization's own providers and the built-in ones."""
     organization = path_organization(parts, request, caller)
     embed = asks_metadata(request)
     stored = await parts.store.list_docs("provider", organization.id)

@@ -19,7 +19,7 @@ def path_project(parts: Parts, request: Request, caller: Caller) -> Project:
 
 
 def path_credential(parts: Parts, request: Request, caller: Caller) -> Credential:
-    """Below an organisation, or below the workspace that the path names."""
+    """Below an organization, or below the workspace that the path names."""
     org = path_organization(parts, request, caller).id
     credential_id = request.params["credential"]
     credential = parts.catalogue.credential(org, credential_id)

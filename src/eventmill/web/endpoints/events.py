@@ -97,9 +97,23 @@ _EXPIRED = (
     Answer(410, str, TEXT, ("Link",), "`position_expired`: the events after this position are kept no longer."),
     Answer(410, ErrorBody, JSON_TYPE, ("Link",), "The same, for `Accept: application/json`."),
 )
-_PAGE = Answer(200, JournalPage, _EVENTS_TYPE, ("Link", "Cache-Control"))
+_WISHES = (
+    Parameter("prefer", str, "`wait=N`: when there is no event, wait for one, N seconds at most. Ours.", "header"),
+    Parameter(
+        "last-event-id",
+        str,
+        "Of a live tail (`Accept: text/event-stream`): the position where an earlier one ended. Ours.",
+        "header",
+    ),
+)
+_STREAM = Answer(200, str, "text/event-stream", about="A page; or, for who accepts that type, events as they come.")
+_PAGE = Answer(200, JournalPage, _EVENTS_TYPE, ("Link", "Cache-Control", "Preference-Applied"))
 _NOTHING_YET = Answer(
-    204, None, "", ("Link", "Retry-After", "Cache-Control"), "Nothing yet; ask again at the next link."
+    204,
+    None,
+    "",
+    ("Link", "Retry-After", "Cache-Control", "Preference-Applied"),
+    "Nothing yet; ask again at the next link.",
 )
 _JOURNAL_REFUSALS = (Reason.WRONG_API_KEY, Reason.INVALID_POSITION)
 
@@ -108,9 +122,9 @@ def _reading(name: str, where: str) -> Operation:
     return Operation(
         name,
         f"Read a page of a registration's journal{where}",
-        (_PAGE, _NOTHING_YET, *_EXPIRED),
-        (*_WHERE, _LINKS),
-        refusals=_JOURNAL_REFUSALS,
+        (_PAGE, _STREAM, _NOTHING_YET, *_EXPIRED),
+        (*_WHERE, _LINKS, *_WISHES),
+        refusals=(*_JOURNAL_REFUSALS, Reason.TOO_MANY_READERS),
         about="Follow the `next` links.",
     )
 

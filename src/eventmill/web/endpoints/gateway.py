@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from eventmill.errors import Reason
-from eventmill.web import asyncapi, dev, health, keys, state_store
+from eventmill.web import asyncapi, dev, health, keys, metrics, state_store
 from eventmill.web.endpoint import (
     NO_CONTENT,
     TEXT,
@@ -48,6 +48,18 @@ GATEWAY = Group(
                 "getReadiness",
                 "Ask whether it takes events",
                 (json_answer(Ready), Answer(503, NotReady, JSON_TYPE, about="`store_unavailable`")),
+            ),
+        ),
+        Endpoint(
+            "GET",
+            "/metrics",
+            metrics.get_metrics,
+            Operation(
+                "getMetrics",
+                "Read what it counts, for Prometheus",
+                (Answer(200, str, TEXT),),
+                refusals=(Reason.MISSING_TOKEN, Reason.INVALID_TOKEN),
+                about="An addition of Eventmill. Needs a token only if `EVENTMILL_METRICS_TOKEN` is set.",
             ),
         ),
         Endpoint(

@@ -20,9 +20,18 @@ PATH: Mapping[str, tuple[object, str]] = MappingProxyType(
         "credential": (_Segment, "The credential's id, which the Console API also calls integration."),
         "provider": (_Segment, "The provider's id."),
         "code": (_Segment, "The event code."),
+        "user": (_Segment, "The user's name."),
         "sdk": (_Segment, "The code of a service."),
         "registration": (_Segment, "The registration's `registration_id`."),
+        "filter": (_Segment, "The filter's id."),
         "client": (_Segment, "The client id, which is the api key."),
+        "replay": (_Segment, "The replay's id."),
+        "event": (
+            _Segment,
+            "The event's id in the gateway: `eventid` of the event, `x-adobe-event-id` of its delivery.",
+        ),
+        "attempt": (_Segment, "The attempt's id, as its trace has it."),
+        "cursor": (_Segment, "The cursor's name: letters, digits and -_."),
         "type": (_Segment, "The credential's type, like oauth_server_to_server; not looked at."),
         "secret": (_Segment, "The secret's `uuid`."),
         "binding": (_Segment, "The public key's `bindingId`."),
@@ -33,6 +42,9 @@ PATH: Mapping[str, tuple[object, str]] = MappingProxyType(
     }
 )
 """Every parameter that a path may have. An id that does not exist, whatever it looks like, is 404."""
+
+WORKSPACE = "/events/{org}/{project}/{workspace}"
+"""Where the Events API keeps what belongs to a workspace."""
 
 WITH_METADATA = Parameter("eventmetadata", bool, "Whether event metadata are embedded.")
 

@@ -25,12 +25,11 @@ from eventmill.web.endpoint import (
     hal_answer,
     json_answer,
 )
-from eventmill.web.endpoints.parameters import WITH_METADATA
+from eventmill.web.endpoints.parameters import WITH_METADATA, WORKSPACE
 from eventmill.web.forms import EventMetadataForm, ProviderCreate, ProviderUpdate
 from eventmill.web.shapes import PostedSample
 
-_WORKSPACE = "/events/{org}/{project}/{workspace}"
-_PROVIDER = _WORKSPACE + "/providers/{provider}"
+_PROVIDER = WORKSPACE + "/providers/{provider}"
 _METADATA = "/events/providers/{provider}/eventmetadata"
 _CODE = _PROVIDER + "/eventmetadata/{code}"
 
@@ -78,7 +77,7 @@ PROVIDERS = Group(
         ),
         Endpoint(
             "POST",
-            _WORKSPACE + "/providers",
+            WORKSPACE + "/providers",
             provider_writes.create_provider,
             Operation(
                 "createProvider",

@@ -22,13 +22,13 @@ from eventmill.web.endpoint import (
     hal_answer,
     json_answer,
 )
+from eventmill.web.endpoints.parameters import WORKSPACE
 from eventmill.web.forms import RegistrationCreate, RegistrationUpdate
 from eventmill.web.registration_health import RegistrationHealthBody
 from eventmill.web.registration_reads import PAGE_SIZE, PAGE_SIZE_MAX
 from eventmill.web.shapes import TracingRequestResponse, ValidApp
 
-_WORKSPACE = "/events/{org}/{project}/{workspace}"
-_REGISTRATION = _WORKSPACE + "/registrations/{registration}"
+_REGISTRATION = WORKSPACE + "/registrations/{registration}"
 
 _EXAMPLE = {
     "name": "Stock to ERP",
@@ -38,7 +38,8 @@ _EXAMPLE = {
 }
 _REFUSALS = (
     Reason.UNKNOWN_EVENT,
-    Reason.NOT_AVAILABLE_YET,
+    Reason.INVALID_FILTER,
+    Reason.INCOMPATIBLE_FILTER,
     Reason.CONFLICT,
     Reason.STALE_VERSION,
     Reason.EGRESS_PROXY_FAILED,
@@ -69,7 +70,7 @@ REGISTRATIONS = Group(
         ),
         Endpoint(
             "GET",
-            _WORKSPACE + "/registrations",
+            WORKSPACE + "/registrations",
             registration_reads.list_registrations,
             Operation(
                 "getAllRegistrationsForWorkspace",
@@ -79,7 +80,7 @@ REGISTRATIONS = Group(
         ),
         Endpoint(
             "POST",
-            _WORKSPACE + "/registrations",
+            WORKSPACE + "/registrations",
             registrations.create_registration,
             Operation(
                 "createRegistration",
@@ -157,7 +158,7 @@ REGISTRATIONS = Group(
         ),
         Endpoint(
             "POST",
-            _WORKSPACE + "/isv/registrations/validate",
+            WORKSPACE + "/isv/registrations/validate",
             isv.validate_registrations,
             Operation(
                 "validateRegistrations",

@@ -1,6 +1,6 @@
 """Assertions of the deprecated JWT credential: an RS256 JWT signed with a key registered for the credential.
 
-Claims as the "Service Account (JWT) Authentication" guide lists them: `iss` the organisation, `sub` the technical
+Claims as the "Service Account (JWT) Authentication" guide lists them: `iss` the organization, `sub` the technical
 account, `aud` the IMS with the client id, `exp` within a day, and a metascope as a claim of its own that is `true`.
 """
 

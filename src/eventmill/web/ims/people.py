@@ -1,4 +1,4 @@
-"""GET /ims/organizations/v6 and /ims/profile/v1: the organisations and the user of the bearer token.
+"""GET /ims/organizations/v6 and /ims/profile/v1: the organizations and the user of the bearer token.
 
 Nobody keeps people here: the profile says what the token says.
 """

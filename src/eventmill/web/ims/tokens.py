@@ -68,7 +68,7 @@ def _bearer_header(text: str) -> tuple[bytes, bytes]:
 
 
 def _check_owner(parts: Parts, token: Token, client_id: str, credential: Credential | None) -> None:
-    """An outside token names no client of ours: there, any client of its organisation may."""
+    """An outside token names no client of ours: there, any client of its organization may."""
     if token.is_outside:
         organization = organization_of(token, parts.catalogue)
         is_owner = organization is not None and credential is not None and organization.id == credential.org

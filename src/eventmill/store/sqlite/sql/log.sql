@@ -77,3 +77,6 @@ SELECT seq, ts_ms FROM event WHERE seq >= ? ORDER BY seq LIMIT 1;
 
 -- name: attempts
 SELECT block FROM attempt WHERE lane = ? ORDER BY id DESC LIMIT ?;
+
+-- name: attempts_with
+SELECT id, CASE WHEN instr(block, ?3) THEN block END FROM attempt WHERE lane = ?1 AND id > ?2 ORDER BY id LIMIT ?4;

@@ -84,13 +84,15 @@ ORDER BY lane.lane;
 
 -- name: lane_records
 SELECT lane.lane, org, registration_id, mark, done, disabled, tombstone,
-    (SELECT min(due_ms) FROM unit WHERE unit.lane = lane.lane)
+    (SELECT min(due_ms) FROM unit WHERE unit.lane = lane.lane AND (replay <> x'') = 0),
+    (SELECT min(due_ms) FROM unit WHERE unit.lane = lane.lane AND (replay <> x'') = 1)
 FROM lane JOIN progress ON progress.lane = lane.lane
 ORDER BY lane.lane;
 
 -- name: lane_record
 SELECT lane.lane, org, registration_id, mark, done, disabled, tombstone,
-    (SELECT min(due_ms) FROM unit WHERE unit.lane = lane.lane)
+    (SELECT min(due_ms) FROM unit WHERE unit.lane = lane.lane AND (replay <> x'') = 0),
+    (SELECT min(due_ms) FROM unit WHERE unit.lane = lane.lane AND (replay <> x'') = 1)
 FROM lane JOIN progress ON progress.lane = lane.lane
 WHERE lane.lane = ?;
 
@@ -107,7 +109,7 @@ WHERE tombstone IS NOT NULL AND NOT EXISTS (SELECT 1 FROM unit WHERE unit.lane =
 INSERT INTO gap (lane, from_seq, to_seq, cause, opened_ms, closed_ms, settled) VALUES (?, ?, NULL, ?, ?, NULL, ?);
 
 -- name: open_gap
-SELECT id, from_seq FROM gap WHERE lane = ? AND to_seq IS NULL;
+SELECT id, from_seq, cause FROM gap WHERE lane = ? AND to_seq IS NULL;
 
 -- name: close_gap
 UPDATE gap SET to_seq = ?, closed_ms = ? WHERE id = ?;
@@ -116,7 +118,16 @@ UPDATE gap SET to_seq = ?, closed_ms = ? WHERE id = ?;
 UPDATE gap SET settled = ? WHERE id = ?;
 
 -- name: gaps
-SELECT id, from_seq, to_seq, cause, opened_ms, closed_ms, settled FROM gap WHERE lane = ? ORDER BY id;
+SELECT id, from_seq, to_seq, cause, opened_ms, closed_ms, settled FROM gap WHERE lane = ? ORDER BY from_seq, id;
+
+-- name: cut_gap
+UPDATE gap SET from_seq = ?, to_seq = ?, settled = ? WHERE id = ?;
+
+-- name: insert_gap_part
+INSERT INTO gap (lane, from_seq, to_seq, cause, opened_ms, closed_ms, settled) VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- name: drop_gap
+DELETE FROM gap WHERE id = ?;
 
 -- name: gapped_lanes
 SELECT DISTINCT lane FROM gap;
@@ -125,10 +136,13 @@ SELECT DISTINCT lane FROM gap;
 DELETE FROM gap WHERE closed_ms < ? AND to_seq <= ?;
 
 -- name: put_units
-INSERT INTO unit (unit_id, lane, positions, first_seq, batch, first_ms, retries, due_ms, cause)
+INSERT INTO unit (unit_id, lane, positions, first_seq, batch, first_ms, retries, due_ms, cause, replay, span, size)
 SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL
 ON CONFLICT (unit_id) DO UPDATE
 SET first_ms = excluded.first_ms, retries = excluded.retries, due_ms = excluded.due_ms, cause = excluded.cause;
+
+-- name: hasten_unit
+UPDATE unit SET due_ms = min(due_ms, ?) WHERE unit_id = ? AND lane = ?;
 
 -- name: end_units
 DELETE FROM unit WHERE unit_id IN ({values});
@@ -137,21 +151,92 @@ DELETE FROM unit WHERE unit_id IN ({values});
 SELECT EXISTS (SELECT 1 FROM unit WHERE lane = ?);
 
 -- name: due_units
-SELECT unit_id, positions, batch, first_ms, retries, due_ms, cause
-FROM unit WHERE lane = ? AND due_ms <= ? ORDER BY due_ms, first_ms LIMIT ?;
+SELECT unit_id, positions, batch, first_ms, retries, due_ms, cause, replay
+FROM unit WHERE lane = ? AND (replay <> x'') = ? AND due_ms <= ? ORDER BY due_ms, first_seq LIMIT ?;
 
 -- name: next_due
-SELECT min(due_ms) FROM unit WHERE lane = ?;
+SELECT min(due_ms) FROM (
+    SELECT min(due_ms) AS due_ms FROM unit WHERE lane = ?1 AND (replay <> x'') = 0
+    UNION ALL
+    SELECT min(due_ms) FROM unit WHERE lane = ?1 AND (replay <> x'') = 1
+);
+
+-- name: waiting_units
+SELECT unit.lane, lane.registration_id, count(*), min(unit.first_ms)
+FROM unit JOIN lane ON lane.lane = unit.lane GROUP BY unit.lane;
+
+-- name: first_unit
+SELECT min(first_ms) FROM unit WHERE lane = ?;
 
 -- name: units_from
-SELECT unit_id, lane, positions, cause FROM unit WHERE first_seq <= ?;
+SELECT unit_id, lane.lane, positions, cause, replay
+FROM lane CROSS JOIN unit ON unit.lane = lane.lane AND unit.first_seq <= ?;
+
+-- name: units_at
+SELECT unit_id, positions, batch, first_ms, retries, due_ms, cause, replay
+FROM unit INDEXED BY unit_at WHERE lane = ? AND first_seq IN ({values});
+
+-- name: units_spanning
+SELECT unit_id, positions, batch, first_ms, retries, due_ms, cause, replay
+FROM unit INDEXED BY unit_spanned WHERE lane = ? AND first_seq BETWEEN ? AND ? AND span > 0;
+
+-- name: longest_unit
+SELECT max(span) FROM unit INDEXED BY unit_longest WHERE lane = ? AND span > 0;
+
+-- name: standing_of_replay
+SELECT coalesce(sum(CASE retries WHEN 0 THEN size END), 0), coalesce(sum(CASE retries WHEN 0 THEN 0 ELSE size END), 0)
+FROM unit WHERE replay = ? AND replay <> x'';
+
+-- name: hand_out
+INSERT INTO replay_tally (replay, lane, handed, failed, at_ms) VALUES (?, ?, ?, 0, ?)
+ON CONFLICT (replay) DO UPDATE SET handed = handed + excluded.handed, at_ms = excluded.at_ms;
+
+-- name: fail_of_replay
+UPDATE replay_tally SET failed = failed + ?, at_ms = ? WHERE replay = ?;
+
+-- name: replay_tally
+SELECT handed, failed FROM replay_tally WHERE replay = ?;
+
+-- name: drop_old_replay_tallies
+DELETE FROM replay_tally WHERE at_ms < ?;
 
 -- name: insert_ended
-INSERT INTO ended (lane, positions, outcome, cause, at_ms)
+INSERT INTO ended (lane, positions, outcome, cause, at_ms, replay, first_seq, span, size)
 SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL;
 
 -- name: ended
-SELECT positions, outcome, cause, at_ms FROM ended WHERE lane = ? ORDER BY id DESC LIMIT ?;
+SELECT positions, outcome, cause, at_ms, replay FROM ended WHERE lane = ? ORDER BY id DESC LIMIT ?;
+
+-- name: ended_from
+SELECT first_seq, positions, outcome, cause, at_ms, replay
+FROM ended INDEXED BY ended_at WHERE lane = ? AND first_seq > ? AND first_seq + span > ? ORDER BY first_seq;
+
+-- name: ended_at
+SELECT id, positions FROM ended INDEXED BY ended_at WHERE lane = ? AND first_seq IN ({values});
+
+-- name: ended_spanning
+SELECT id, positions FROM ended INDEXED BY ended_spanned
+WHERE lane = ? AND first_seq BETWEEN ? AND ? AND span > 0;
+
+-- name: longest_ended
+SELECT max(span) FROM ended INDEXED BY ended_longest WHERE lane = ? AND span > 0;
+
+-- name: count_ended
+SELECT
+    sum(CASE outcome WHEN 'refused' THEN size ELSE 0 END),
+    sum(CASE outcome WHEN 'gave_up' THEN size ELSE 0 END),
+    sum(CASE outcome WHEN 'expired' THEN size ELSE 0 END)
+FROM ended INDEXED BY ended_at WHERE lane = ? AND first_seq > ? AND first_seq <= ? AND first_seq + span <= ?;
+
+-- name: ended_across
+SELECT id, positions, outcome FROM ended INDEXED BY ended_spanned
+WHERE lane = ?1 AND first_seq > ?2 AND first_seq <= ?3 AND span > 0 AND first_seq + span > ?3;
+
+-- name: take_ended
+UPDATE ended SET positions = ?, first_seq = ?, span = ?, size = ? WHERE id = ?;
+
+-- name: end_view
+DELETE FROM ended WHERE id = ?;
 
 -- name: drop_old_ended
 DELETE FROM ended WHERE at_ms < ?;
@@ -210,6 +295,12 @@ DELETE FROM tally WHERE lane = ?;
 -- name: docs_of_kind
 SELECT org, id FROM doc WHERE kind = ? ORDER BY created;
 
+-- name: forget_replay_tallies
+DELETE FROM replay_tally WHERE lane = ?;
+
+-- name: empty_replay_tallies
+DELETE FROM replay_tally;
+
 -- name: empty_lanes
 DELETE FROM lane;
 
@@ -230,3 +321,43 @@ DELETE FROM trace;
 
 -- name: empty_tallies
 DELETE FROM tally;
+
+-- name: drop_old_traces
+DELETE FROM trace WHERE ts_ms < ?;
+
+-- name: insert_unmatched
+INSERT INTO unmatched (org, event_id, published_id, at_ms, detail)
+SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL;
+
+-- name: trim_unmatched
+DELETE FROM unmatched
+WHERE org = ?1 AND id <= (SELECT id FROM unmatched WHERE org = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2);
+
+-- name: add_unmatched_tally
+INSERT INTO unmatched_tally (org, bucket_ms, events) VALUES (?, ?, ?)
+ON CONFLICT (org, bucket_ms) DO UPDATE SET events = events + excluded.events;
+
+-- name: unmatched
+SELECT detail FROM unmatched WHERE org = ? AND at_ms >= ? ORDER BY id DESC LIMIT ?;
+
+-- name: find_unmatched
+SELECT detail FROM unmatched
+WHERE org = ? AND at_ms >= ? AND (event_id = ? OR published_id = ?) ORDER BY id DESC LIMIT 1;
+
+-- name: count_unmatched
+SELECT coalesce(sum(events), 0) FROM unmatched_tally WHERE org = ? AND bucket_ms >= ?;
+
+-- name: drop_old_unmatched
+DELETE FROM unmatched WHERE at_ms < ?;
+
+-- name: drop_spare_unmatched
+DELETE FROM unmatched WHERE id <= (SELECT id FROM unmatched ORDER BY id DESC LIMIT 1 OFFSET ?);
+
+-- name: drop_old_unmatched_tallies
+DELETE FROM unmatched_tally WHERE bucket_ms < ?;
+
+-- name: empty_unmatched
+DELETE FROM unmatched;
+
+-- name: empty_unmatched_tallies
+DELETE FROM unmatched_tally;

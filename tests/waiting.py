@@ -1,4 +1,4 @@
-"""The one place where the end-to-end tests poll."""
+"""The one place where tests poll, for states that give no signal."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _PAUSE_S = 0.02
 
 
 @overload
-async def eventually(look: Callable[[], Awaitable[T]], what: str, within_s: float = ...) -> T: ...
+async def eventually(look: Callable[[], Awaitable[T | None]], what: str, within_s: float = ...) -> T: ...
 @overload
-async def eventually(look: Callable[[], T], what: str, within_s: float = ...) -> T: ...
+async def eventually(look: Callable[[], T | None], what: str, within_s: float = ...) -> T: ...
 async def eventually(look: Callable[[], Any], what: str, within_s: float = 30.0) -> Any:
-    """Look until the result is truthy and return it; `what` names what never came. For states that give no signal."""
+    """Look until the result is truthy and return it; `what` names what never came."""
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + within_s
     while True:

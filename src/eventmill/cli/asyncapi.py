@@ -1,0 +1,81 @@
+"""`eventmill asyncapi`: providers and their events as AsyncAPI documents, both ways."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TextIO
+from urllib.parse import quote, urlencode
+
+import click
+
+from eventmill.cli.places import find_org, find_workspace, org_option, project_option, workspace_option
+from eventmill.cli.remote import Failed, Remote, remote_options
+from eventmill.cli.table import json_option, print_json
+
+
+@click.group(short_help="AsyncAPI documents of providers, both ways")
+def asyncapi() -> None:
+    """AsyncAPI documents: export what is published, import what others describe."""
+
+
+@asyncapi.command()
+@org_option
+@click.option("--provider", metavar="ID", help="Only this provider.  [default: all of the organization]")
+@click.option("--version", type=click.Choice(["2.6.0", "3.0.0"]), default="2.6.0", show_default=True)
+@click.option("--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
+@click.option("--out", type=click.File("w", encoding="utf-8"), default="-", help="File to write.  [default: stdout]")
+@remote_options
+def export(remote: Remote, org: str | None, provider: str | None, version: str, form: str, out: TextIO) -> None:
+    """Write the AsyncAPI document of a provider, or of all providers of an organization."""
+    where = f"providers/{quote(provider, safe='')}" if provider else find_org(remote, org)["id"]
+    document = remote.call("GET", f"/events/{where}/asyncapi?version={version}")[1]
+    if form == "json":
+        out.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        return
+    import yaml
+
+    out.write(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110))
+
+
+@asyncapi.command("import")
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+@org_option
+@project_option
+@workspace_option
+@click.option("--provider", metavar="ID", help="Change this provider instead of making one.")
+@click.option("--label", metavar="LABEL", help="Of the new provider.  [default: the document's title]")
+@click.option("--prefix", metavar="PREFIX", help="Opens the event codes that the document does not tell.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; say what would be.")
+@json_option
+@remote_options
+def import_(remote: Remote, file: TextIO, *, dry_run: bool, as_json: bool, **options: str | None) -> None:
+    """Make a provider, its event codes, schemas and samples from an AsyncAPI document (2.x or 3.0, YAML or JSON)."""
+    where = (options.pop(name) for name in ("org", "project", "workspace"))
+    parent, place = find_workspace(remote, *where)
+    asked = {name: value for name, value in options.items() if value} | ({"dry_run": "true"} if dry_run else {})
+    path = f"/events/{parent['org_id']}/{parent['id']}/{place['id']}/asyncapi?{urlencode(asked)}"
+    result = remote.call("POST", path, _read(file))[1]
+    if as_json:
+        print_json(result)
+        return
+    for warning in result["warnings"]:
+        click.echo(f"warning: {warning}", err=True)
+    counts = f"{len(result['created'])} event codes created, {len(result['updated'])} updated"
+    click.echo(f"{'would be: ' if dry_run else ''}{result['provider_label']} {result['provider_id'] or ''}: {counts}")
+
+
+def _read(file: TextIO) -> Any:
+    """YAML, of which JSON is a part; times stay texts."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """A safe loader."""
+
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    try:
+        return yaml.load(file, Loader=Loader)  # noqa: S506 - a safe loader
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Failed(f"{file.name} is neither YAML nor JSON: {error}") from None

@@ -1,0 +1,121 @@
+"""The filters of registrations where events are placed: who of those who want an event's code gets this event.
+
+A filter sees the event as its registration would get it, recipient fields included. One that cannot be compiled, which
+only an older release can have stored, lets nothing through and is logged; publishing goes on. Must not: write.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import structlog
+
+from eventmill import telemetry
+from eventmill.core.envelope import recipient_suffix
+from eventmill.core.ruler import Filter, compile_filter
+from eventmill.core.ruler_event import read_event
+from eventmill.core.ruler_index import FilterIndex
+from eventmill.core.ruler_match import Miss, explain_miss, view_event
+from eventmill.errors import GatewayError
+from eventmill.model import Lane, Registration
+
+log = structlog.get_logger()
+
+_COMPILED_MAX = 10_000
+"""Compiled filters kept at hand."""
+_RECIPIENT_FIELDS = frozenset(("recipientclientid", "recipient_client_id"))
+
+
+class Route(NamedTuple):
+    """Who wants events of one code."""
+
+    lanes: tuple[Lane, ...]
+    """Ascending."""
+    filters: LaneFilters | None = None
+    """None: none of them has one."""
+
+
+NOBODY = Route(())
+
+
+class LaneFilters:
+    """The lanes of a route, with the filters of those that have one."""
+
+    def __init__(self, unfiltered: Sequence[Lane], filters: Mapping[Lane, Filter], clients: Mapping[Lane, str]) -> None:
+        self._unfiltered = tuple(unfiltered)
+        alike: dict[Lane, Filter] = {}
+        per_client: defaultdict[str, dict[Lane, Filter]] = defaultdict(dict)
+        for lane, wanted in filters.items():
+            if _RECIPIENT_FIELDS.isdisjoint(wanted.paths):
+                alike[lane] = wanted
+            else:
+                per_client[clients[lane]][lane] = wanted
+        self._alike = FilterIndex(alike) if alike else None
+        """Filters for which the event is the same whoever gets it."""
+        self._per_client = {client_id: FilterIndex(each) for client_id, each in per_client.items()}
+
+    def passing(self, body: bytes, *, legacy_fields: bool) -> tuple[Lane, ...]:
+        """The lanes, ascending, that get the event of this stored form (`core.envelope`)."""
+        lanes = list(self._unfiltered)
+        if self._alike is not None:
+            lanes += self._alike.match(read_event(body + b"}"))
+        for client_id, index in self._per_client.items():
+            lanes += index.match(read_event(body + recipient_suffix(client_id, legacy_fields)))
+        return tuple(sorted(lanes))
+
+
+class Router:
+    """Makes routes; keeps what it has compiled."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, Filter | None] = {}
+
+    def route(self, registrations: Sequence[Registration]) -> Route:
+        """Of registrations in the order of their lanes."""
+        lanes = tuple(each.id for each in registrations)
+        filtered = [each for each in registrations if each.subscriber_filters]
+        if not filtered:
+            return Route(lanes)
+        compiled = {each.id: self._compile(each) for each in filtered}
+        return Route(
+            lanes,
+            LaneFilters(
+                [lane for lane in lanes if lane not in compiled],
+                {lane: wanted for lane, wanted in compiled.items() if wanted is not None},
+                {each.id: each.client_id for each in filtered},
+            ),
+        )
+
+    def _compile(self, registration: Registration) -> Filter | None:
+        text = registration.subscriber_filters[0].subscriber_filter
+        if text not in self._compiled:
+            if len(self._compiled) >= _COMPILED_MAX:
+                self._compiled.clear()
+            self._compiled[text] = self._try_compile(registration, text)
+        return self._compiled[text]
+
+    def _try_compile(self, registration: Registration, text: str) -> Filter | None:
+        try:
+            return compile_filter(text)
+        except GatewayError as error:
+            log.error(telemetry.FILTER_BROKEN, registration_id=registration.registration_id, cause=error.message)
+            return None
+
+
+def explain_filter(registration: Registration, body: bytes, *, legacy_fields: bool = True) -> str | None:
+    """Why the registration's filter, as it is now, keeps the event of this stored form from it; None: it does not."""
+    if not registration.subscriber_filters:
+        return None
+    try:
+        wanted = compile_filter(registration.subscriber_filters[0].subscriber_filter)
+    except GatewayError as error:
+        return error.message
+    misses = filter_misses(wanted, body + recipient_suffix(registration.client_id, legacy_fields))
+    return "; ".join(map(str, misses)) or None
+
+
+def filter_misses(wanted: Filter, event: bytes) -> tuple[Miss, ...]:
+    """Why the filter does not let a delivered event through; empty when it does."""
+    return explain_miss(wanted, view_event(read_event(event), wanted.paths))

@@ -1,0 +1,32 @@
+"""Keeps a front's picture of the catalogue current while other nodes change it.
+
+What a publish matched with an older one is refused where it is committed, so this is for speed, and for what is looked
+up without a commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from eventmill.flow.catalogue import Catalogue
+from eventmill.flow.stage import try_step
+from eventmill.store.log import EventLog
+
+_PAUSE_S = 0.05
+"""Appends move the store all the time."""
+
+
+class Following:
+    def __init__(self, store: EventLog, catalogue: Catalogue) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._moved = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        self._store.on_append(self._moved.set)
+        while True:
+            await self._moved.wait()
+            self._moved.clear()
+            await try_step("following", self._catalogue.refresh)
+            await asyncio.sleep(_PAUSE_S)

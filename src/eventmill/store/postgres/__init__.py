@@ -1,0 +1,1 @@
+"""The shared engine: any number of gateway nodes over one PostgreSQL database."""

@@ -1,0 +1,282 @@
+"""The shared engine: one node's view of a database that any number of nodes use, behind the store protocol.
+
+Writes go over channels, on which each piece is done exactly once; reads over a pool. Everything here runs in one event
+loop. What this process caches never decides: routing epochs, leases and limits are checked where they are committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Literal
+from uuid import uuid4
+
+import structlog
+
+from eventmill import telemetry
+from eventmill.clock import Clock
+from eventmill.config import Config
+from eventmill.errors import Reason, StoreUnavailable
+from eventmill.model import Lane, OrgId
+from eventmill.store.control import ControlOp, Versioned
+from eventmill.store.log import Appended, NewEvent
+from eventmill.store.observe import Totals, UnmatchedBatch
+from eventmill.store.postgres.appends import Appends
+from eventmill.store.postgres.backlog import BacklogReads
+from eventmill.store.postgres.channel import Channel, Work
+from eventmill.store.postgres.commits import Commits, TraceCall, WorkCall
+from eventmill.store.postgres.connect import Connection, connect, connect_first, shown
+from eventmill.store.postgres.control import ControlWrite, is_unrouted
+from eventmill.store.postgres.days import DAY_MS
+from eventmill.store.postgres.facts import Facts
+from eventmill.store.postgres.feed import Feed
+from eventmill.store.postgres.leases import Leases, Terms
+from eventmill.store.postgres.migrations import migrate
+from eventmill.store.postgres.partitions import Partitions
+from eventmill.store.postgres.queries import load_queries
+from eventmill.store.postgres.reading import Reading
+from eventmill.store.postgres.retention import Expiry
+from eventmill.store.postgres.unmatched import drop_observed, put_unmatched
+from eventmill.store.work import SlotLease, TraceRecord, WorkCommit
+
+_log = structlog.get_logger()
+_CATALOGUE = load_queries("catalogue")
+_APPEND_CHANNELS = 2
+
+
+class PostgresStore(BacklogReads):
+    """Implements `store.base.Store`. `delivers`: whether this process takes slots."""
+
+    def __init__(
+        self, config: Config, clock: Clock, *, delivers: bool | None = None, terms: Terms | None = None
+    ) -> None:
+        self._config = config
+        self._dsn = config.store
+        self._clock = clock
+        self._traces_kept = config.traces_kept
+        self._delivers = config.delivery_children == 0 if delivers is None else delivers
+        self._terms = terms or Terms()
+        self._node = uuid4()
+        self._pool = Reading()
+        self._facts = Facts(self._pool)
+        self._partitions = Partitions(self._pool)
+        self._callbacks: list[Callable[[], None]] = []
+        self._counted: dict[Lane, bool] = {}
+        self._followers: list[Callable[[], None]] = []
+        self._dropped = 0
+        self._closing = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._channels = [self._channel() for _ in range(_APPEND_CHANNELS + 4)]
+        *appending, self._control, self._unrouted, self._work, self._upkeep = self._channels
+        self._appends = Appends(appending, self._facts, self._partitions, clock)
+        self._appends.on_appended = lambda _heads: self._has_moved()
+        self._commits = Commits(self._work, self._node, self._traces_kept, self._partitions, clock)
+        self._commits.on_counted = self._note_counted
+        self._feed = Feed(self._dial, clock, self._notify, self._do_chores)
+        self._leases: Leases | None = None
+
+    # Life
+
+    async def open(self) -> None:
+        connection = await connect_first(self._dsn)
+        try:
+            before, now = await migrate(connection, shown(self._dsn))
+            await connection.execute(load_queries("channel")["forget_old"])
+        finally:
+            await connection.close()
+        if 0 < before < now:
+            _log.info(telemetry.STORE_MIGRATED, before=before, now=now)
+        try:
+            await self._begin()
+        except BaseException:
+            await self.close()
+            raise
+        _log.info(telemetry.STORE_OPENED, data=shown(self._dsn), node=str(self._node))
+
+    async def _begin(self) -> None:
+        self._appends.start()
+        self._commits.start()
+        await self._pool.open(self._dsn)
+        await self._partitions.make_ahead(self._clock.now_ms() // DAY_MS)
+        await self._facts.refresh_bytes()
+        self._tasks.append(asyncio.create_task(self._feed.run()))
+        if self._delivers:
+            self._leases = Leases(self._dial, self._node, self._terms, self._notify)
+            await self._leases.turn()
+            self._tasks.append(asyncio.create_task(self._leases.run()))
+
+    async def close(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        await self._appends.stop()
+        await self._commits.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._leases is not None:
+            await self._leases.close()
+        for channel in self._channels:
+            await channel.close()
+        await self._pool.close()
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+
+    def on_append(self, callback: Callable[[], None]) -> None:
+        self._followers.append(callback)
+
+    # Control
+
+    async def write(self, ops: Sequence[ControlOp]) -> list[Versioned]:
+        self._check_open()
+        docs: list[Versioned] = []
+
+        async def write(connection: Connection) -> list[int]:
+            control = ControlWrite(connection)
+            await control.apply(ops)
+            docs[:] = control.docs
+            return []
+
+        await (self._unrouted if is_unrouted(ops) else self._control).run(write)
+        self._has_moved()
+        return docs
+
+    async def allocate(self, counter: Literal["lane", "tenant"]) -> int:
+        self._check_open()
+
+        async def allocate(connection: Connection) -> list[int]:
+            return [await connection.fetchval(_CATALOGUE["next_number"], counter)]
+
+        return (await self._control.run(allocate))[0]
+
+    async def set_clock(self, offset_ms: int, jumped_ms: int) -> None:
+        await self._run(self._control, lambda connection: _set_clock(connection, offset_ms, jumped_ms))
+
+    async def reset(self) -> None:
+        await self._run(self._control, _empty)
+        self._facts.forget()
+        await self._facts.refresh_bytes()
+
+    # Event log
+
+    def append_durable(self, events: Sequence[NewEvent]) -> asyncio.Future[Appended]:
+        future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        refusal = self.refusal()
+        if refusal is not None:
+            future.set_exception(refusal)
+        elif not events:
+            future.set_exception(ValueError("an append needs an event"))
+        else:
+            self._appends.put(events, future)
+        return future
+
+    def refusal(self) -> StoreUnavailable | None:
+        if self._closing:
+            return StoreUnavailable("the gateway is shutting down", Reason.SHUTTING_DOWN)
+        if self._feed.lost:
+            return StoreUnavailable(self._feed.lost)
+        if self._appends.full:
+            return StoreUnavailable("too many publishes wait for the database")
+        return None
+
+    def stored_bytes(self, org: OrgId) -> int:
+        return self._facts.stored_bytes.get(org, 0)
+
+    async def expire(self, before_ms: int) -> int:
+        async def expire(connection: Connection) -> list[int]:
+            return [await Expiry(connection, before_ms, self._clock.now_ms()).run()]
+
+        (dropped,) = await self._run(self._upkeep, expire)
+        self._facts.forget()
+        self._partitions.forget()
+        await self._facts.refresh_bytes()
+        self._dropped += dropped
+        return dropped
+
+    # Looking back
+
+    async def drop_observed(self, traces_before_ms: int, unmatched_before_ms: int) -> None:
+        before = (traces_before_ms, unmatched_before_ms)
+        await self._run(self._upkeep, lambda connection: drop_observed(connection, self._config, *before))
+
+    async def note_unmatched(self, batches: Sequence[UnmatchedBatch]) -> None:
+        await self._run(self._upkeep, lambda connection: put_unmatched(connection, batches, self._config))
+
+    async def totals(self) -> Totals:
+        stored = sum(self._facts.stored_bytes.values())
+        sums = dict(self._commits.sums)
+        return Totals(events=self._appends.appended, stored_bytes=stored, dropped_segments=self._dropped, **sums)
+
+    async def drop_phi_audit(self, before_ms: int) -> None:
+        await self._run(self._upkeep, lambda connection: _drop_phi_audit(connection, before_ms))
+
+    # Work
+
+    async def leases(self) -> tuple[SlotLease, ...]:
+        return () if self._leases is None else self._leases.held()
+
+    async def commit(self, work: WorkCommit) -> frozenset[int]:
+        self._check_open()
+        future: asyncio.Future[frozenset[int]] = asyncio.get_running_loop().create_future()
+        self._commits.put(WorkCall(work, future))
+        return await future
+
+    async def add_traces(self, lane: Lane, traces: Sequence[TraceRecord]) -> None:
+        self._check_open()
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._commits.put(TraceCall(lane, traces, future))
+        await future
+
+    async def counted(self) -> dict[Lane, bool]:
+        taken, self._counted = self._counted, {}
+        return taken
+
+    # Below
+
+    def _channel(self) -> Channel:
+        return Channel(self._dial, uuid4())
+
+    async def _dial(self) -> Connection:
+        return await connect(self._dsn)
+
+    async def _run(self, channel: Channel, work: Work) -> Sequence[int]:
+        self._check_open()
+        result = await channel.run(work)
+        self._has_moved()
+        return result
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise StoreUnavailable("the gateway is shutting down", Reason.SHUTTING_DOWN)
+
+    def _has_moved(self) -> None:
+        self._notify()
+        self._feed.tell()
+
+    def _notify(self) -> None:
+        for callback in (*self._callbacks, *self._followers):
+            callback()
+
+    def _note_counted(self, counted: dict[Lane, bool]) -> None:
+        for lane, failed in counted.items():
+            self._counted[lane] = failed or self._counted.get(lane, False)
+
+    async def _do_chores(self, connection: Connection) -> None:
+        await self._partitions.make_ahead(self._clock.now_ms() // DAY_MS)
+        await self._facts.refresh_bytes()
+
+
+async def _set_clock(connection: Connection, offset_ms: int, jumped_ms: int) -> list[int]:
+    await connection.execute(_CATALOGUE["set_clock"], offset_ms, jumped_ms)
+    return []
+
+
+async def _drop_phi_audit(connection: Connection, before_ms: int) -> list[int]:
+    await connection.execute(load_queries("work")["drop_phi_audit"], before_ms)
+    return []
+
+
+async def _empty(connection: Connection) -> list[int]:
+    await ControlWrite(connection).empty()
+    return []

@@ -1,0 +1,128 @@
+"""Pictures made on the server: inline SVG without scripts or styles, each with its content in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from markupsafe import Markup
+
+
+class Bar(msgspec.Struct, frozen=True):
+    label: str
+    value: float
+    tone: str = "accent"
+    """A class: accent, ok, warn, bad, quiet."""
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """An attempt on a timeline."""
+
+    at_ms: int
+    label: str
+    tone: str = "accent"
+
+
+def sparkline(
+    values: Sequence[float], label: str, *, width: int = 160, height: int = 36, tone: str = "accent"
+) -> Markup:
+    """A line with the area below it; of fewer than two values, a base line."""
+    top = max(values, default=0.0)
+    if len(values) < 2 or top <= 0:
+        path = f"M0 {height - 1}H{width}"
+        return _svg(width, height, label, Markup('<path class="c-line quiet" d="{}"/>').format(path), stretch=True)
+    step = width / (len(values) - 1)
+    points = [f"{at * step:.1f} {height - 2 - (height - 4) * value / top:.1f}" for at, value in enumerate(values)]
+    line = "M" + "L".join(points)
+    area = f"{line}L{width} {height}L0 {height}Z"
+    return _svg(
+        width,
+        height,
+        label,
+        Markup('<path class="c-area {0}" d="{1}"/><path class="c-line {0}" d="{2}"/>').format(tone, area, line),
+        stretch=True,
+    )
+
+
+def histogram(bars: Sequence[Bar], label: str, *, width: int = 480, height: int = 120) -> Markup:
+    """Upright bars with their labels below; values stand above them."""
+    if not bars:
+        return Markup("")
+    top = max(each.value for each in bars) or 1
+    slot = width / len(bars)
+    room = height - 36
+    pieces = []
+    for at, each in enumerate(bars):
+        tall = max(1.0, room * each.value / top) if each.value else 0.0
+        middle = at * slot + slot / 2
+        wide = min(48.0, slot * 0.6)
+        pieces.append(
+            Markup(
+                '<rect class="c-bar {}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" rx="2"/>'
+                '<text class="c-text" x="{:.1f}" y="{:.1f}" text-anchor="middle">{:g}</text>'
+                '<text class="c-text faint" x="{:.1f}" y="{}" text-anchor="middle">{}</text>'
+            ).format(
+                *(each.tone, middle - wide / 2, 18 + room - tall, wide, tall),
+                *(middle, 14 + room - tall, each.value, middle, height - 4, each.label),
+            )
+        )
+    return _svg(width, height, label, Markup("").join(pieces))
+
+
+def bars(values: Sequence[Bar], label: str, *, width: int = 480, height: int = 72) -> Markup:
+    """Narrow bars side by side, such as one a minute; each says its value when it is pointed at."""
+    top = max((each.value for each in values), default=0) or 1
+    slot = width / max(1, len(values))
+    base = Markup('<path class="c-line quiet" d="M0 {0}H{1}"/>').format(height - 0.5, width)
+    pieces = [
+        Markup(
+            '<rect class="c-bar {}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}: {:g}</title></rect>'
+        ).format(
+            each.tone,
+            at * slot + slot * 0.1,
+            height - 1 - (height - 4) * each.value / top,
+            slot * 0.8,
+            (height - 4) * each.value / top,
+            each.label,
+            each.value,
+        )
+        for at, each in enumerate(values)
+        if each.value
+    ]
+    return _svg(width, height, label, base + Markup("").join(pieces), stretch=True)
+
+
+def timeline(marks: Sequence[Mark], label: str, *, width: int = 720, height: int = 56) -> Markup:
+    """Attempts along a line, by their time; each has its words."""
+    if not marks:
+        return Markup("")
+    first, last = min(each.at_ms for each in marks), max(each.at_ms for each in marks)
+    span = max(1, last - first)
+    left, room = 16.0, width - 32.0
+    pieces = [Markup('<path class="c-line quiet" d="M{} {}H{}"/>').format(left, height / 2, left + room)]
+    for each in marks:
+        x = left + room * (each.at_ms - first) / span
+        pieces.append(
+            Markup('<circle class="c-bar {}" cx="{:.1f}" cy="{}" r="6"><title>{}</title></circle>').format(
+                each.tone, x, height / 2, each.label
+            )
+        )
+    return _svg(width, height, label, Markup("").join(pieces))
+
+
+def meter(share: float, label: str, *, width: int = 200, marks: Sequence[float] = (), tone: str = "accent") -> Markup:
+    """How much of something is reached, from 0 to 1, and where limits lie."""
+    reached = min(1.0, max(0.0, share))
+    pieces = [
+        Markup('<rect class="c-track" x="0" y="2" width="{}" height="8" rx="4"/>').format(width),
+        Markup('<rect class="c-bar {}" x="0" y="2" width="{:.1f}" height="8" rx="4"/>').format(tone, reached * width),
+    ]
+    pieces += [Markup('<path class="c-mark" d="M{:.1f} 0V12"/>').format(each * width) for each in marks]
+    return _svg(width, 12, label, Markup("").join(pieces))
+
+
+def _svg(width: float, height: float, label: str, body: Markup, *, stretch: bool = False) -> Markup:
+    aspect = Markup(' preserveAspectRatio="none"') if stretch else Markup("")
+    return Markup(
+        '<svg class="chart{}" role="img" aria-label="{}" viewBox="0 0 {} {}" width="{}" height="{}"{}>{}</svg>'
+    ).format(" wide" if stretch else "", label, width, height, width, height, aspect, body)

@@ -1,0 +1,231 @@
+"""One event type: what its events look like, who gets them, and sending one: as a sample, or really published."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+from urllib.parse import quote
+
+from eventmill.errors import GatewayError, Reason
+from eventmill.model import BUILTIN_ORG, EventMetadata, EventOfInterest, Provider
+from eventmill.ui.act import Outcome
+from eventmill.ui.page import Page
+from eventmill.ui.pages.providers import find_own, find_provider, provider_path
+from eventmill.ui.visit import Visit
+from eventmill.web.checks import parse_json
+from eventmill.web.http import Reply
+
+
+def _find(visit: Visit) -> tuple[Provider, EventMetadata]:
+    provider = find_provider(visit)
+    metadata = visit.parts.catalogue.event_metadata(provider.id, visit.params["code"])
+    if metadata is None:
+        raise visit.not_found("event type")
+    return provider, metadata
+
+
+def _metadata_path(metadata: EventMetadata) -> str:
+    """Of the API, where it is read."""
+    return f"/events/providers/{metadata.provider_id}/eventmetadata/{quote(metadata.event_code, safe='')}"
+
+
+async def show_event_type(visit: Visit) -> Reply:
+    return await _page(visit)
+
+
+async def _page(
+    visit: Visit, *, refusal: Outcome | None = None, done: Outcome | None = None, said: str = "", data: str = ""
+) -> Reply:
+    """`refusal` or `done`: what the last publish or sample came to."""
+    provider, metadata = _find(visit)
+    sample = await visit.act("GET", f"{_metadata_path(metadata)}/sample_event")
+    payload = sample.body["sample_payload"] if sample.ok else None
+    interest = EventOfInterest(provider.id, metadata.event_code)
+    return visit.render(
+        "providers/event_type.html",
+        status=200 if refusal is None else refusal.status,
+        provider=provider,
+        metadata=metadata,
+        schema=metadata.data_schema,
+        sample=payload,
+        data=data or _data_of(payload),
+        subscribers=visit.parts.catalogue.interested(visit.org.id, interest),
+        publishers=_publishers(visit, provider),
+        is_own=provider.org == visit.org.id,
+        refusal=refusal,
+        done=done,
+        said=said,
+        curl=visit.curl("GET", _metadata_path(metadata)),
+        publish_curl=visit.curl("POST", "/ingress", _event(provider, metadata, "1", {"any": "thing"})),
+    )
+
+
+def _data_of(payload: Any) -> str:
+    """Of the sample, for the publish form to begin with."""
+    found = payload.get("data") if isinstance(payload, dict) else None
+    if found is None and isinstance(payload, dict) and isinstance(payload.get("event"), dict):
+        found = payload["event"].get("data", payload["event"])
+    return json.dumps(found if found is not None else {"hello": "world"}, indent=2, ensure_ascii=False)
+
+
+def _publishers(visit: Visit, provider: Provider) -> list[tuple[str, str]]:
+    """Client ids that may publish it, with their names; those of the provider's workspace first."""
+    if provider.org == BUILTIN_ORG:
+        return []
+    credentials = visit.parts.catalogue.credentials(visit.org.id)
+    credentials.sort(key=lambda each: each.workspace_id != provider.workspace_id)
+    return [(each.client_id, each.name or each.client_id) for each in credentials]
+
+
+def _event(provider: Provider, metadata: EventMetadata, event_id: str, data: Any) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": f"urn:uuid:{provider.id}",
+        "type": metadata.event_code,
+        "datacontenttype": "application/json",
+        "data": data,
+    }
+
+
+async def publish(visit: Visit) -> Reply:
+    provider, metadata = _find(visit)
+    text = visit.field("data")
+    known = {client_id for client_id, _ in _publishers(visit, provider)}
+    if visit.field("client_id") not in known:
+        raise GatewayError(Reason.INVALID_PARAMETER, "choose a credential of the organization to publish with")
+    try:
+        data = parse_json(text.encode(), "the data")
+    except GatewayError as error:
+        refused = Outcome(400, {"reason": error.reason.code, "message": error.message}, "")
+        return await _page(visit, refusal=refused, data=text)
+    event = _event(provider, metadata, visit.field("id") or visit.parts.ids.uuid(), data)
+    done = await visit.console.actions.publish(visit.person, visit.org.id, visit.field("client_id"), event)
+    if not done.ok:
+        return await _page(visit, refusal=done, data=text)
+    taken = f"Published as {event['id']}." if done.status == 200 else "Taken, but nobody subscribes to it: status 204."
+    return await _page(visit, done=done, said=taken, data=text)
+
+
+async def send_sample(visit: Visit) -> Reply:
+    _, metadata = _find(visit)
+    registration = visit.field("registration")
+    done = await visit.act("POST", f"{_metadata_path(metadata)}/sample_event/{quote(registration, safe='')}")
+    if not done.ok:
+        return await _page(visit, refusal=done)
+    if done.status == 204:
+        return await _page(visit, done=done, said="There is no sample to send: add one to the event type.")
+    return await _page(visit, done=done, said=f"A sample is on its way as {done.body['event_id']}.")
+
+
+# --- Writing them ---
+
+
+async def new_event_type(visit: Visit) -> Reply:
+    return _form_page(visit, find_own(visit), None)
+
+
+def _form_page(
+    visit: Visit, provider: Provider, metadata: EventMetadata | None, refusal: Outcome | None = None, curl: str = ""
+) -> Reply:
+    path = f"{provider_path(provider)}/eventmetadata"
+    example = {"event_code": "com.acme.stock.low", "label": "Stock low", "description": "Stock fell under its floor"}
+    method = "POST" if metadata is None else "PUT"
+    if metadata is not None:
+        path += f"/{quote(metadata.event_code, safe='')}"
+        example = {**example, "event_code": metadata.event_code, "label": metadata.label}
+    return visit.render(
+        "providers/event_type_form.html",
+        status=200 if refusal is None else refusal.status,
+        provider=provider,
+        metadata=metadata,
+        sample=_template_text(metadata),
+        schema=_pretty(metadata.data_schema) if metadata is not None and metadata.data_schema else "",
+        refusal=refusal,
+        curl=curl or visit.curl(method, path, example),
+    )
+
+
+def _template_text(metadata: EventMetadata | None) -> str:
+    if metadata is None or metadata.sample_event_template is None:
+        return ""
+    return _pretty(base64.b64decode(metadata.sample_event_template).decode("utf-8", "replace"))
+
+
+def _pretty(text: str) -> str:
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _form(visit: Visit, code: str) -> dict[str, Any]:
+    """Raises `INVALID_JSON` about the schema."""
+    form: dict[str, Any] = {
+        "event_code": code,
+        "label": visit.field("label"),
+        "description": visit.field("description"),
+        "data_schema": None,
+    }
+    if visit.field("sample"):
+        form["sample_event_template"] = base64.b64encode(visit.field("sample").encode()).decode()
+    if visit.field("schema"):
+        form["data_schema"] = parse_json(visit.field("schema").encode(), "the schema")
+    return form
+
+
+async def create_event_type(visit: Visit) -> Reply:
+    provider = find_own(visit)
+    outcome = await _write(visit, "POST", f"{provider_path(provider)}/eventmetadata", visit.field("event_code"))
+    if not outcome.ok:
+        return _form_page(visit, provider, None, outcome, outcome.curl)
+    return visit.redirect(visit.url("providers", provider.id, "events", visit.field("event_code")), "It is there.")
+
+
+async def _write(visit: Visit, method: str, path: str, code: str) -> Outcome:
+    try:
+        form = _form(visit, code)
+    except GatewayError as error:
+        return Outcome(error.reason.status, {"reason": error.reason.code, "message": error.message}, "")
+    return await visit.act(method, path, form)
+
+
+async def edit_event_type(visit: Visit) -> Reply:
+    find_own(visit)
+    return _form_page(visit, *_find(visit))
+
+
+async def update_event_type(visit: Visit) -> Reply:
+    find_own(visit)
+    provider, metadata = _find(visit)
+    path = f"{provider_path(provider)}/eventmetadata/{quote(metadata.event_code, safe='')}"
+    outcome = await _write(visit, "PUT", path, metadata.event_code)
+    if not outcome.ok:
+        return _form_page(visit, provider, metadata, outcome, outcome.curl)
+    return visit.redirect(visit.url("providers", provider.id, "events", metadata.event_code), "It is changed.")
+
+
+async def delete_event_type(visit: Visit) -> Reply:
+    find_own(visit)
+    provider, metadata = _find(visit)
+    path = f"{provider_path(provider)}/eventmetadata/{quote(metadata.event_code, safe='')}"
+    done = await visit.act("DELETE", path)
+    if not done.ok:
+        return await _page(visit, refusal=done)
+    return visit.redirect(visit.url("providers", provider.id), f"{metadata.event_code} is deleted.")
+
+
+_EVENTS = "/providers/{provider}/events"
+_EVENT = _EVENTS + "/{code}"
+
+PAGES = (
+    Page("GET", "/providers/{provider}/new-event", new_event_type, "New event type", "developer", "providers"),
+    Page("POST", _EVENTS, create_event_type, "New event type", "developer", "providers"),
+    Page("GET", _EVENT, show_event_type, "Event type", section="providers"),
+    Page("GET", _EVENT + "/edit", edit_event_type, "Edit event type", "developer", "providers"),
+    Page("POST", _EVENT + "/edit", update_event_type, "Edit event type", "developer", "providers"),
+    Page("POST", _EVENT + "/publish", publish, "Event type", "developer", "providers"),
+    Page("POST", _EVENT + "/sample", send_sample, "Event type", "developer", "providers"),
+    Page("POST", _EVENT + "/delete", delete_event_type, "Event type", "developer", "providers"),
+)

@@ -1,0 +1,38 @@
+"""Every page of the console, and the router made of them."""
+
+from __future__ import annotations
+
+from eventmill.ui.cookies import ROOT
+from eventmill.ui.page import Page
+from eventmill.ui.pages.credentials import PAGES as CREDENTIALS
+from eventmill.ui.pages.event_types import PAGES as EVENT_TYPES
+from eventmill.ui.pages.home import PAGES as HOME
+from eventmill.ui.pages.overview import PAGES as OVERVIEW
+from eventmill.ui.pages.projects import PAGES as PROJECTS
+from eventmill.ui.pages.providers import PAGES as PROVIDERS
+from eventmill.ui.pages.sign_in import PAGES as SIGN_IN
+from eventmill.ui.pages.workspaces import PAGES as WORKSPACES
+from eventmill.web.routing import Router
+
+PAGES: tuple[Page, ...] = (
+    *SIGN_IN,
+    *HOME,
+    *OVERVIEW,
+    *PROJECTS,
+    *WORKSPACES,
+    *CREDENTIALS,
+    *PROVIDERS,
+    *EVENT_TYPES,
+)
+
+
+def path_of(page: Page) -> str:
+    return page.pattern if page.pattern.startswith(ROOT) else f"{ROOT}/orgs/{{org}}{page.pattern}"
+
+
+def page_router(*, dev_mode: bool) -> Router[Page]:
+    router: Router[Page] = Router()
+    for page in PAGES:
+        if dev_mode or not page.dev_only:
+            router.add(page.method, path_of(page), page)
+    return router

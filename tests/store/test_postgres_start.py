@@ -1,0 +1,109 @@
+"""PostgreSQL engine: what stops a start, and how the schema comes to be."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from eventmill.config import Config
+from eventmill.errors import StartupError
+from eventmill.store.open import make_store
+from eventmill.store.postgres.connect import shown
+from eventmill.store.postgres.store import PostgresStore
+from tests.store.builders import ORG, HandClock, append
+from tests.store.postgres import empty_database, server
+
+pytestmark = pytest.mark.anyio
+
+
+def store_of(dsn: str) -> PostgresStore:
+    return PostgresStore(Config(dev=True, store=dsn), HandClock())
+
+
+async def refused(dsn: str) -> str:
+    with pytest.raises(StartupError) as caught:
+        await store_of(dsn).open()
+    return str(caught.value)
+
+
+async def run(dsn: str, *statements: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    for statement in statements:
+        await connection.execute(statement)
+    await connection.close()
+
+
+async def test_nodes_that_start_at_once_make_the_schema_once() -> None:
+    """On a database without it, whoever comes first makes it, and the others wait; all work on it then."""
+    dsn = empty_database()
+    nodes = [store_of(dsn) for _ in range(3)]
+    await asyncio.gather(*(node.open() for node in nodes))
+    assert [await append(node, []) for node in nodes] == [[1], [2], [3]]
+    for node in nodes:
+        await node.close()
+    again = store_of(dsn)
+    await again.open()
+    assert (await again.head(await again.shard(ORG))).seq == 3
+    await again.close()
+
+
+async def test_a_database_that_is_not_there() -> None:
+    """The message names it, and how to make it."""
+    message = await refused(server().dsn("missing"))
+    assert 'database "missing" does not exist' in message
+    assert "createdb" in message
+
+
+async def test_a_server_that_does_not_answer(tmp_path: Path) -> None:
+    """Nobody listens: what to check."""
+    for dsn in (f"postgresql://gateway@/d?host={tmp_path}", "postgresql://gateway@127.0.0.1:1/d"):
+        assert "cannot be reached" in await refused(dsn)
+        assert "check that PostgreSQL runs there" in await refused(dsn)
+
+
+async def test_a_url_of_something_else() -> None:
+    """Not a database URL, or one that cannot be read: what it must look like."""
+    for dsn in ("mysql://x@y/z", "data"):
+        with pytest.raises(StartupError, match="--store must be like postgresql://"):
+            make_store(Config(store=dsn), HandClock())
+    assert "must be like postgresql://" in await refused("postgresql://gateway@host:port/database")
+
+
+async def test_a_role_without_rights() -> None:
+    """Who may not make the schema: which right is missing, and how to grant it."""
+    dsn = empty_database()
+    await run(dsn, "DROP ROLE IF EXISTS guest", "CREATE ROLE guest LOGIN")
+    message = await refused(dsn.replace("//gateway@", "//guest@"))
+    assert "permission denied" in message
+    assert 'GRANT CREATE ON DATABASE ... TO "guest"' in message
+
+
+async def test_a_newer_schema_is_refused() -> None:
+    """There is no way back, and nothing is written."""
+    dsn = empty_database()
+    first = store_of(dsn)
+    await first.open()
+    await first.close()
+    await run(dsn, "INSERT INTO eventmill.migration (number, name, checksum) VALUES (999, 'later', '')")
+    assert "has schema 999, but this version works with up to" in await refused(dsn)
+    assert "start the newer version that made it" in await refused(dsn)
+
+
+async def test_another_builds_schema_is_refused() -> None:
+    """A schema made with another text of a migration is not ours to continue."""
+    dsn = empty_database()
+    first = store_of(dsn)
+    await first.open()
+    await first.close()
+    await run(dsn, "UPDATE eventmill.migration SET checksum = 'other'")
+    assert "another migration 1 (initial)" in await refused(dsn)
+
+
+def test_passwords_are_not_shown() -> None:
+    """What messages and logs call a database."""
+    assert shown("postgresql://u:secret@db.example:5433/events?sslmode=require") == "database events at db.example:5433"
+    assert shown("postgresql://u:secret@/events?host=/run/pg") == "database events at /run/pg"
+    assert "secret" not in shown("postgresql://u:sec/ret@[::1/x")
