@@ -64,8 +64,12 @@ class Gateway:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def data(self) -> Path:
+        return self.directory / "data"
+
     def __enter__(self) -> Gateway:
-        where = ("--port", str(self.port), "--data", str(self.directory / "data"))
+        where = ("--port", str(self.port), "--data", str(self.data))
         log = self.directory / "gateway.log"
         self._process = Process("-m", "eventmill", "serve", *self._flags, *where, env=self._settings, log=log)
         wait_for(self._ready, 30, "the gateway's start", 0.005)

@@ -3,12 +3,13 @@
     python bench/load.py publish PORT HEAD BODY --connections 64 --seconds 3 [--count N]
     python bench/load.py pace    PORT HEAD BODY --rate 300 --seconds 10 [--connections 4]
     python bench/load.py journal PORT HEAD PATH --seconds 3
+    python bench/load.py drain   PORT HEAD PATH [--count PAGES]
     python bench/load.py fetch   PORT HEAD PATH --seconds 3
 
 HEAD is a file with the request's header lines, BODY one with its body. `publish` sends the next request on a connection
 when the last is answered; `pace` sends at even intervals, on its connections in turn, and writes the time into the
 body, of which BODY may be a directory: they come in turn; `journal` follows `next` from PATH to the end and starts
-again; `fetch` asks for PATH again and again. Prints one JSON object.
+again; `drain` follows it once, to the end or for so many pages; `fetch` asks for PATH again and again. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -175,6 +176,32 @@ def journal(args: argparse.Namespace) -> dict[str, Any]:
     return {"pages": pages, "per_s": pages / spent_s, "page_bytes": size // max(1, pages)}
 
 
+def drain(args: argparse.Namespace) -> dict[str, Any]:
+    """The time of a page is until the next is asked for."""
+    head = args.head.read_bytes()
+    sock = connect(args.port)
+    path = str(args.what).encode()
+    asked_s = [time.perf_counter()]
+    while not args.count or len(asked_s) <= args.count:
+        sock.sendall(b"GET " + path + b" HTTP/1.1\r\n" + head + b"\r\n")
+        status, top, _ = read_answer(sock)
+        link = _NEXT.search(top)
+        if status == b"204":
+            break
+        if status != b"200" or not link:
+            raise SystemExit(f"unexpected answer: {top!r}")
+        path = link[1]
+        asked_s.append(time.perf_counter())
+    pages = len(asked_s) - 1
+    tenth = max(1, pages // 10)
+    return {
+        "pages": pages,
+        "per_s": pages / (asked_s[-1] - asked_s[0]),
+        "first_tenth_ms": (asked_s[tenth] - asked_s[0]) / tenth * 1e3,
+        "last_tenth_ms": (asked_s[-1] - asked_s[-1 - tenth]) / tenth * 1e3,
+    }
+
+
 def fetch(args: argparse.Namespace) -> dict[str, Any]:
     """Median time of one answer, on one connection."""
     request = b"GET " + str(args.what).encode() + b" HTTP/1.1\r\n" + args.head.read_bytes() + b"\r\n"
@@ -211,7 +238,7 @@ def read_answer(sock: socket.socket) -> tuple[bytes, bytes, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("mode", choices=["publish", "pace", "journal", "fetch"])
+    parser.add_argument("mode", choices=["publish", "pace", "journal", "drain", "fetch"])
     parser.add_argument("port", type=int)
     parser.add_argument("head", type=Path)
     parser.add_argument("what", type=Path)
@@ -220,7 +247,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=0)
     parser.add_argument("--rate", type=float, default=300.0)
     args = parser.parse_args()
-    print(json.dumps({"publish": publish, "pace": pace, "journal": journal, "fetch": fetch}[args.mode](args)))
+    modes = {"publish": publish, "pace": pace, "journal": journal, "drain": drain, "fetch": fetch}
+    print(json.dumps(modes[args.mode](args)))
 
 
 if __name__ == "__main__":

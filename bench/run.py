@@ -19,7 +19,9 @@ import tempfile
 from pathlib import Path
 
 from control_plane import bench_listing, bench_tokens
+from database import bench_pgappend
 from deliveries import bench_deliver
+from drain import bench_drain
 from footprint import bench_memory, bench_start
 from http_paths import bench_journal, bench_publish
 from longpoll import bench_longpoll
@@ -29,8 +31,8 @@ from processes import BENCH
 from report import Row, progress, record, table
 
 NAMES = (
-    *("publish", "deliver", "batch", "neighbour", "journal", "longpoll", "tokens", "listing"),
-    *("filters", "memory", "idle", "start"),
+    *("publish", "deliver", "batch", "neighbour", "journal", "drain", "longpoll", "tokens", "listing"),
+    *("filters", "memory", "idle", "start", "pgappend"),
 )
 RECORDED_ROUNDS = 5
 
@@ -46,6 +48,8 @@ def run(directory: Path, names: list[str], rounds: int, quick: bool) -> list[Row
         rows += bench_neighbour(directory, rounds, 2 * seconds, 10_000 if quick else 100_000)
     if "journal" in names:
         rows += bench_journal(directory, rounds, seconds)
+    if "drain" in names:
+        rows += bench_drain(directory, rounds, 50_000 if quick else 1_000_000)
     if "longpoll" in names:
         rows += bench_longpoll(directory, rounds, seconds)
     if "tokens" in names:
@@ -54,12 +58,20 @@ def run(directory: Path, names: list[str], rounds: int, quick: bool) -> list[Row
         rows += bench_listing(directory, rounds, seconds)
     if "filters" in names:
         rows += bench_filters(rounds, seconds)
+    return rows + run_stores(directory, names, rounds, quick)
+
+
+def run_stores(directory: Path, names: list[str], rounds: int, quick: bool) -> list[Row]:
+    """What concerns the process and its store, not the event path."""
+    rows: list[Row] = []
     if "memory" in names:
         rows += bench_memory(directory, 50_000 if quick else 1_000_000)
     if "idle" in names:
         rows += bench_idle(directory, 1000 if quick else 10_000)
     if "start" in names:
         rows += bench_start(directory, rounds)
+    if "pgappend" in names:
+        rows += bench_pgappend(directory, rounds, 1.0 if quick else 4.0)
     return rows
 
 

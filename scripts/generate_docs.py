@@ -150,7 +150,7 @@ REASON_MEANINGS = {
     errors.Reason.CHALLENGE_FAILED: "There is no webhook to challenge; or, if strict, it did not pass its challenge.",
     errors.Reason.INVALID_FILTER: "A subscriber filter breaks the rules; the message says how, and where.",
     errors.Reason.INCOMPATIBLE_FILTER: "A filter on a registration that cannot have one: an event bus, or one with "
-    "events in the `adobe_io` format.",
+    "events in the `adobe_io` format. Or this format for a provider whose events are filtered.",
     errors.Reason.FILTER_EXISTS: "The registration has a filter already; replace that one.",
     errors.Reason.CLOCK_BACKWARDS: "The virtual clock only goes forward.",
     errors.Reason.MISSING_TOKEN: "No `Authorization: Bearer` header.",
@@ -391,6 +391,7 @@ def health_window(figures: health.Figures) -> dict[str, Any]:
 
 FOLDERS = (
     *("core", "store", "store/sqlite", "send", "flow", "web", "web/console", "web/endpoints", "web/ims"),
+    *("ui", "ui/pages"),
     *("cli", "simulate", "demo", "proxy", "testing"),
 )
 """Of the package, in the order in which a newcomer reads them; the package itself comes first."""

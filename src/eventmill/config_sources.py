@@ -58,7 +58,13 @@ def unknown_variables(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _with_secret_files(config: Config) -> Config:
     """Each secret that may also come in a file, from there."""
-    for name in ("runtime_auth", "aws_secret_access_key", "smtp_password", "metrics_token", "console_oidc_client_secret"):
+    for name in (
+        "runtime_auth",
+        "aws_secret_access_key",
+        "smtp_password",
+        "metrics_token",
+        "console_oidc_client_secret",
+    ):
         if path := getattr(config, f"{name}_file"):
             try:
                 secret = Path(path).read_text("utf-8").strip()

@@ -20,9 +20,8 @@ import uvloop
 from eventmill import telemetry
 from eventmill.clock import SystemClock
 from eventmill.config import Config
-from eventmill.core.signing import DeliverySigner
+from eventmill.flow.aims import Aims
 from eventmill.flow.attempt import Attempter
-from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.deliver import Deliver
 from eventmill.flow.keyring import delivery_signer
 from eventmill.send.webhook import WebhookSender
@@ -41,13 +40,13 @@ async def deliver_until_lost(config: Config, sock: socket.socket) -> bool:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, store.drain_asked.set)
     await store.open()
     sealer = Sealer(load_seal_key(config))
-    catalogue = Catalogue(store)
-    await catalogue.load()
-    signer: DeliverySigner = delivery_signer(catalogue, sealer)
+    aims = Aims(store)
+    await aims.load()
+    signer = await delivery_signer(store, sealer)
     sender = WebhookSender(config)
     await sender.start()
-    deliver = Deliver(store, catalogue, Attempter(sender, signer, sealer, clock, config), clock, config)
-    gc.freeze()  # modules and the catalogue are not garbage
+    deliver = Deliver(store, aims, Attempter(sender, signer, sealer, clock, config), clock, config)
+    gc.freeze()  # modules and aims are not garbage
     delivering = asyncio.create_task(deliver.run())
     lost = asyncio.create_task(store.lost.wait())
     draining = asyncio.create_task(store.drain_asked.wait())

@@ -28,6 +28,7 @@ from eventmill.config import Config
 from eventmill.config_sources import unknown_variables
 from eventmill.core.builtin import Builtin
 from eventmill.errors import StartupError, StoreUnavailable
+from eventmill.flow.aims import Aims
 from eventmill.flow.attempt import Attempter
 from eventmill.flow.builtin import load_builtin, refuse_taken_ids
 from eventmill.flow.catalogue import Catalogue
@@ -170,9 +171,10 @@ class Front:
     ) -> Front:
         sealer = Sealer(load_seal_key(config))
         ids = IdSource()
-        await ensure_keys(store, sealer, clock, ids)
-        await ensure_tenants(store, sealer, config, ids, wanted)
-        await ensure_users(store, ids, clock, () if wanted is None else wanted.users)
+        async with store.alone():
+            await ensure_keys(store, sealer, clock, ids)
+            await ensure_tenants(store, sealer, config, ids, wanted)
+            await ensure_users(store, ids, clock, () if wanted is None else wanted.users)
         catalogue = Catalogue(store, builtin)
         await catalogue.load()
         refuse_taken_ids(catalogue)
@@ -183,7 +185,7 @@ class Front:
     async def _assemble(self, sealer: Sealer) -> None:
         config, store, clock, catalogue = self._config, self._store, self._clock, self._catalogue
         await self._sender.start()
-        signer = delivery_signer(catalogue, sealer)
+        signer = await delivery_signer(store, sealer)
         prober = Prober(self._sender, catalogue, sealer, clock, config)
         self._validations = Validations(store, catalogue, clock, config.validation_window_s)
         self._health = Health(store, catalogue, clock, self._ids, config)
@@ -199,9 +201,9 @@ class Front:
         if isinstance(store, SqliteStore) and config.delivery_children:
             self._children = DeliveryChildren(store, config)
         else:
-            known = Catalogue(store)
-            await known.load()
-            self._deliver = Deliver(store, known, Attempter(self._sender, signer, sealer, clock, config), clock, config)
+            aims = Aims(store)
+            await aims.load()
+            self._deliver = Deliver(store, aims, Attempter(self._sender, signer, sealer, clock, config), clock, config)
         if config.dev and self._deliver is not None:
             timed = (self._validations, self._health, self._buses, self._notices, self._replaying)
             self._travel = TimeTravel(clock, store, self._deliver, self._upkeep, timed)
@@ -314,7 +316,7 @@ class Front:
         while not all(http.started for http in servers):
             await asyncio.sleep(0.005)
         gc.freeze()  # modules and the catalogue are not garbage: each full collection would walk them again
-        log.info(telemetry.GATEWAY_READY, url=self._config.url)
+        log.info(telemetry.GATEWAY_READY, url=self._config.url, console=f"{self._config.url}/ui/")
         on_ready()
 
     async def _save_clock(self) -> None:

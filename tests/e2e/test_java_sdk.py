@@ -1,4 +1,7 @@
-"""The official Java SDK, unchanged from Maven Central, against a real gateway."""
+"""The official Java SDK, unchanged from Maven Central, against a real gateway.
+
+A long journal has 3,000 events in short form, 100,000 in full (`EVENTMILL_E2E=full`).
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,7 @@ JAVA = Path(__file__).parent / "java"
 IDENTITY = maven_libraries(JAVA, "com.adobe.aio:aio-lib-java-*", "aio.version")
 SERVICES = maven_libraries(JAVA, "com.adobe:aio-lib-java-events-*", "events.version")
 EVENT_CODE = "com.acme.stock.low"
+MANY_EVENTS = 100_000 if os.environ.get("EVENTMILL_E2E") == "full" else 3000
 
 
 @pytest.fixture
@@ -41,22 +45,24 @@ def gateway(start_gateway: StartGateway) -> Gateway:
     return start_gateway("--dev", "--auth", "strict")
 
 
-async def run_java(*options: str, variables: Mapping[str, str], stdin: str) -> Any:
-    """Run the scenario that `make setup` compiled, with options of the virtual machine; the JSON that it says."""
+async def run_java(
+    *options: str, variables: Mapping[str, str], stdin: str = "", main: str = "Scenario", seconds_max: float = 120
+) -> Any:
+    """Run a scenario that `make setup` compiled, with options of the virtual machine; the JSON that it says."""
     assert (JAVA / "target" / "lib").is_dir(), "the Java scenario is not compiled: make setup"
     process = await asyncio.create_subprocess_exec(
         "java",
         *options,
         "-cp",
         "target/classes:target/lib/*",
-        "eventmill.Scenario",
+        f"eventmill.{main}",
         cwd=JAVA,
         env={"PATH": os.environ["PATH"], **variables},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(seconds_max):
         told, complaints = await process.communicate(stdin.encode())
     assert process.returncode == 0, complaints.decode()
     return json.loads(told)
@@ -157,6 +163,26 @@ async def test_under_adobes_names(gateway: Gateway, env: dict[str, str], tmp_pat
             f"-Djavax.net.ssl.trustStore={await truststore(gateway, tmp_path)}",
             "-Djavax.net.ssl.trustStorePassword=changeit",
         )
+
+
+async def test_draining_a_long_journal(start_gateway: StartGateway) -> None:
+    """The journal service, page by page along the next links, has every event of a long journal once, in order."""
+    gateway = start_gateway("--dev", variables={"EVENTMILL_PUBLISH_REQUESTS_PER_5S": "0"})
+    async with Client(gateway.port) as client:
+        env = gateway.env()
+        tenant = Tenant(client, env)
+        topic = await tenant.topic(EVENT_CODE)
+        registration = await tenant.register(topic)
+        await tenant.publish_numbered(topic, MANY_EVENTS)
+        story = await run_java(
+            variables={
+                **{name.upper(): value for name, value in env.items()},
+                "JOURNAL_URL": registration.link("rel:events"),
+            },
+            main="Drain",
+            seconds_max=60 + MANY_EVENTS / 200,
+        )
+    assert story == {"read": MANY_EVENTS, "unordered": 0, "first": 0, "last": MANY_EVENTS - 1}
 
 
 async def truststore(gateway: Gateway, directory: Path) -> Path:

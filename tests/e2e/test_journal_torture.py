@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
 
 import pytest
 
@@ -47,6 +46,7 @@ class Torture:
         self.tenant = tenant
         self.topic = topic
         self.journal = registration.link("rel:events")
+        self.readers: list[Reader] = []
         self.accepted: set[str] = set()
         self.unsure: set[str] = set()
         """Sent, but nobody answered: stored or not."""
@@ -83,21 +83,23 @@ class Torture:
             assert answer.status == 200, answer
             async with self._news:
                 self.accepted.add(event_id)
+                for reader in self.readers:
+                    reader.note_accepted(event_id)
                 self._news.notify_all()
 
-    async def wait_for_news(self, seen: set[str]) -> None:
+    async def wait_for_news(self, reader: Reader) -> None:
         async with self._news:
-            await self._news.wait_for(lambda: self.over or not self.accepted <= seen)
+            await self._news.wait_for(lambda: self.over or bool(reader.missing))
 
     async def note(self) -> None:
         """Somebody has read something."""
         async with self._news:
             self._news.notify_all()
 
-    async def until_read(self, readers: Sequence[Reader]) -> None:
-        """Until all of them have seen all that was accepted."""
-        async with asyncio.timeout(120), self._news:
-            await self._news.wait_for(lambda: all(self.accepted <= reader.seen for reader in readers))
+    async def until_read(self) -> None:
+        """Until all readers have seen all that was accepted."""
+        async with asyncio.timeout(60 + EVENTS_A_DAY), self._news:
+            await self._news.wait_for(lambda: not any(reader.missing for reader in self.readers))
 
     async def finish(self) -> None:
         async with self._news:
@@ -128,7 +130,13 @@ class Reader:
         self.polls_latest = "latest" in habit
         self.ids: list[str] = []
         self.seen: set[str] = set()
+        self.missing: set[str] = set()
+        """Accepted, but not seen yet."""
         self.positions: list[str] = []
+
+    def note_accepted(self, event_id: str) -> None:
+        if event_id not in self.seen:
+            self.missing.add(event_id)
 
     async def begin(self) -> None:
         """The first request: what is latest is so from here on."""
@@ -141,7 +149,7 @@ class Reader:
             answer = await self.torture.call(self.link + more, **headers)
             await self.take(answer)
             if answer.status == 204 and not self.waits:
-                await self.torture.wait_for_news(self.seen)
+                await self.torture.wait_for_news(self)
 
     async def take(self, answer: Answer) -> None:
         assert answer.status in (200, 204), (self.link, answer)
@@ -150,8 +158,10 @@ class Reader:
             return
         page = answer.json()
         self.positions += [entry["position"] for entry in page["events"]]
-        self.ids += [entry["event"]["id"] for entry in page["events"]]
-        self.seen.update(self.ids[-len(page["events"]) :])
+        ids = [entry["event"]["id"] for entry in page["events"]]
+        self.ids += ids
+        self.seen.update(ids)
+        self.missing.difference_update(ids)
         assert page["_page"] == {"last": self.positions[-1], "count": len(page["events"])}
         await self.torture.note()
 
@@ -177,7 +187,7 @@ async def test_torture(start_gateway: StartGateway) -> None:
         tenant = Tenant(client, gateway.env())
         topic = await tenant.topic()
         torture = Torture(gateway, tenant, topic, await tenant.register(topic))
-        readers = [Reader(torture, habit) for habit in HABITS]
+        readers = torture.readers = [Reader(torture, habit) for habit in HABITS]
         for reader in readers:
             await reader.begin()
         running = [asyncio.get_running_loop().create_task(reader.run()) for reader in readers]
@@ -185,7 +195,7 @@ async def test_torture(start_gateway: StartGateway) -> None:
         for day in range(DAYS):
             before = set(torture.accepted)
             await live_through(torture, day)
-            await torture.until_read(readers)
+            await torture.until_read()
             today = await read_to_end(torture, "?seek=-PT12H&limit=17")
             assert torture.accepted - before <= set(today)
             assert today == readers[0].ids[-len(today) :] or set(today) - set(readers[0].ids) <= torture.unsure

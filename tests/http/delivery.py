@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from eventmill.core.signing import DeliverySigner
+from eventmill.flow.aims import Aims
 from eventmill.flow.attempt import Attempter
-from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.deliver import Deliver
 from eventmill.send.webhook import WebhookSender
 from eventmill.testing import Connection, receiving, response
@@ -85,10 +85,10 @@ async def delivering(tmp_path: Path, prepare: Prepare | None = None, **settings:
         await sender.start()
         private_pem, _ = key_pair()
         signer = DeliverySigner(((DELIVERY_KEY, private_pem), (DELIVERY_KEY, private_pem)))
-        known = Catalogue(parts.store)
-        await known.load()
+        aims = Aims(parts.store)
+        await aims.load()
         attempter = Attempter(sender, signer, SEALER, parts.clock, parts.config)
-        deliver = Deliver(parts.store, known, attempter, parts.clock, parts.config)
+        deliver = Deliver(parts.store, aims, attempter, parts.clock, parts.config)
         delivery = Delivery(world, hook, deliver)
         if prepare is not None:
             await prepare(delivery)

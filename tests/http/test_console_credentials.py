@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from eventmill.flow.catalogue import Catalogue
+from eventmill.flow.aims import Aims
 from tests.certificates import certificate
 from tests.http.console import ORG, WORKSPACE, admin, ask, made, new_workspace
 from tests.http.world import (
@@ -203,11 +203,11 @@ async def test_lanes_learn_of_a_new_secret(tmp_path: Path) -> None:
         registration = await world.register(topic)
         other = "/events/1001/2001/3002/registrations"
         assert (await ask(world, "POST", other, registration_form(topic, client_id=OTHER_CLIENT))).status == 201
-        known = Catalogue(world.store)
-        await known.load()
+        aims = Aims(world.store)
+        await aims.load()
         await made(world, SECRETS, None)
-        assert await known.refresh() == {registration["id"]}
-        assert await known.refresh() == set()
+        assert await aims.follow() == {registration["id"]}
+        assert await aims.follow() == set()
 
 
 async def test_deleting_the_current_secret_makes_the_one_before_current(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
-"""The console in process: who is let in, what a viewer and a foreigner get, forms of other sites, headers, live figures."""
+"""The console in process: who is let in, what a viewer and a foreigner get, forms of other sites, headers."""
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -21,6 +21,8 @@ pytestmark = pytest.mark.anyio
 
 PASSWORD = "correct horse battery"
 ORG = "/ui/orgs/1001"
+COMPUTING = ("/filter/check", "/filter/try")
+"""How paths end whose form changes nothing, so that viewers may send it."""
 
 
 class Visitor:
@@ -36,7 +38,11 @@ class Visitor:
     async def send(self, method: str, target: str, form: Any = None, **headers: str) -> int:
         path, _, query = target.partition("?")
         payload = b"" if form is None else urlencode(form).encode()
-        sent = {"accept": "text/html", "cookie": "; ".join(f"{k}={v}" for k, v in self.cookies.items()), **headers}
+        sent = {
+            "accept": "text/html",
+            "cookie": "; ".join(f"{k}={v}" for k, v in self.cookies.items()),
+        }
+        sent.update({name.replace("_", "-"): value for name, value in headers.items()})
         if form is not None:
             sent.setdefault("content-type", "application/x-www-form-urlencoded")
         scope = {
@@ -45,7 +51,7 @@ class Visitor:
             "path": path,
             "raw_path": path.encode(),
             "query_string": query.encode(),
-            "headers": [(k.replace("_", "-").encode(), v.encode()) for k, v in sent.items()],
+            "headers": [(k.encode(), v.encode()) for k, v in sent.items()],
             "client": ("127.0.0.1", 5000),
         }
         messages: list[Any] = []
@@ -104,9 +110,17 @@ def posts() -> list[Page]:
     return [page for page in PAGES if page.method == "POST" and not page.is_open and "{org}" in path_of(page)]
 
 
-def filled(page: Page, world: World, provider: str) -> str:
-    values = {"org": "1001", "project": "2001", "workspace": "3001", "credential": "4001", "provider": provider}
-    return path_of(page).format(**values, code="com.acme.low", secret="x")
+def filled(page: Page, things: Mapping[str, str]) -> str:
+    """Its path; a parameter that nobody made a thing for stands for nothing that exists."""
+    return path_of(page).format_map(defaultdict(lambda: "x", things))
+
+
+async def make_things(world: World) -> dict[str, str]:
+    """Of the first organization, by the names that parameters have."""
+    topic = await world.topic()
+    registration = (await world.register(topic))["registration_id"]
+    places = {"org": "1001", "project": "2001", "workspace": "3001", "credential": "4001"}
+    return {**places, "provider": topic["provider_id"], "code": topic["event_code"], "registration": registration}
 
 
 async def test_a_browser_comes_to_the_console(world: World) -> None:
@@ -123,24 +137,24 @@ async def test_nobody_comes_in_without_signing_in(world: World) -> None:
     """Every page asks first, and leads back afterwards; what is no page says 401."""
     visitor = Visitor(ConsoleApp(world.parts, world.app))
     for page in gets():
-        path = filled(page, world, "p")
+        path = filled(page, {})
         assert await visitor.get(path) == 303, path
         assert visitor.headers["location"].startswith("/ui/sign-in?next=")
         assert await visitor.send("GET", path, accept="text/event-stream") == 401
     for page in posts():
-        assert await visitor.post(filled(page, world, "p")) == 401
+        assert await visitor.post(filled(page, {})) == 401
 
 
 async def test_a_viewer_changes_nothing(world: World) -> None:
     """Every form, sent by hand with a sound token of the session, is refused; nothing in the store moves."""
-    topic = await world.topic()
+    things = await make_things(world)
     visitor = await signed_in(world, "viewer")
     assert await visitor.get(ORG) == 200
     epoch = await world.epoch()
     for page in posts():
-        path = filled(page, world, topic["provider_id"])
+        path = filled(page, things)
         status = await visitor.post(path, name="x", label="x", client_id=CLIENT, data="1", registration="x")
-        assert status == 403, (path, status)
+        assert status == 403 or path.endswith(COMPUTING), (path, status)
     assert await world.epoch() == epoch
 
 
@@ -161,17 +175,19 @@ async def test_the_bridge_itself_refuses_a_viewer(world: World) -> None:
 
 async def test_a_foreign_organization_is_not_there(world: World) -> None:
     """Every page and form of it is 404, also for an admin of another one; its things are not below one's own either."""
-    topic = await world.topic()
+    things = await make_things(world)
     visitor = await signed_in(world, "admin", org="1002")
     assert await visitor.get("/ui/orgs/1002") == 200
     assert "Acme" not in visitor.body
     for page in gets():
-        assert await visitor.get(filled(page, world, topic["provider_id"])) == 404, page.pattern
+        assert await visitor.get(filled(page, things)) == 404, page.pattern
         assert "Warehouse" not in visitor.body and "Acme" not in visitor.body
     for page in posts():
-        assert await visitor.post(filled(page, world, topic["provider_id"])) == 404, page.pattern
-    for path in (f"/providers/{topic['provider_id']}", "/projects/2001", "/projects/2009/workspaces/3001/delete"):
-        assert await visitor.get(f"/ui/orgs/1002{path}") == 404, path
+        assert await visitor.post(filled(page, things)) == 404, page.pattern
+    for page in gets():
+        path = filled(page, {**things, "org": "1002"})
+        if set(re.findall(r"{(\w+)}", page.pattern)):
+            assert await visitor.get(path) == 404, path
 
 
 async def test_forms_of_other_sites_are_refused(world: World) -> None:
@@ -244,9 +260,6 @@ async def test_a_stored_session_ends(tmp_path: Path) -> None:
     """After the longest time, whatever was done with it."""
     async with running(tmp_path, session_lifetime_s=0) as world:
         visitor = await signed_in(world, "viewer")
-        await asyncio.to_thread(lambda: None)
-        while world.parts.clock.machine_ms() % 10:
-            await asyncio.sleep(0)
         assert await visitor.get(ORG) == 303
 
 
@@ -273,9 +286,9 @@ async def test_roles_of_users_are_the_operators(world: World) -> None:
 def test_pages_have_what_pages_need() -> None:
     """A page that people see has a title; one that changes something says who may."""
     for page in PAGES:
-        if page.method == "POST" and "{org}" in path_of(page):
+        if page.method == "POST" and "{org}" in path_of(page) and not page.pattern.endswith(COMPUTING):
             assert page.role != "viewer", page.pattern
-        if page.section:
+        if page.section and not page.pattern.endswith("/live"):
             assert page.title or page.method == "POST", page.pattern
 
 

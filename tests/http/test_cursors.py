@@ -184,25 +184,64 @@ async def test_lease_fences(tmp_path: Path) -> None:
         first, second = await client.publish(2)
         await client.put(first)
         leased = (await client.lease(holder="a", ttl_seconds=3600)).json()["lease"]
-        assert (leased["holder"], leased["fence"]) == ("a", 1)
+        fence = leased["fence"]
+        assert leased["holder"] == "a"
         assert 3590 < leased["expires_in_seconds"] <= 3600
 
         assert reason(await client.put(second)) == (409, "lease_lost")
-        assert reason(await client.put(second, fence=2)) == (409, "lease_lost")
-        assert (await client.put(second, fence=1)).status == 200
+        assert reason(await client.put(second, fence=fence + 1)) == (409, "lease_lost")
+        assert (await client.put(second, fence=fence)).status == 200
         refused = await client.lease(holder="b")
         assert (reason(refused), refused.header("retry-after")) == ((409, "lease_held"), "3600")
-        assert (await client.lease(fence=1, ttl_seconds=0)).json()["lease"]["expires_in_seconds"] == 0
-        assert (await client.put(first, fence=1)).status == 200, "nobody took it yet"
-        assert (await client.lease(holder="b")).json()["lease"]["fence"] == 2
-        assert reason(await client.put(second, fence=1)) == (409, "lease_lost")
-        assert reason(await client.lease(fence=1)) == (409, "lease_lost")
-        assert (await client.lease(fence=2)).status == 200
-        assert (await client.lease(holder="b")).json()["lease"]["fence"] == 3, (
+        assert (await client.lease(fence=fence, ttl_seconds=0)).json()["lease"]["expires_in_seconds"] == 0
+        assert (await client.put(first, fence=fence)).status == 200, "nobody took it yet"
+        assert (await client.lease(holder="b")).json()["lease"]["fence"] == fence + 1
+        assert reason(await client.put(second, fence=fence)) == (409, "lease_lost")
+        assert reason(await client.lease(fence=fence)) == (409, "lease_lost")
+        assert (await client.lease(fence=fence + 1)).status == 200
+        assert (await client.lease(holder="b")).json()["lease"]["fence"] == fence + 2, (
             "a restarted holder fences its former self"
         )
         assert (await client.call("DELETE", "/erp")).status == 204
-        assert reason(await client.put(second, fence=3)) == (409, "lease_lost")
+        assert reason(await client.put(second, fence=fence + 2)) == (409, "lease_lost")
+
+
+async def test_fences_outlive_their_cursor(tmp_path: Path) -> None:
+    """A cursor that was deleted and made again has higher ones: who held the former cannot move the new one."""
+    async with reader(tmp_path) as client:
+        first, second = await client.publish(2)
+        await client.put(first)
+        former = (await client.lease(holder="a")).json()["lease"]["fence"]
+        await client.call("DELETE", "/erp")
+        await client.put(first)
+        assert (await client.lease(holder="b")).json()["lease"]["fence"] > former
+        assert reason(await client.put(second, fence=former)) == (409, "lease_lost")
+
+
+@pytest.mark.parametrize(
+    ("if_match", "status"),
+    [
+        ("{tag}", 200),
+        ('"x", {tag}', 200),
+        (' "" ,\t{tag}', 200),
+        ("*", 200),
+        ("W/{tag}", 412),
+        ('"x"', 412),
+        ("{tag}x", 412),
+        ("{tag} *", 412),
+        ("{bare}", 412),
+        ("*, {tag}", 412),
+        ('"', 412),
+    ],
+)
+async def test_conditions(tmp_path: Path, if_match: str, status: int) -> None:
+    """One of several tags, or `*`; a weak tag matches nothing (RFC 9110), and what is no list of tags writes nothing."""
+    async with reader(tmp_path) as client:
+        position = (await client.publish(1))[0]
+        tag = (await client.put(position)).header("etag") or ""
+        given = if_match.format(tag=tag, bare=tag.strip('"'))
+        assert (await client.put(position, if_match=given)).status == status
+        assert (await client.call("DELETE", "/erp", if_match='"x"')).status == 412
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from eventmill.core.ruler_event import read_event
 from eventmill.flow.filters import explain_filter
 from eventmill.model import Lane, OrgId, SubscriberFilter
 from eventmill.store.control import Replace
@@ -204,6 +205,22 @@ async def test_incompatible_registrations(world: World) -> None:
         assert refused(await world.call("POST", REGISTRATIONS, created)) == (400, "incompatible_filter")
 
 
+async def test_a_provider_of_filtered_events_stays_with_cloud_events(world: World) -> None:
+    """Its format cannot become `adobe_io` as long as somebody filters its events, whichever way it is written."""
+    topic = await world.topic()
+    provider = f"{WORKSPACE}/providers/{topic['provider_id']}"
+    registration = await journal(world, topic, subscriber_filters=[form()])
+    turned = {"label": "Warehouse", "event_delivery_format": "adobe_io"}
+    patch = [{"op": "replace", "path": "/event_delivery_format", "value": "adobe_io"}]
+
+    assert refused(await world.call("PUT", provider, turned)) == (400, "incompatible_filter")
+    assert refused(await world.call("PATCH", provider, patch)) == (400, "incompatible_filter")
+    assert (await world.call("PUT", provider, {"label": "Renamed"})).status == 200
+    [kept] = (await world.call("GET", f"{path_of(registration)}/filters")).json()
+    assert (await world.call("DELETE", f"{path_of(registration)}/filters/{kept['id']}")).status == 204
+    assert (await world.call("PUT", provider, turned)).status == 200
+
+
 # --- Publishing ---
 
 
@@ -290,7 +307,7 @@ async def test_broken_filters_stop_nothing(world: World) -> None:
     assert await publish(world, topic, {"n": 1}) == 200
     assert await data_in(world, plain) == [{"n": 1}]
     assert await world.journal(broken) == []
-    assert "not JSON" in (explain_filter(bad, b"{", legacy_fields=True) or "")
+    assert "not JSON" in (explain_filter(bad, read_event(b"{}"), legacy_fields=True) or "")
 
 
 async def test_deep_events(world: World) -> None:
@@ -316,11 +333,11 @@ async def test_explanation(world: World) -> None:
     registration = world.parts.catalogue.registration(OrgId("1001"), made["registration_id"])
     assert registration is not None
 
-    missed = explain_filter(registration, b'{"data":{"stock":9}', legacy_fields=True)
+    missed = explain_filter(registration, read_event(b'{"data":{"stock":9}}'), legacy_fields=True)
     assert missed == 'data.stock: numeric wants [{"numeric": ["<", 5]}], the event has 9'
-    assert explain_filter(registration, b'{"data":{"stock":1}', legacy_fields=True) is None
+    assert explain_filter(registration, read_event(b'{"data":{"stock":1}}'), legacy_fields=True) is None
     plain = msgspec.structs.replace(registration, subscriber_filters=())
-    assert explain_filter(plain, b'{"data":{"stock":9}', legacy_fields=True) is None
+    assert explain_filter(plain, read_event(b'{"data":{"stock":9}}'), legacy_fields=True) is None
 
 
 async def test_explained_events(world: World) -> None:

@@ -406,7 +406,7 @@ async def test_a_journal_has_nothing_to_watch(tmp_path: Path) -> None:
 async def test_many_healthy_lanes_cost_no_look(tmp_path: Path) -> None:
     """Successes of webhooks without failures are not even looked at."""
     async with counting(tmp_path) as counted:
-        assert await counted.health.step() == 1
+        assert await counted.health.step() == 0
         await counted.tell(100, 0)
         assert await counted.health.step() == 0
         await counted.tell(0, 1)
@@ -415,12 +415,30 @@ async def test_many_healthy_lanes_cost_no_look(tmp_path: Path) -> None:
         assert await counted.health.step() == 1
 
 
+async def test_a_start_looks_at_those_in_trouble(tmp_path: Path) -> None:
+    """After a restart, only at what is not verified, or has failed within a day: not at thousands that are well."""
+    async with running(tmp_path, dev=True) as world:
+        topic = await world.topic()
+        names = [f"Registration {number}" for number in range(4)]
+        told = [Counted(world, await world.register(topic, name=name)) for name in names]
+        fine, old, unstable, failing = told
+        await old.tell(0, 9)
+        await unstable.tell(0, 10)
+        assert await unstable.status() == "unstable"
+        fine.advance(DAY_S + 10 * MINUTE_S)
+        await fine.tell(100, 0)
+        await failing.tell(9, 1)
+        assert await health_of(world).step() == 3  # one of the two twice: its status changes
+        assert [await each.status() for each in told] == ["verified"] * 4
+
+
 async def test_a_step_has_a_limit(tmp_path: Path) -> None:
     """Those that are left over come with the next one."""
     async with running(tmp_path, dev=True) as world:
         topic = await world.topic()
         for number in range(5):
-            await world.register(topic, name=f"Registration {number}")
+            registration = await world.register(topic, name=f"Registration {number}")
+            await Counted(world, registration).tell(0, 1)
         health = health_of(world)
         assert [await health.step(2) for _ in range(4)] == [2, 2, 1, 0]
 

@@ -20,7 +20,9 @@ CORS = {
     "access-control-allow-credentials": "true",
     "access-control-allow-methods": "GET, POST, PUT, DELETE, OPTIONS, PATCH",
     "access-control-allow-headers": "X-Requested-With, Origin, Content-Type, Accept, Accept-Language, Authorization, "
-    "x-api-key, x-ims-org-id, x-request-id",
+    "x-api-key, x-ims-org-id, x-request-id, "
+    "x-adobe-io-events-url-links, prefer, last-event-id, if-match, if-none-match",
+    "access-control-expose-headers": "link, retry-after, x-request-id, preference-applied, etag",
     "access-control-max-age": "60",
 }
 

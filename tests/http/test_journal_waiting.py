@@ -171,3 +171,24 @@ async def test_many_wait_and_none_is_missed(tmp_path: Path) -> None:
         *drained, _ = await asyncio.gather(*(drain() for _ in range(10)), publish())
         assert drained == [[str(number) for number in range(60)]] * 10
         assert journal.world.parts.journal.waiting == 0
+
+
+async def test_a_log_that_cannot_be_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits goes on waiting, and the events after that wake it as ever."""
+    async with waiting(tmp_path) as journal:
+        store = journal.world.store
+        whole, failed = store.read_log, asyncio.Event()
+
+        async def fail(*_: object) -> Any:
+            monkeypatch.setattr(store, "read_log", whole)
+            failed.set()
+            raise OSError("no more file descriptors")
+
+        other = await journal.world.topic("com.acme.stock.high")
+        await journal.world.register(other, delivery_type="journal", name="Other")
+        read = await journal.start()
+        monkeypatch.setattr(store, "read_log", fail)
+        await journal.world.publish(other, "other")
+        await failed.wait()
+        await journal.world.publish(journal.topic, "first")
+        assert ids(await read) == ["first"]

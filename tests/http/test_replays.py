@@ -212,6 +212,22 @@ async def test_paused_resumed_cancelled(world: World) -> None:
     assert (await undelivered(world, registration))["total"] == 3
 
 
+async def test_standing_still_lets_no_more_go(world: World) -> None:
+    """A rate holds from the start and after a pause: neither begins with what it might have let go before."""
+    registration = await disabled_with_events(world, 40)
+    await enable(world, registration)
+    replay = await start(world, registration, events_per_second=8)
+    await world.replaying.step()
+    assert (await shown(world, registration, replay))["handed"] == 2
+    await act(world, registration, replay, "pause")
+    assert isinstance(world.parts.clock, VirtualClock)
+    world.parts.clock.advance(10_000)
+    await act(world, registration, replay, "resume")
+    for _ in range(3):
+        await world.replaying.step()
+    assert (await shown(world, registration, replay))["handed"] == 4
+
+
 async def test_the_list(world: World) -> None:
     """Newest first; of one registration only."""
     registration = await disabled_with_events(world, 1)
@@ -259,7 +275,7 @@ async def test_a_disabled_registration(world: World) -> None:
     await enable(world, registration, False)
     await world.replaying.step()
     found = await shown(world, registration, replay)
-    assert (found["state"], found["reason"]) == ("paused", "the registration is disabled (disabled)")
+    assert (found["state"], found["reason"]) == ("paused", "the registration was disabled by hand")
     assert (await act(world, registration, replay, "resume")).json()["reason"] == "registration_disabled"
 
 
@@ -305,6 +321,7 @@ POSITION = "1.1.0.20260101.0"
             "invalid_body",
             "causes: can only be given with the scope undelivered",
         ),
+        ({"dryRun": True}, "invalid_body", "object contains unknown field dryRun"),
         ({"dry_run": "yes"}, "invalid_body", "dry_run: expected bool, got str"),
         ([], "invalid_body", "the body must be a JSON object"),
         (b"", "invalid_json", "the body is empty"),
@@ -322,8 +339,10 @@ async def test_bad_bodies(world: World, body: Any, reason: str, message: str) ->
 
 
 async def test_unknown_replays(world: World) -> None:
-    """404 for each call about one that is not there."""
+    """404 for each call about one that is not there, and what was asked for is shown only so far as it is harmless."""
     registration = await disabled_with_events(world, 0)
+    hostile = await world.call("GET", f"{path_of(registration)}/replays/{'x' * 100}%00")
+    assert f"replay '{'x' * 64}...' does not exist" in hostile.json()["message"]
     for method, tail in (("GET", ""), ("POST", "/pause"), ("POST", "/resume"), ("POST", "/cancel")):
         for replay in ("nobodys", NOBODYS):
             await enable(world, registration)
@@ -390,7 +409,7 @@ async def test_an_attempt_under_way_is_left_alone(tmp_path: Path) -> None:
 
 
 async def test_events_of_others_are_not_resent(world: World) -> None:
-    """404 in the same words for an event that nobody has, one of another registration, and what is no id."""
+    """404, in the same words for an event that nobody has and one of another registration; also for what is no id."""
     registration = await world.register(await world.topic())
     topic = await world.topic("Other")
     other = await world.register(topic, name="Other")
@@ -400,6 +419,7 @@ async def test_events_of_others_are_not_resent(world: World) -> None:
 
     assert [(each.status, each.json()["reason"]) for each in answers] == [(404, "not_found")] * 3
     assert "was never this registration's" in answers[0].json()["message"]
+    assert "event 'no-id' does not exist" in answers[2].json()["message"]
 
 
 async def test_the_events_of_an_attempt(tmp_path: Path) -> None:

@@ -33,8 +33,10 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[int]:
-    config = uvicorn.Config(app, port=0, http=BoundedHttp, ws="none", lifespan="off", log_config=None)
+async def serving(app: ASGIApp, http: type[BoundedHttp] = BoundedHttp, keep_alive_s: int = 5) -> AsyncIterator[int]:
+    config = uvicorn.Config(
+        app, port=0, http=http, ws="none", lifespan="off", log_config=None, timeout_keep_alive=keep_alive_s
+    )
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
@@ -122,3 +124,47 @@ async def test_malformed_request(request_: bytes) -> None:
     assert b'{"reason":"malformed_request",' in received
     assert re.search(rb"\r\nx-request-id: [0-9a-f]{32}\r\n", received)
     assert b"\r\nconnection: close\r\n" in received
+
+
+class Impatient(BoundedHttp):
+    stalled_s = 0.05
+
+
+async def ask(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A request by a client that takes little until it is told to."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    return reader, writer
+
+
+@pytest.mark.parametrize("pieces", [1, 1000])
+async def test_a_reader_that_takes_nothing(pieces: int) -> None:
+    """Its connection ends, whether there is more to write or all is written and only not taken."""
+    ended = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(pieces):
+            await send({"type": "http.response.body", "body": bytes(16_000_000 // pieces), "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        ended.set()
+
+    async with serving(app, Impatient) as port:
+        _, writer = await ask(port)
+        await asyncio.wait_for(ended.wait(), WITHIN_S)
+        writer.close()
+
+
+async def test_a_slow_reader() -> None:
+    """Who takes something now and then gets all of it."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"16000000")]})
+        await send({"type": "http.response.body", "body": bytes(16_000_000)})
+
+    async with serving(app, BoundedHttp) as port:
+        reader, writer = await ask(port)
+        await reader.readuntil(b"\r\n\r\n")
+        assert len(await asyncio.wait_for(reader.readexactly(16_000_000), WITHIN_S)) == 16_000_000
+        writer.close()

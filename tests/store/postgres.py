@@ -29,6 +29,8 @@ from eventmill.store.postgres.store import PostgresStore
 from tests.store.builders import DAY_MS, START_MS
 from tests.store.pg_binaries import MISSING, find_binaries
 
+_END_WITH_PARENT = ("setpriv", "--pdeathsig", "QUIT") if shutil.which("setpriv") else ()
+"""Tests may be killed."""
 _SETTINGS = {
     "fsync": "on",
     "listen_addresses": "",
@@ -54,9 +56,21 @@ class Server:
         self._data = self._home / "data"
         self._as_user(binaries / "initdb", "-D", self._data, "-U", "gateway", "-A", "trust", "-E", "UTF8", "--locale=C")
         settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
-        command = [str(binaries / "postgres"), "-D", str(self._data), "-k", str(self._home), *settings]
+        command = [
+            *_END_WITH_PARENT,
+            str(binaries / "postgres"),
+            "-D",
+            str(self._data),
+            "-k",
+            str(self._home),
+            *settings,
+        ]
         self._process = subprocess.Popen(
-            command, user=self._user, group=_group_of(self._user), cwd=self._home, stderr=subprocess.DEVNULL
+            command,
+            user=self._user,
+            group=_group_of(self._user),
+            cwd=self._home,
+            stderr=subprocess.DEVNULL,
         )
         atexit.register(self.stop)
         _run(self._answers())
@@ -124,6 +138,7 @@ _made: dict[str, str] = {}
 
 def database_of(data: str) -> str:
     """DSN of the database that goes with a data directory; made when it is asked for first."""
+    server()  # by this thread: the server ends with the one that starts it
     if not _made:
         _run(_make_template())
     if data not in _made:
@@ -134,6 +149,7 @@ def database_of(data: str) -> str:
 
 def empty_database() -> str:
     """DSN of a database without any schema of ours."""
+    server()
     name = f"e{next(_numbers)}"
     _run(_create(name, "template1"))
     return server().dsn(name)

@@ -189,6 +189,12 @@ async def test_days_follow_one_another(stores: Stores) -> None:
         assert [each.seq for each in stored] == list(range(1, 36))
         assert [each.day for each in stored] == [20260101 + seq // 7 for seq in range(35)]
         assert [each.seq for each in await store.fetch(0, [1, 7, 8, 20, 35, 99])] == [1, 7, 8, 20, 35]
+        events = await store.fetch(0, [1, 7, 8, 20, 35])
+        outlines = await store.outlines(0, [1, 7, 8, 20, 35, 99])
+        assert [(each.seq, each.day, each.ts_ms, each.event_id, each.origin) for each in outlines] == [
+            (each.seq, each.day, each.ts_ms, each.event_id, each.origin) for each in events
+        ]
+        assert [each.body_bytes for each in outlines] == [len(each.body) for each in events]
 
 
 async def test_the_head_moves_with_appends(stores: Stores) -> None:

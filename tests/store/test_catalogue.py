@@ -101,6 +101,26 @@ async def test_organisations_do_not_see_each_other(stores: Stores) -> None:
         assert await store.get("workspace", ORG, "1") is None
 
 
+async def test_a_kind_is_read_page_by_page(stores: Stores) -> None:
+    """By organisation and id, whatever order they were created in; every document once, and no other kind's."""
+    async with stores.opened() as store:
+        wanted = [(ORG, "B"), (ORG, "a"), (ORG, "a1"), (OTHER_ORG, "A"), (OTHER_ORG, "é")]
+        assert wanted == sorted(wanted)
+        for org, doc_id in reversed(wanted):
+            await store.write(
+                [Create("registration", org, doc_id, doc_id.encode()), Create("provider", org, doc_id, b"")]
+            )
+        for limit in (1, 2, 5, 6):
+            found: list[Versioned] = []
+            after = ("", "")
+            while page := await store.scan_page("registration", after, limit):
+                assert len(page) <= limit
+                found += page
+                after = page[-1].org, page[-1].id
+            assert found == [Versioned("registration", org, doc_id, 1, doc_id.encode()) for org, doc_id in wanted]
+        assert await store.scan_page("workspace", ("", ""), 5) == []
+
+
 async def test_lists_come_in_creation_order_and_by_key(stores: Stores) -> None:
     """A list is ordered by creation whatever the ids are, and a key narrows it to its holders; replacing moves nothing
     but the keys."""

@@ -24,7 +24,7 @@ from eventmill.flow.replaying import Replaying
 from eventmill.flow.replays import ReplayRequest, Replays
 from eventmill.flow.targets import delivers
 from eventmill.flow.undelivered import count_undelivered, view_after
-from eventmill.ids import IdSource, uuid_text
+from eventmill.ids import IdSource
 from eventmill.model import Registration, ReplayScope
 from eventmill.store.control import Create, OpenLane
 from eventmill.store.sqlite.layout import Layout
@@ -207,7 +207,7 @@ class Recovery(RuleBasedStateMachine):
 
     async def _resend(self, seq: int) -> str:
         (event,) = await self.store.fetch(0, [seq])
-        return (await self.replays.resend(await self._stored(), uuid_text(event.event_id))).outcome
+        return (await self.replays.resend(await self._stored(), event.event_id)).outcome
 
     def _take(self, seqs: Sequence[int]) -> None:
         flying = {seq for unit in self.flying if unit.retry is None for seq in unit.positions}

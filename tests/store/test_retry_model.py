@@ -22,8 +22,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from eventmill.clock import SystemClock
 from eventmill.config import Config
 from eventmill.core.signing import DeliverySigner, generate_pair
+from eventmill.flow.aims import Aims
 from eventmill.flow.attempt import Attempter
-from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.deliver import Deliver
 from eventmill.model import Lane, Registration
 from eventmill.send.webhook import Request, Response, WebhookSender
@@ -165,10 +165,10 @@ class Days(RuleBasedStateMachine):
             create = Create("registration", ORG, "r1", msgspec.json.encode(registration(self.clock.at_ms)))
             if await self.store.get("registration", ORG, "r1") is None:
                 await self.store.write([create, OpenLane(LANE, ORG, "r1")])
-        known = Catalogue(self.store)
-        await known.load()
+        aims = Aims(self.store)
+        await aims.load()
         attempter = Attempter(self.sender, signer(), Sealer(bytes(32)), self.clock, self.config)
-        self.deliver = Deliver(self.store, known, attempter, self.clock, self.config)
+        self.deliver = Deliver(self.store, aims, attempter, self.clock, self.config)
         self.stage = asyncio.create_task(self.deliver.run())
 
     async def _close(self) -> None:
@@ -259,7 +259,10 @@ class Days(RuleBasedStateMachine):
         assert (lane.mark, lane.done) == (len(self.events), ())
 
 
-@pytest.mark.parametrize(("asks", "share"), [(False, 0.0), (True, 0.0), (False, 0.5), (True, 1.0)])
+SETTINGS = pytest.mark.parametrize(("asks", "share"), [(False, 0.0), (True, 0.0), (False, 0.5), (True, 1.0)])
+
+
+@SETTINGS
 def test_days_of_retries(asks: bool, share: float) -> None:
     """Attempts, due times, numbers of retries and ends are at every moment what the plain model says."""
     machine = type("Days", (Days,), {"asks": asks, "share": share})
@@ -269,3 +272,23 @@ def test_days_of_retries(asks: bool, share: float) -> None:
             max_examples=8, stateful_step_count=16, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
+
+
+@SETTINGS
+def test_the_last_minutes_of_a_day(asks: bool, share: float) -> None:
+    """The last point of the schedule is kept to the minute: what the endpoint asks for, which lies beyond it, and jitter
+    move nothing there; after it nothing is tried."""
+    machine = Days()
+    machine.asks, machine.share = asks, share
+    machine.begin()
+    try:
+        machine.the_endpoint_changes(503)
+        machine.events_come(1)
+        machine.the_gateway_is_down(DAY_MIN - 5)
+        machine.both_say_the_same()
+        assert machine.events[0].due == machine.events[0].first + DAY_MIN * MINUTE
+        machine.time_passes(40)
+        machine.both_say_the_same()
+        assert machine.events[0].state == "gave_up"
+    finally:
+        machine.teardown()

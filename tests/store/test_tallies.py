@@ -70,6 +70,19 @@ async def test_units_given_up_are_counted(stores: Stores) -> None:
         assert await store.health_tallies(lane, 0) == [Tally(START_MS, 0, 0, 1)]
 
 
+async def test_lanes_with_failures_are_found(stores: Stores) -> None:
+    """Those with a failure, or with retries that ran out, since then; not those that only succeeded."""
+    async with stores.opened() as store:
+        fine, failing, early, over = [await open_lane(store) for _ in range(4)]
+        gave_up = msgspec.structs.replace(ended([1]), outcome="gave_up")
+        await commit(store, progress(fine, counts=(tried(5, 0),)))
+        await commit(store, progress(failing, counts=(tried(5, 1, START_MS + BUCKET_MS),)))
+        await commit(store, progress(early, counts=(tried(0, 3),)))
+        await commit(store, progress(over, ended=(gave_up,)))
+        assert await store.lanes_with_failures(START_MS) == {failing, early, over}
+        assert await store.lanes_with_failures(START_MS + 1) == {failing}
+
+
 async def test_lanes_that_counted_are_told_once(stores: Stores) -> None:
     """Each lane with new counts, and whether anything failed; only what is durable, and nothing without a lease."""
     async with stores.opened() as store:

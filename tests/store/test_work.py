@@ -77,9 +77,9 @@ async def test_an_earlier_process_is_fenced(stores: Stores) -> None:
     async with stores.opened() as store:
         lane = await open_lane(store)
         await append(store, [lane])
+        old = tuple(lease for lease in await store.leases() if lease.slot == lane % SLOTS)
     async with stores.opened(dev=False) as store:
-        assert await store.leases() == ()
-        assert await store.commit(WorkCommit((SlotLease(lane % SLOTS, 1),), (progress(lane, 1),))) == {lane % SLOTS}
+        assert await store.commit(WorkCommit(old, (progress(lane, 1),))) == {lane % SLOTS}
 
 
 async def test_units_come_by_due_time(stores: Stores) -> None:

@@ -28,6 +28,12 @@ class Content:
     empty_provider: str
     registration: str
 
+    def publish(self, gateway: Gateway) -> None:
+        source = f"urn:uuid:{self.provider}"
+        event = {"specversion": "1.0", "id": "e", "source": source, "type": CODE, "data": {"sku": "A1-204"}}
+        sent = {**auth_headers(gateway.env()), "content-type": "application/cloudevents+json"}
+        assert call("POST", f"{gateway.url}/", sent, event).status == 200
+
     @property
     def pages(self) -> dict[str, str]:
         """Every page to look at, by a name for its picture."""
@@ -74,7 +80,9 @@ def fill(gateway: Gateway) -> Content:
     sample = base64.b64encode(json.dumps({"sku": "A1-204", "left": 3, "floor": 5}).encode()).decode()
     schema = {"type": "object", "required": ["sku"], "properties": {"sku": {"type": "string"}}}
     code = {"event_code": CODE, "label": "Stock low", "description": "Stock fell under its floor"}
-    post(f"{place}/providers/{provider}/eventmetadata", {**code, "sample_event_template": sample, "data_schema": schema})
+    post(
+        f"{place}/providers/{provider}/eventmetadata", {**code, "sample_event_template": sample, "data_schema": schema}
+    )
     form = {
         "client_id": env["client_id"],
         "name": "Stock to ERP",
@@ -85,8 +93,7 @@ def fill(gateway: Gateway) -> Content:
     }
     registration = post(f"{place}/registrations", form)["registration_id"]
     post(f"{place}/registrations", {**form, "name": "Stock to reports", "delivery_type": "journal"})
-    for at in range(5):
-        event = {"specversion": "1.0", "id": str(at), "source": f"urn:uuid:{provider}", "type": CODE, "data": {"at": at}}
-        sent = {**auth_headers(env), "content-type": "application/cloudevents+json"}
-        assert call("POST", f"{gateway.url}/", sent, event).status == 200
-    return Content(provider, empty, registration)
+    content = Content(provider, empty, registration)
+    for _ in range(5):
+        content.publish(gateway)
+    return content

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.ui.browser import NARROW, WIDE, Theme, tab
 from tests.ui.conftest import Filled
@@ -14,9 +14,7 @@ from tests.ui.conftest import Filled
     [(WIDE, "light"), (WIDE, "dark"), (NARROW, "light"), (NARROW, "dark")],
     ids=["wide-light", "wide-dark", "narrow-light", "narrow-dark"],
 )
-def test_every_page_can_be_looked_at(
-    browser: Browser, filled: Filled, size: tuple[int, int], theme: Theme
-) -> None:
+def test_every_page_can_be_looked_at(browser: Browser, filled: Filled, size: tuple[int, int], theme: Theme) -> None:
     """axe finds no serious fault, nothing sticks out, no script fails; the pictures are in `.make/screens`."""
     with tab(browser, filled.url, size=size, theme=theme) as opened:
         opened.expected = (404,)
@@ -71,11 +69,13 @@ def test_theme_can_be_chosen_without_scripts(browser: Browser, filled: Filled) -
 
 
 def test_figures_renew_themselves(browser: Browser, filled: Filled) -> None:
-    """A provider's first event shows on an overview that is open already."""
+    """An event that is published now is counted on an overview that is open already."""
     with tab(browser, filled.url) as opened:
         page = opened.open("/ui/orgs/1001")
         page.get_by_text("live", exact=True).wait_for()
-        assert page.get_by_text("Stock to ERP").is_visible()
+        before = page.locator(".figure-value").first.inner_text()
+        filled.content.publish(filled.gateway)
+        expect(page.locator(".figure-value").first).not_to_have_text(before, timeout=20_000)
 
 
 def test_finder_narrows_the_list_while_typing(browser: Browser, filled: Filled) -> None:

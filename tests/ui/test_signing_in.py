@@ -42,7 +42,7 @@ def test_leads_to_what_was_asked_for(browser: Browser, strict: Gateway) -> None:
         assert session.get("httpOnly") and session.get("sameSite") == "Lax"
         page.get_by_label("You and how things look").click()
         page.get_by_role("button", name="Sign out").click()
-        page.context.add_cookies([{**session}])  # type: ignore[typeddict-item,list-item]
+        page.context.add_cookies([{**session}])  # type: ignore[typeddict-item]
         opened.open("/ui/orgs/1001")
         assert "/ui/sign-in" in page.url
         page = sign_in(opened, "admin", path="/ui/sign-in?next=//evil.example/")
@@ -73,3 +73,19 @@ def test_a_wrong_password_has_to_wait(browser: Browser, tmp_path: Path) -> None:
         assert "do not go together" in page.get_by_role("alert").inner_text()
         page = sign_in(opened, "guessed")
         assert "Too many failed attempts" in page.get_by_role("alert").inner_text()
+
+
+def test_an_empty_gateway_is_begun_here(browser: Browser, tmp_path: Path) -> None:
+    """In production mode: the first person signs in and makes the organization, without the command line."""
+    gateway = Gateway(tmp_path / "data", ("--delivery-processes", "1"))
+    with closing(gateway.start()), tab(browser, gateway.url) as opened:
+        add_user(gateway, "first", "admin")
+        page = sign_in(opened, "first")
+        opened.check_accessible()
+        opened.shoot("welcome-1280-light")
+        page.get_by_label("Name").fill("Acme")
+        page.get_by_role("button", name="Create organization").click()
+        page.get_by_text("Begin with a project").wait_for()
+        page.get_by_label("Name").fill("Shop")
+        page.get_by_role("button", name="Create project").click()
+        page.get_by_role("heading", name="Shop", exact=True).wait_for()

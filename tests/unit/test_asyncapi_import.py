@@ -140,6 +140,18 @@ def test_refusals(given: Any, message: str) -> None:
     assert caught.value.message.startswith(message)
 
 
+@pytest.mark.parametrize("name", ["k", "n" * 200_000])
+def test_many_warnings(name: str) -> None:
+    """A hundred are told, and the number of the others; whatever the document's names, they stay short."""
+    examples = [{"x-z": 1, "x-a": 1, "payload": {}}] * 300
+
+    warnings = read(document({name: {"subscribe": {"message": {"examples": examples}}}})).warnings
+
+    assert (len(warnings), warnings[-1]) == (101, "and 500 more")
+    place = f"channels.{name if len(name) < 60 else name[:60] + '...'}.subscribe.message.examples[0]"
+    assert [each.partition(": ")[0] for each in warnings[:2]] == [f"{place}.x-a", f"{place}.x-z"]
+
+
 def test_references_that_multiply() -> None:
     """A few lines whose references unfold to millions are refused before they do."""
     schemas: dict[str, Any] = {"0": {"type": "string"}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventmill.core.ruler import BRANCHES_MAX, FILTER_CHARS_MAX, ITEMS_MAX, OR_DEPTH_MAX, RESERVED, compile_filter
-from eventmill.core.ruler_event import read_event
+from eventmill.core.ruler_event import VALUES_MAX, read_event
+from eventmill.core.ruler_index import FilterIndex
 from eventmill.core.ruler_items import FieldTest
 from eventmill.core.ruler_match import explain_miss, matches, view_event
 from eventmill.core.ruler_values import comparable, folded, lowered, read_address, uppered
@@ -218,19 +220,69 @@ def test_reserved_words_are_fields_outside_or() -> None:
 
 
 def test_arrays_with_many_elements() -> None:
-    """Two fields of a thousand elements are joined by their elements, and sets of tests too many to follow at once
-    are followed branch by branch."""
+    """Two fields of a thousand elements, which is how many are looked at, are joined by their elements, and sets of
+    tests too many to follow at once are followed branch by branch."""
     rows = [{"a": at, "b": at + 1} for at in range(1000)]
     assert verdict('{"d":{"a":[998],"b":[999]}}', json.dumps({"d": rows}))
     assert not verdict('{"d":{"a":[998],"b":[998]}}', json.dumps({"d": rows}))
     names = [f"f{at}" for at in range(14)]
     rows = [{name: 1 for at, name in enumerate(names) if number >> at & 1} for number in range(2**14)]
-    rows = [row for row in rows if len(row) == 7][:2000]
+    rows = [row for row in rows if len(row) == 7][:1000]
     last = list(rows[-1])
     branch = {name: [1] for name in last}
     text = json.dumps({"d": {"$or": [branch, {name: [1] for name in names[:8]}]}})
     assert verdict(text, json.dumps({"d": rows}))
     assert not verdict(json.dumps({"d": {name: [1] for name in names[:8]}}), json.dumps({"d": rows}))
+
+
+def test_what_is_looked_at_is_bounded() -> None:
+    """Of an array, of a field and of a place in the event, the first thousand; the rest is as good as absent, whether
+    it is values, objects, arrays in arrays, or repeated names."""
+
+    def found_at(at: int, text: Any, event: Callable[[list[Any]], str]) -> bool:
+        return verdict(json.dumps(text), event([1 if each == at else 0 for each in range(3000)]))
+
+    def of_rows(numbers: list[Any]) -> str:
+        return json.dumps({"d": [{"a": each, "b": [each]} for each in numbers]})
+
+    spellings: list[tuple[Any, Callable[[list[Any]], str]]] = [
+        ({"d": [1]}, lambda numbers: json.dumps({"d": numbers})),
+        ({"d": [1]}, lambda numbers: json.dumps({"d": [[each] for each in numbers]})),
+        ({"d": [1]}, lambda numbers: json.dumps({"d": [numbers[at : at + 50] for at in range(0, 3000, 50)]})),
+        ({"d": [1]}, lambda numbers: "{" + ",".join(f'"d":{each}' for each in numbers) + "}"),
+        ({"d.a": [1]}, lambda numbers: "{" + ",".join(f'"d":{{"a":{each}}}' for each in numbers) + "}"),
+        ({"d": {"a": [1], "b": [1]}}, of_rows),
+    ]
+    for text, event in spellings:
+        assert [found_at(at, text, event) for at in (0, VALUES_MAX - 2, VALUES_MAX)] == [True, True, False]
+    assert verdict('{"d":[{"exists":false}]}', json.dumps({"d": [{}] * VALUES_MAX + ["x"]}))
+
+
+def test_a_filter_sees_the_same_beside_others() -> None:
+    """What other filters want takes nothing of what this one may look at."""
+    full = VALUES_MAX - 1
+    event = read_event(json.dumps({"d": [*[0] * full, {"a": 1}, [2]], "e": [*[[]] * full, 1, {"a": 1}]}).encode())
+    texts = ['{"d":[2]}', '{"d.a":[1]}', '{"d":[{"anything-but":0}]}', '{"e":[1]}', '{"e":{"a":[1]}}']
+    alone = [at for at, text in enumerate(texts) if FilterIndex({0: compile_filter(text)}).match(event)]
+    assert alone == [1, 3]
+    assert sorted(FilterIndex({at: compile_filter(text) for at, text in enumerate(texts)}).match(event)) == alone
+
+
+def test_combinations_are_given_up() -> None:
+    """Sets of fields that nearly all elements of two arrays in an array satisfy are not followed for ever."""
+
+    def group(name: str) -> dict[str, Any]:
+        return {"$or": [{f"{name}{branch}{at}": [1] for at in range(9)} for branch in range(10)]}
+
+    def rows(name: str, start: int) -> list[Any]:
+        names = [f"{name}{branch}{at}" for branch in range(10) for at in range(9)]
+        return [{each: 1 for at, each in enumerate(names) if hash((start, row, at)) % 2} for row in range(30)]
+
+    event = {"d": [{"p": rows("p", number), "q": rows("q", number)} for number in range(30)]}
+    assert not verdict(json.dumps({"d": {"p": group("p"), "q": group("q")}}), json.dumps(event))
+    every = {f"p0{at}": 1 for at in range(9)}, {f"q0{at}": 1 for at in range(9)}
+    whole = {"d": [{"p": [every[0]], "q": [every[1]]}]}
+    assert verdict(json.dumps({"d": {"p": group("p"), "q": group("q")}}), json.dumps(whole))
 
 
 @settings(max_examples=60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import isfinite
 from typing import Any, TextIO
 from urllib.parse import quote, urlencode
 
@@ -11,6 +12,9 @@ import click
 from eventmill.cli.places import find_org, find_workspace, org_option, project_option, workspace_option
 from eventmill.cli.remote import Failed, Remote, remote_options
 from eventmill.cli.table import json_option, print_json
+
+
+_VALUES_MAX = 1_000_000
 
 
 @click.group(short_help="AsyncAPI documents of providers, both ways")
@@ -54,7 +58,7 @@ def import_(remote: Remote, file: TextIO, *, dry_run: bool, as_json: bool, **opt
     parent, place = find_workspace(remote, *where)
     asked = {name: value for name, value in options.items() if value} | ({"dry_run": "true"} if dry_run else {})
     path = f"/events/{parent['org_id']}/{parent['id']}/{place['id']}/asyncapi?{urlencode(asked)}"
-    result = remote.call("POST", path, _read(file))[1]
+    result = remote.call("POST", path, read_file(file))[1]
     if as_json:
         print_json(result)
         return
@@ -64,8 +68,8 @@ def import_(remote: Remote, file: TextIO, *, dry_run: bool, as_json: bool, **opt
     click.echo(f"{'would be: ' if dry_run else ''}{result['provider_label']} {result['provider_id'] or ''}: {counts}")
 
 
-def _read(file: TextIO) -> Any:
-    """YAML, of which JSON is a part; times stay texts."""
+def read_file(file: TextIO) -> Any:
+    """YAML, of which JSON is a part; times stay texts. Raises `Failed`."""
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -76,6 +80,28 @@ def _read(file: TextIO) -> Any:
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
     try:
-        return yaml.load(file, Loader=Loader)  # noqa: S506 - a safe loader
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        document = yaml.load(file, Loader=Loader)  # noqa: S506 - a safe loader
+    except (yaml.YAMLError, ValueError) as error:
         raise Failed(f"{file.name} is neither YAML nor JSON: {error}") from None
+    except RecursionError:
+        raise Failed(f"{file.name} is nested too deeply") from None
+    _check_values(document, file.name)
+    return document
+
+
+def _check_values(document: Any, name: str) -> None:
+    """YAML has more than JSON: values of other kinds, and aliases, by which a few lines can stand for a world of values
+    or hold themselves."""
+    seen, waiting = 0, [document]
+    while waiting:
+        value = waiting.pop()
+        seen += 1
+        if seen > _VALUES_MAX:
+            raise Failed(f"{name} has more than {_VALUES_MAX:,} values once its aliases are followed")
+        if isinstance(value, dict):
+            waiting += value.values()
+            waiting += value.keys()
+        elif isinstance(value, list):
+            waiting += value
+        elif not isinstance(value, str | int | float | None) or (isinstance(value, float) and not isfinite(value)):
+            raise Failed(f"{name} has a value that JSON has not: {str(value)[:80]}")

@@ -61,6 +61,7 @@ def dev_banner(config: Config) -> str:
     simulate = shlex.join(["eventmill", "simulate", "--count", "20", *data, *port])
     return f"""
   Eventmill in dev mode   {config.url}   data in {config.data}   Ctrl-C stops it
+  Console                 {config.url}/ui/
 
   In a second terminal, in this directory:
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,6 +24,9 @@ _NODES_MAX = 200_000
 _DEPTH_MAX = 40
 _LEVELS_MAX = 150
 """Of a schema, once its references are followed; a level costs some stack."""
+_WARNINGS_MAX = 100
+_NAME_CHARS_MAX = 60
+"""Of each name where a place in the document is told."""
 _NOT_IN_CODES = re.compile(r"[^\w.-]", re.ASCII)
 _EXAMPLE_MEMBERS = {"name", "summary", "headers", "payload"}
 _ENVELOPE = "event"
@@ -72,7 +75,29 @@ def read_document(document: Any, prefix: str) -> Imported:
     events = tuple(reader.events(is_new=version.startswith("3.")))
     if not events:
         raise _refusal("channels", "no message was found in them")
-    return Imported(info["title"], _text(info.get("description")), events, tuple(reader.warnings))
+    return Imported(info["title"], _text(info.get("description")), events, reader.warnings)
+
+
+class _Place(NamedTuple):
+    """Somewhere in the document; put in words only when something is to be said about it."""
+
+    parent: _Place | None
+    name: str | int
+
+    def at(self, *names: str | int) -> _Place:
+        place = self
+        for name in names:
+            place = _Place(place, name)
+        return place
+
+    def __str__(self) -> str:
+        if isinstance(self.name, int):
+            return f"{self.parent}[{self.name}]"
+        name = self.name if len(self.name) <= _NAME_CHARS_MAX else f"{self.name[:_NAME_CHARS_MAX]}..."
+        return name if self.parent is None else f"{self.parent}.{name}"
+
+
+_CHANNELS = _Place(None, "channels")
 
 
 class _Reader:
@@ -80,24 +105,36 @@ class _Reader:
         self._document = document
         self._prefix = prefix
         self._nodes = 0
-        self.warnings: list[str] = []
+        self._warnings: list[str] = []
+        self._unsaid = 0
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        unsaid = (f"and {self._unsaid} more",) if self._unsaid else ()
+        return (*self._warnings, *unsaid)
+
+    def _warn(self, where: _Place, what: str) -> None:
+        if len(self._warnings) < _WARNINGS_MAX:
+            self._warnings.append(f"{where}{what}")
+        else:
+            self._unsaid += 1
 
     def events(self, *, is_new: bool) -> Iterator[ImportedEvent]:
         seen: set[str] = set()
         for where, channel_name, channel, message in self._messages(is_new=is_new):
             event = self._event(where, channel_name, channel, message)
             if event.event_code in seen:
-                self.warnings.append(f"{where}: the event code {event.event_code} comes twice; the first one counts")
+                self._warn(where, f": the event code {event.event_code} comes twice; the first one counts")
                 continue
             seen.add(event.event_code)
             if len(seen) > EVENTS_MAX:
                 raise _refusal("channels", f"they have more than {EVENTS_MAX} messages")
             yield event
 
-    def _messages(self, *, is_new: bool) -> Iterator[tuple[str, str, Json, Json]]:
+    def _messages(self, *, is_new: bool) -> Iterator[tuple[_Place, str, Json, Json]]:
         channels = self._document.get("channels")
         for name, given in (channels if isinstance(channels, dict) else {}).items():
-            where = f"channels.{name}"
+            where = _CHANNELS.at(name)
             channel = self._object(given, where)
             address = _text(channel.get("address")) or name
             for place, each in self._channel_messages(channel, where, is_new=is_new):
@@ -105,25 +142,25 @@ class _Reader:
                 if message:
                     yield place, address, channel, message
 
-    def _channel_messages(self, channel: Json, where: str, *, is_new: bool) -> Iterator[tuple[str, Any]]:
+    def _channel_messages(self, channel: Json, where: _Place, *, is_new: bool) -> Iterator[tuple[_Place, Any]]:
         if is_new:
-            messages = self._object(channel.get("messages", {}), f"{where}.messages")
-            yield from ((f"{where}.messages.{name}", each) for name, each in messages.items())
+            messages = self._object(channel.get("messages", {}), where.at("messages"))
+            yield from ((where.at("messages", name), each) for name, each in messages.items())
             return
         for action in ("subscribe", "publish"):
-            operation = self._object(channel.get(action, {}), f"{where}.{action}")
+            operation = self._object(channel.get(action, {}), where.at(action))
             if "message" not in operation:
                 continue
-            place = f"{where}.{action}.message"
+            place = where.at(action, "message")
             message = self._object(operation["message"], place)
             several = message.get("oneOf")
             if isinstance(several, list):
-                yield from ((f"{place}.oneOf[{at}]", each) for at, each in enumerate(several))
+                yield from ((place.at("oneOf", at), each) for at, each in enumerate(several))
             else:
                 yield place, message
 
-    def _event(self, where: str, channel_name: str, channel: Json, message: Json) -> ImportedEvent:
-        payload = self._expand(message.get("payload"), f"{where}.payload", (), 0)
+    def _event(self, where: _Place, channel_name: str, channel: Json, message: Json) -> ImportedEvent:
+        payload = self._expand(message.get("payload"), where.at("payload"), (), 0)
         if isinstance(payload, dict) and "schemaFormat" in payload:
             payload = payload.get("schema")
         properties = payload.get("properties") if isinstance(payload, dict) else None
@@ -132,8 +169,8 @@ class _Reader:
         is_enveloped = not is_cloud_event and _ENVELOPE in properties and "event_id" in properties
         member = "data" if is_cloud_event else _ENVELOPE if is_enveloped else ""
         schema = properties.get(member) if member else payload
-        if schema is not None and (fault := schema_fault(schema, f"{where}.payload")) is not None:
-            self.warnings.append(f"{fault}; the schema is left out")
+        if schema is not None and (fault := schema_fault(schema, ".payload")) is not None:
+            self._warn(where, f"{fault}; the schema is left out")
             schema = None
         code = self._code(channel_name, channel, message, properties)
         label = _text(message.get("title")) or _text(message.get("name")) or code
@@ -160,13 +197,14 @@ class _Reader:
             name = f"{name}.{message['name']}"
         return _NOT_IN_CODES.sub("-", self._prefix + name)[:255]
 
-    def _sample(self, message: Json, where: str, member: str) -> Any:
+    def _sample(self, message: Json, where: _Place, member: str) -> Any:
         examples = message.get("examples")
         found: Any = msgspec.UNSET
         for at, each in enumerate(examples if isinstance(examples, list) else ()):
-            example = self._object(each, f"{where}.examples[{at}]")
-            for name in example.keys() - _EXAMPLE_MEMBERS:
-                self.warnings.append(f"{where}.examples[{at}].{name}: no example may have this member; passed over")
+            place = where.at("examples", at)
+            example = self._object(each, place)
+            for name in sorted(example.keys() - _EXAMPLE_MEMBERS):
+                self._warn(place.at(name), ": no example may have this member; passed over")
             payload = example.get("payload", msgspec.UNSET)
             if member:
                 payload = payload.get(member, msgspec.UNSET) if isinstance(payload, dict) else msgspec.UNSET
@@ -176,7 +214,7 @@ class _Reader:
 
     # References
 
-    def _object(self, value: Any, where: str) -> Json:
+    def _object(self, value: Any, where: _Place) -> Json:
         """The object itself, or the one that it refers to; empty with a warning when there is none."""
         for _ in range(_DEPTH_MAX):
             if not isinstance(value, dict):
@@ -184,7 +222,7 @@ class _Reader:
             if not isinstance(value.get("$ref"), str):
                 return value
             value = self._target(value["$ref"])
-        self.warnings.append(f"{where}: is no object, or refers to none in this document; passed over")
+        self._warn(where, ": is no object, or refers to none in this document; passed over")
         return {}
 
     def _target(self, reference: str) -> Any:
@@ -202,14 +240,14 @@ class _Reader:
                 return None
         return value
 
-    def _expand(self, value: Any, where: str, open_references: tuple[str, ...], level: int) -> Any:
+    def _expand(self, value: Any, where: _Place, open_references: tuple[str, ...], level: int) -> Any:
         """The value with every reference replaced by what it leads to. One that leads into itself, or out of the
         document, becomes a schema that takes everything."""
         self._nodes += 1
         if self._nodes > _NODES_MAX or level > _LEVELS_MAX:
             raise _refusal(where, "the schemas are too large once their references are followed")
         if isinstance(value, list):
-            return [self._expand(each, f"{where}[{at}]", open_references, level + 1) for at, each in enumerate(value)]
+            return [self._expand(each, where.at(at), open_references, level + 1) for at, each in enumerate(value)]
         if not isinstance(value, dict):
             return value
         reference = value.get("$ref")
@@ -217,15 +255,15 @@ class _Reader:
             target = self._target(reference)
             if target is None or reference in open_references or len(open_references) >= _DEPTH_MAX:
                 why = "leads nowhere in this document" if target is None else "leads into itself"
-                self.warnings.append(f"{where}: {reference[:80]} {why}; anything is taken there")
+                self._warn(where, f": {reference[:80]} {why}; anything is taken there")
                 return {}
             return self._expand(target, where, (*open_references, reference), level + 1)
-        return {name: self._expand(each, f"{where}.{name}", open_references, level + 1) for name, each in value.items()}
+        return {name: self._expand(each, where.at(name), open_references, level + 1) for name, each in value.items()}
 
 
 def _text(value: Any) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-def _refusal(where: str, what: str) -> GatewayError:
+def _refusal(where: str | _Place, what: str) -> GatewayError:
     return GatewayError(Reason.INVALID_BODY, f"{where}: {what}")

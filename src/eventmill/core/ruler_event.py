@@ -1,24 +1,31 @@
 """What filters see of an event: the values below each field, and which elements of which arrays they stand in.
 
 An array is transparent: the field of its elements is its own. Two spellings of one field, dotted or nested, are one.
-Must not: know operators.
+What is looked at is bounded, so that no event costs more than a moment. Must not: know operators.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
-from eventmill.core.ruler_values import Number, comparable
+from eventmill.core.ruler_values import comparable
 
-_decode = json.JSONDecoder(object_pairs_hook=tuple, parse_int=Number, parse_float=Number).decode
-"""Objects become tuples of pairs, so that repeated names are kept; arrays stay lists."""
+VALUES_MAX = 1_000
+"""Of each array the first so many elements are looked at, of each field the first so many values, and so many objects
+and so many arrays at one place. A filter sees the same of an event whatever other filters there are."""
+
+_decode = json.JSONDecoder(object_pairs_hook=tuple, parse_int=str.encode, parse_float=str.encode).decode
+"""Objects become tuples of pairs, so that repeated names are kept; arrays stay lists. Numbers become bytes, which JSON
+has no other use for: their digits must be kept, and they must be no strings."""
 
 _LITERALS = {True: "true", False: "false", None: "null"}
 
 Document = Any
-"""A decoded JSON value: tuples of pairs, lists, strings, `Number`, booleans and None."""
+"""A decoded JSON value: tuples of pairs, lists, strings, numbers as bytes, booleans and None."""
 
 
 class Leaf(NamedTuple):
@@ -62,33 +69,40 @@ def read_leaves(document: Document, paths: Paths) -> Leaves:
     by_path: dict[str, list[Leaf]] = {}
     elements: list[tuple[int, int]] = [(0, 0)]
     arrays = 0
+    inner: Counter[tuple[str, type]] = Counter()
     waiting: list[tuple[str, Document, int]] = [("", document, 0)]
-    is_top = True
     for path, value, element in waiting:
-        if type(value) is tuple:
-            for name, child in value:
-                full = name if is_top else f"{path}.{name}"
-                if type(child) is tuple or type(child) is list:
-                    if full in prefixes or (full in wanted and type(child) is list):
-                        waiting.append((full, child, element))
-                elif full in wanted:
-                    by_path.setdefault(full, []).append(_leaf(child, element))
-        else:
+        is_array = type(value) is list
+        if is_array:
             arrays += 1
-            is_wanted, goes_on = path in wanted, path in prefixes
-            for child in value:
-                if type(child) is list or (type(child) is tuple and goes_on):
-                    elements.append((element, arrays))
-                    waiting.append((path, child, len(elements) - 1))
-                elif is_wanted and type(child) is not tuple:
-                    by_path.setdefault(path, []).append(_leaf(child, element))
-        is_top = False
+            children = zip(repeat(path), value[:VALUES_MAX], strict=False)
+        else:
+            children = _named(path, value, is_top=value is document)
+        for place, child in children:
+            kind = type(child)
+            if kind is list or kind is tuple:
+                if place in prefixes or (kind is list and place in wanted):
+                    inner[place, kind] += 1
+                    if inner[place, kind] <= VALUES_MAX:
+                        if is_array:
+                            elements.append((element, arrays))
+                        waiting.append((place, child, len(elements) - 1 if is_array else element))
+            elif place in wanted:
+                leaves = by_path.setdefault(place, [])
+                if len(leaves) < VALUES_MAX:
+                    leaves.append(_leaf(child, element))
     return Leaves(by_path, elements)
+
+
+def _named(path: str, members: Document, *, is_top: bool) -> Iterable[tuple[str, Document]]:
+    """The members of an object by their places."""
+    return members if is_top else [(f"{path}.{name}", child) for name, child in members]
 
 
 def _leaf(value: Document, element: int) -> Leaf:
     if type(value) is str:
         return Leaf('"' + value, value, None, element)
-    if type(value) is Number:
-        return Leaf(value, None, comparable(value), element)
+    if type(value) is bytes:
+        number = value.decode()
+        return Leaf(number, None, comparable(number), element)
     return Leaf(_LITERALS[value], None, None, element)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from eventmill.core.ruler import Filter
@@ -34,6 +34,9 @@ Owner = TypeVar("Owner", bound=Hashable)
 _RANGE_ODDS, _AFFIX_ODDS, _PRESENT_ODDS, _ABSENT_ODDS = 0.5, 2.0, 0.9, 0.95
 """How likely a test is satisfied, by a rule of thumb; of prefixes and suffixes, in relation to plain values."""
 
+_TURN_VALUES = 20
+"""So many values of a field are looked up in one turn."""
+
 
 class FilterIndex(Generic[Owner]):
     """Filters by their owners. Fixed once made."""
@@ -51,16 +54,23 @@ class FilterIndex(Generic[Owner]):
 
     def match(self, document: Document) -> list[Owner]:
         """The owners of the filters that match, in no particular order."""
+        return [owner for owners in self.match_in_turns(document) for owner in owners]
+
+    def match_in_turns(self, document: Document) -> Iterator[Sequence[Owner]]:
+        """The same, some at a time and often none: between two turns others can be given theirs."""
         leaves = read_leaves(document, self._paths)
         found: set[int] = set()
         for path, file in self._files.items():
             values = leaves.by_path.get(path)
             if values is None:
                 found.update(file.absent)
-            else:
-                file.add_candidates(values, found)
+                continue
+            for start in range(0, len(values), _TURN_VALUES):
+                file.add_candidates(values[start : start + _TURN_VALUES], found)
+                yield ()
         view = View(leaves)
-        return [owner for at in found if matches(self._filters[at], view) for owner in self._owners[at]]
+        for at in found:
+            yield self._owners[at] if matches(self._filters[at], view) else ()
 
 
 def _with_shared_tests(filters: Iterable[Filter]) -> list[Filter]:

@@ -16,7 +16,8 @@ from eventmill.core.ruler_items import FieldTest
 _MASKS_MAX = 64
 """Sets of fields, of one array element, that are followed further."""
 _STEPS_MAX = 20_000
-"""Combinations of array elements that are tried; an event that needs more is not matched."""
+"""Array elements, and combinations of them, that are tried for all branches at once, and so many again for the branches
+one by one. An event that needs more is not matched."""
 _SEEN_MAX = 5
 _SHOWN_CHARS = 80
 
@@ -81,6 +82,7 @@ def matches(wanted: Filter, view: View) -> bool:
         elif is_single:
             return False
     combined: _Combined | None = None
+    steps_left = 0
     for branch in wanted.branches:
         needed = branch & ~outside
         if not needed:
@@ -88,11 +90,15 @@ def matches(wanted: Filter, view: View) -> bool:
         if needed & ~inside:
             continue
         if combined is None:
-            combined = _combine(inside, found, view.leaves.elements)
+            combined = _combine(inside, found, view.leaves.elements, _STEPS_MAX)
+            steps_left = _STEPS_MAX
         if combined.holds(needed):
             return True
-        if not combined.is_complete and _combine(needed, found, view.leaves.elements).holds(needed):
-            return True
+        if not combined.is_complete and steps_left > 0:
+            alone = _combine(needed, found, view.leaves.elements, steps_left)
+            if alone.holds(needed):
+                return True
+            steps_left -= alone.steps
     return False
 
 
@@ -103,14 +109,16 @@ class _Combined(NamedTuple):
     """None of them in another."""
     is_complete: bool
     """Whether these are all such sets."""
+    steps: int
+    """That it took."""
 
     def holds(self, needed: int) -> bool:
         return any(not needed & ~mask for mask in self.masks)
 
 
-def _combine(tests: int, found: Sequence[Satisfied], elements: Sequence[tuple[int, int]]) -> _Combined:
+def _combine(tests: int, found: Sequence[Satisfied], elements: Sequence[tuple[int, int]], steps_max: int) -> _Combined:
     """Of these tests, from the innermost elements outwards: an element satisfies its own, and with them those of one
-    element of each array in it."""
+    element of each array in it. Gives up, with no sets, rather than take more steps."""
     own: dict[int, int] = {0: 0}
     for index in _bits(tests):
         for element in found[index].elements:
@@ -121,21 +129,21 @@ def _combine(tests: int, found: Sequence[Satisfied], elements: Sequence[tuple[in
             own[parent] = 0
             parent = elements[parent][0]
     arrays: dict[int, dict[int, set[int]]] = {}
-    steps, is_complete = 0, True
+    steps, is_complete = len(own), True
     kept: list[int] = []
     for element in sorted(own, reverse=True):
         kept = [own[element]]
         for choices in arrays.pop(element, {}).values():
             offered = _largest(choices)
-            steps += len(kept) * len(offered)
+            steps += len(choices) + len(kept) * len(offered)
             is_complete = is_complete and len(offered) < _MASKS_MAX
-            if steps > _STEPS_MAX:
-                return _Combined([], False)
+            if steps > steps_max:
+                return _Combined([], False, steps)
             kept = _largest({mask | choice for mask in kept for choice in offered})
             is_complete = is_complete and len(kept) < _MASKS_MAX
         parent, array = elements[element]
         arrays.setdefault(parent, {}).setdefault(array, set()).update(kept)
-    return _Combined(kept, is_complete)
+    return _Combined(kept, is_complete, steps)
 
 
 def _largest(masks: set[int]) -> list[int]:

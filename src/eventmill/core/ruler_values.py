@@ -19,12 +19,6 @@ _EXACT_CHARS = 15
 """So few digits, sign and point, are always the shortest ones of their double."""
 
 
-class Number(str):
-    """A JSON number as written; a type of its own, so that it is no string."""
-
-    __slots__ = ()
-
-
 def comparable(text: str) -> float | None:
     """The double of a JSON number, if the number is exactly that double in its shortest decimal form.
 

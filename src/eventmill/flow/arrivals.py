@@ -139,16 +139,18 @@ class Arrivals:
                 waiter.wake(documents_changed=True)
 
     async def _follow(self) -> None:
-        """Runs while somebody waits. If the log cannot be read, everybody looks and meets the failure."""
+        """Runs while somebody waits. If the log cannot be read, everybody looks, and meets the failure or what is there;
+        the next hint is followed again."""
         try:
             while self.count and not self.stopped:
                 await self._hint.wait()
                 self._hint.clear()
-                for shard in tuple(self._seen):
-                    await self._scan(shard)
-        except Exception as error:  # noqa: BLE001 - the stage's loop
-            log.warning(telemetry.STAGE_FAILED, stage="arrivals", cause=repr(error))
-            self._wake_all()
+                try:
+                    for shard in tuple(self._seen):
+                        await self._scan(shard)
+                except Exception as error:  # noqa: BLE001 - the stage's loop
+                    log.warning(telemetry.STAGE_FAILED, stage="arrivals", cause=repr(error))
+                    self._wake_all()
         finally:
             self._following = None
 

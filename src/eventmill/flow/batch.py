@@ -5,6 +5,7 @@ Refusing or storing nothing is decided on the newest picture of the catalogue on
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Sequence
 
 import msgspec
@@ -57,7 +58,7 @@ class BatchStore:
         is_newest = False
         for _ in range(MATCHES_MAX):
             matches, refusals = self._match(batch, arrival)
-            events = {} if refusals else self._place(batch, matches, event_ids, arrival)
+            events = {} if refusals else await self._place(batch, matches, event_ids, arrival)
             if is_newest and refusals:
                 raise BatchRefused(refusals, len(batch))
             if is_newest and not events:
@@ -76,16 +77,19 @@ class BatchStore:
             is_newest = True
         raise StoreUnavailable("registrations keep changing; send the batch again")
 
-    def _place(
+    async def _place(
         self, batch: Sequence[Published], matches: Sequence[Match], event_ids: Sequence[bytes], arrival: Arrival
     ) -> dict[int, NewEvent]:
         """What is to be stored, by its place in the batch: events that some lane gets."""
-        placed = {
-            at: self._placing.new_event(batch[at], match, event_ids[at], arrival)
-            for at, match in enumerate(matches)
-            if match.lanes
-        }
-        return {at: event for at, event in placed.items() if event.lanes}
+        placed: dict[int, NewEvent] = {}
+        for at, match in enumerate(matches):
+            if match.lanes:
+                event = await self._placing.new_event(batch[at], match, event_ids[at], arrival)
+                if event.lanes:
+                    placed[at] = event
+            if match.filters is not None:
+                await asyncio.sleep(0)  # to filter a batch may take long
+        return placed
 
     def _note_unmatched(
         self,

@@ -1,20 +1,21 @@
 """The control plane in memory: what publishing, authorisation and delivery look up, and who gets which event.
 
-Built by `load`, kept current by `refresh` through the store's change feed; it never writes. A picture may be stale: the
-store's routing epoch catches that at commit, so whoever matched with an old picture refreshes and matches again.
+It may be stale: the store's routing epoch catches that at commit, so whoever matched with an old picture refreshes and
+matches again.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections import defaultdict
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from eventmill.core.builtin import NOTHING_BUILT_IN, Builtin
 from eventmill.flow.filters import NOBODY, Route, Router
+from eventmill.flow.picture import Picture
 from eventmill.model import (
     BUILTIN_ORG,
     Credential,
@@ -32,7 +33,6 @@ from eventmill.model import (
 )
 from eventmill.store.control import ControlReads, Kind
 
-_CHANGES_PER_READ = 1000
 _DECODERS: dict[Kind, msgspec.json.Decoder[Any]] = {
     "organization": msgspec.json.Decoder(Organization),
     "project": msgspec.json.Decoder(Project),
@@ -47,18 +47,16 @@ _DECODERS: dict[Kind, msgspec.json.Decoder[Any]] = {
 """Notices are not among them: nothing is looked up in those."""
 
 
-class Catalogue:
-    """One per process; used from its event loop only."""
+class Catalogue(Picture):
+    """Of everything; the front's."""
 
     def __init__(self, store: ControlReads, builtin: Builtin = NOTHING_BUILT_IN) -> None:
-        self._store = store
+        super().__init__(store)
         self.builtin = builtin
         self._router = Router()
-        self._refreshing = asyncio.Lock()
         self._clear()
 
     def _clear(self) -> None:
-        self.epoch = 0
         self._docs: dict[Kind, dict[tuple[OrgId, str], Any]] = {kind: {} for kind in _DECODERS}
         self._org_by_ims: dict[str, OrgId] = {}
         self._credential_by_client: dict[str, Credential] = {}
@@ -72,60 +70,28 @@ class Catalogue:
             for metadata in each.event_metadata():
                 self._docs["event_metadata"][BUILTIN_ORG, f"{metadata.provider_id}/{metadata.event_code}"] = metadata
 
-    async def load(self) -> None:
-        """Read everything. Changes made meanwhile are caught by the next `refresh`: the epoch is read first."""
-        async with self._refreshing:
-            await self._load()
-
-    async def _load(self) -> None:
+    async def _read_everything(self) -> None:
         self._clear()
-        epoch = await self._store.epoch()
         for kind, decoder in _DECODERS.items():
-            for stored in await self._store.scan(kind):
+            async for stored in self._read(kind):
                 self._put(kind, stored.org, stored.id, decoder.decode(stored.doc))
-        self.epoch = epoch
+        self._registration_by_lane = dict(sorted(self._registration_by_lane.items()))
 
-    async def refresh(self) -> set[Lane]:
-        """Catch up with the change feed; afterwards every write answered before the call is known.
-
-        Returns the lanes of touched registrations, deleted ones included, and of those that sign with a touched
-        credential.
-        """
-        if await self._store.epoch() == self.epoch:
-            return set()
-        async with self._refreshing:
-            touched: set[Lane] = set()
-            while changes := await self._store.changes(self.epoch, _CHANGES_PER_READ):
-                if changes[0].epoch != self.epoch + 1:
-                    touched |= set(self._registration_by_lane)
-                    await self._load()  # the feed no longer reaches back to us
-                    return touched | set(self._registration_by_lane)
-                for key in dict.fromkeys((change.kind, change.org, change.id) for change in changes):
-                    if key[0] in _DECODERS:
-                        touched |= await self._apply(*key)
-                self.epoch = changes[-1].epoch
-            return touched
-
-    async def _apply(self, kind: Kind, org: OrgId, doc_id: str) -> set[Lane]:
+    async def _apply(self, kind: Kind, org: OrgId, doc_id: str) -> None:
+        if kind not in _DECODERS:
+            return
         stored = await self._store.get(kind, org, doc_id)
         old = self._docs[kind].get((org, doc_id))
         if old is not None:
             self._drop(kind, org, doc_id, old)
-        new = None if stored is None else _DECODERS[kind].decode(stored.doc)
-        if new is not None:
-            self._put(kind, org, doc_id, new)
-        return self._lanes_touched(old) | self._lanes_touched(new)
-
-    def _lanes_touched(self, doc: Any) -> set[Lane]:
-        match doc:
-            case Registration():
-                return {doc.id}
-            case Credential():
-                return {each.id for each in self._registration_by_lane.values() if each.client_id == doc.client_id}
-        return set()
+        if stored is not None:
+            self._put(kind, org, doc_id, _DECODERS[kind].decode(stored.doc))
 
     def _put(self, kind: Kind, org: OrgId, doc_id: str, doc: Any) -> None:
-        self._docs[kind][org, doc_id] = doc
+        if isinstance(doc, Registration):
+            _share_text(doc)
+            doc_id = doc.registration_id
+        self._docs[kind][OrgId(sys.intern(org)), doc_id] = doc
         match doc:
             case Organization():
                 self._org_by_ims[doc.ims_org_id] = doc.id
@@ -134,7 +100,6 @@ class Catalogue:
             case Provider():
                 self._provider_by_id[doc.id] = doc
             case Registration():
-                _share_text(doc)
                 self._registration_by_lane[doc.id] = doc
                 for interest in doc.events_of_interest:
                     self._subscribers[interest].add(doc.id)
@@ -229,6 +194,7 @@ class Catalogue:
         return [found for lane in lanes if (found := self._registration_by_lane[lane]).org == org]
 
     def registrations(self) -> list[Registration]:
+        """In creation order."""
         return list(self._registration_by_lane.values())
 
     def signing_keys(self) -> list[SigningKey]:
@@ -269,9 +235,14 @@ class Catalogue:
 
 
 def _share_text(registration: Registration) -> None:
-    """Thousands of registrations name the same places, clients and event codes: each text is kept once."""
+    """Thousands of registrations name the same places, clients and event codes: each is kept once."""
     for name in ("org", "project_id", "workspace_id", "client_id"):
         msgspec.structs.force_setattr(registration, name, sys.intern(getattr(registration, name)))
-    for interest in registration.events_of_interest:
-        msgspec.structs.force_setattr(interest, "provider_id", sys.intern(interest.provider_id))
-        msgspec.structs.force_setattr(interest, "event_code", sys.intern(interest.event_code))
+    interests = _shared_interests(registration.events_of_interest)
+    msgspec.structs.force_setattr(registration, "events_of_interest", interests)
+
+
+@lru_cache(maxsize=4096)
+def _shared_interests(interests: tuple[EventOfInterest, ...]) -> tuple[EventOfInterest, ...]:
+    """The first that was equal."""
+    return interests

@@ -1,7 +1,8 @@
 """Named cursors: how far the readers of a journal have come, kept by the gateway. An addition of ours.
 
 A cursor moves by compare-and-set. Readers that share one take turns by lease: each lease has a number (a fence), and
-only who knows the newest may move the cursor, however late its request arrives. Leases run on machine time.
+only who knows the newest may move the cursor, however late its request arrives. Leases run on machine time. A fence is
+higher than all before it, also those of a cursor of that name that was deleted.
 """
 
 from __future__ import annotations
@@ -202,8 +203,10 @@ class Cursors:
             if left_ms and cursor.holder != holder:
                 message = f"cursor {name} is leased to {cursor.holder} for another {left_ms / 1000:.1f} s"
                 raise GatewayError(Reason.LEASE_HELD, message, retry_after_s=-(-left_ms // 1000))
-            until_ms = self._clock.machine_ms() + ttl_ms
-            leased = msgspec.structs.replace(cursor, holder=holder, fence=cursor.fence + 1, lease_until_ms=until_ms)
+            now_ms = self._clock.machine_ms()
+            # The first fence is the time: a cursor that was deleted and made again does not repeat those of the former.
+            fence = cursor.fence + 1 if cursor.fence else now_ms
+            leased = msgspec.structs.replace(cursor, holder=holder, fence=fence, lease_until_ms=now_ms + ttl_ms)
             try:
                 return await self._replace(registration, kept, leased)
             except StaleVersion:

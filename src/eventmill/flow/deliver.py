@@ -17,8 +17,8 @@ from eventmill.config import KIB, Config
 from eventmill.core.envelope import fit_batch
 from eventmill.core.pace import Rate
 from eventmill.errors import Reason, StoreUnavailable
+from eventmill.flow.aims import Aims
 from eventmill.flow.attempt import Attempter
-from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.checkpoint import Checkpoints
 from eventmill.flow.lane import Lane, Unit
 from eventmill.flow.lanes import Lanes
@@ -36,17 +36,15 @@ _READ_AHEAD_BYTES = 256 * KIB
 
 
 class Deliver:
-    """`catalogue` is its own: what changed since its last refresh is how it learns of changed lanes."""
+    """`aims` are its own: what changed in them is how it learns of changed lanes."""
 
-    def __init__(
-        self, store: WorkStore, catalogue: Catalogue, attempter: Attempter, clock: Clock, config: Config
-    ) -> None:
+    def __init__(self, store: WorkStore, aims: Aims, attempter: Attempter, clock: Clock, config: Config) -> None:
         self._store = store
         self._attempter = attempter
         self._destinations = attempter.destinations
         self._clock = clock
         self._config = config
-        self._lanes = Lanes(store, catalogue, attempter, clock, config)
+        self._lanes = Lanes(store, aims, attempter, clock, config)
         self._lanes.on_ready = self._enqueue
         self._checkpoints = Checkpoints(store, clock, self._lanes, self._on_committed)
         self._lanes.on_forgotten = self._checkpoints.forget
@@ -273,11 +271,13 @@ class Deliver:
         if due_ms is None or due_ms > self._clock.now_ms():
             self._push_due(lane)
             return None
-        limit = len(lane.busy_units) + 2
+        limit, noted = len(lane.busy_units) + 2, lane.dues_noted
+        busy = frozenset(lane.busy_units)  # they may have ended by the time of the answer, which would not know yet
         found = await self._store.due_units(lane.number, _FAR_FUTURE_MS, limit, of_replays=of_replays)
-        free = [unit for unit in found if unit.unit_id not in lane.busy_units]
+        free = [unit for unit in found if unit.unit_id not in busy and unit.unit_id not in lane.busy_units]
         first = free.pop(0) if free and free[0].due_ms <= self._clock.now_ms() else None
-        lane.set_due(free[0].due_ms if free else None, of_replays=of_replays)
+        if lane.dues_noted == noted:  # else a unit came meanwhile, which may be due before: it is looked for again
+            lane.set_due(free[0].due_ms if free else None, of_replays=of_replays)
         self._push_due(lane)
         if first is None:
             return None

@@ -6,7 +6,8 @@ and did not get this one are told why, as far as that can still be known.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Collection, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from eventmill.core.attempts import Attempt, unpack_attempts
 from eventmill.core.position import Position
 from eventmill.core.retry import Verdict, judge
+from eventmill.core.ruler_event import read_event
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.filters import explain_filter
 from eventmill.flow.undelivered import InView, view_after
@@ -63,7 +65,9 @@ class Explanation(msgspec.Struct, frozen=True):
     """Matched ones in the order of the registrations' creation, then those that were not."""
 
 
-async def explain_event(store: ExplainStore, catalogue: Catalogue, org: OrgId, event_id: bytes) -> Explanation | None:
+async def explain_event(
+    store: ExplainStore, catalogue: Catalogue, org: OrgId, event_id: bytes, *, legacy_fields: bool
+) -> Explanation | None:
     """None when the organization has no such event, or has it no longer. The catalogue should be fresh."""
     event = await store.find_event(org, event_id)
     if event is None:
@@ -72,14 +76,24 @@ async def explain_event(store: ExplainStore, catalogue: Catalogue, org: OrgId, e
     entries = (await store.read_log(shard, event.seq - 1, 1)).entries
     lanes = entries[0].lanes if entries and entries[0].seq == event.seq else ()
     ways = [await _way(store, catalogue, Lane(lane), event.seq) for lane in lanes]
-    interest = EventOfInterest(event.origin.provider_id, event.origin.event_code)
-    ways += [
-        _way_not_taken(each, event.ts_ms, explain_filter(each, event.body))
-        for each in catalogue.interested(org, interest)
-        if each.id not in lanes
-    ]
+    ways += await _ways_not_taken(catalogue, event, set(lanes), legacy_fields=legacy_fields)
     head = await store.head(shard)
     return Explanation(event, Position(head.generation, shard, event.day, event.seq), ways)
+
+
+async def _ways_not_taken(
+    catalogue: Catalogue, event: StoredEvent, taken: Collection[int], *, legacy_fields: bool
+) -> list[Way]:
+    """Of the registrations that want such events now. Others get their turn after each: filters can take long."""
+    origin = event.origin
+    interested = catalogue.interested(origin.org, EventOfInterest(origin.provider_id, origin.event_code))
+    document = read_event(event.body + b"}")
+    ways = []
+    for each in interested:
+        if each.id not in taken:
+            ways.append(_way_not_taken(each, event.ts_ms, explain_filter(each, document, legacy_fields=legacy_fields)))
+            await asyncio.sleep(0)
+    return ways
 
 
 def ways_not_taken(

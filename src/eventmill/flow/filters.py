@@ -6,8 +6,9 @@ only an older release can have stored, lets nothing through and is logged; publi
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -15,7 +16,7 @@ import structlog
 from eventmill import telemetry
 from eventmill.core.envelope import recipient_suffix
 from eventmill.core.ruler import Filter, compile_filter
-from eventmill.core.ruler_event import read_event
+from eventmill.core.ruler_event import Document, read_event
 from eventmill.core.ruler_index import FilterIndex
 from eventmill.core.ruler_match import Miss, explain_miss, view_event
 from eventmill.errors import GatewayError
@@ -25,6 +26,8 @@ log = structlog.get_logger()
 
 _COMPILED_MAX = 10_000
 """Compiled filters kept at hand."""
+_TURN_S = 0.005
+"""Filters take so long at a time, or as long as one of them takes."""
 _RECIPIENT_FIELDS = frozenset(("recipientclientid", "recipient_client_id"))
 
 
@@ -52,18 +55,32 @@ class LaneFilters:
                 alike[lane] = wanted
             else:
                 per_client[clients[lane]][lane] = wanted
-        self._alike = FilterIndex(alike) if alike else None
+        self._alike = FilterIndex(alike)
         """Filters for which the event is the same whoever gets it."""
         self._per_client = {client_id: FilterIndex(each) for client_id, each in per_client.items()}
 
-    def passing(self, body: bytes, *, legacy_fields: bool) -> tuple[Lane, ...]:
-        """The lanes, ascending, that get the event of this stored form (`core.envelope`)."""
+    async def passing(self, body: bytes, *, legacy_fields: bool) -> tuple[Lane, ...]:
+        """The lanes, ascending, that get the event of this stored form (`core.envelope`). Others get their turn every
+        few milliseconds."""
         lanes = list(self._unfiltered)
-        if self._alike is not None:
-            lanes += self._alike.match(read_event(body + b"}"))
-        for client_id, index in self._per_client.items():
-            lanes += index.match(read_event(body + recipient_suffix(client_id, legacy_fields)))
+        time_s = asyncio.get_running_loop().time
+        turn_ends_s = time_s() + _TURN_S
+        for found in self._match_in_turns(read_event(body + b"}"), legacy_fields):
+            lanes += found
+            if time_s() > turn_ends_s:
+                await asyncio.sleep(0)
+                turn_ends_s = time_s() + _TURN_S
         return tuple(sorted(lanes))
+
+    def _match_in_turns(self, event: Document, legacy_fields: bool) -> Iterator[Sequence[Lane]]:
+        yield from self._alike.match_in_turns(event)
+        for client_id, index in self._per_client.items():
+            yield from index.match_in_turns(_as_received(event, client_id, legacy_fields))
+
+
+def _as_received(event: Document, client_id: str, legacy_fields: bool) -> Document:
+    """The event, read without its recipient's fields, with those of this one."""
+    return event + read_event(b"{" + recipient_suffix(client_id, legacy_fields).removeprefix(b","))
 
 
 class Router:
@@ -104,16 +121,17 @@ class Router:
             return None
 
 
-def explain_filter(registration: Registration, body: bytes, *, legacy_fields: bool = True) -> str | None:
-    """Why the registration's filter, as it is now, keeps the event of this stored form from it; None: it does not."""
+def explain_filter(registration: Registration, event: Document, *, legacy_fields: bool) -> str | None:
+    """Why the registration's filter, as it is now, keeps the event from it; None: it does not. The event is as
+    `read_event` gives it, without its recipient's fields."""
     if not registration.subscriber_filters:
         return None
     try:
         wanted = compile_filter(registration.subscriber_filters[0].subscriber_filter)
     except GatewayError as error:
         return error.message
-    misses = filter_misses(wanted, body + recipient_suffix(registration.client_id, legacy_fields))
-    return "; ".join(map(str, misses)) or None
+    seen = _as_received(event, registration.client_id, legacy_fields)
+    return "; ".join(map(str, explain_miss(wanted, view_event(seen, wanted.paths)))) or None
 
 
 def filter_misses(wanted: Filter, event: bytes) -> tuple[Miss, ...]:

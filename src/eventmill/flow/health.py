@@ -113,8 +113,8 @@ class Health:
 
     async def _gather(self) -> None:
         if not self._has_begun:
+            await self._begin()
             self._has_begun = True
-            self._waiting.update((each.id, None) for each in self._catalogue.registrations() if is_watched(each))
         for lane, has_failed in (await self._store.counted()).items():
             if has_failed or lane in self._failing:
                 self._waiting[lane] = None
@@ -124,6 +124,14 @@ class Health:
             if self._planned.get(lane) == due_ms:
                 del self._planned[lane]
                 self._waiting[lane] = None
+
+    async def _begin(self) -> None:
+        """Who is to be looked at after a start: to one that is verified, and has not failed for a day, neither what was
+        counted nor time does anything."""
+        failed = await self._store.lanes_with_failures(self._clock.now_ms() - DAY_MS)
+        for each in self._catalogue.registrations():
+            if is_watched(each) and (each.webhook_status != "verified" or each.id in failed):
+                self._waiting[each.id] = None
 
     async def _judge(self, lane: Lane) -> None:
         """Takes the lane from those waiting once that is done; one whose status changes is judged again."""

@@ -172,7 +172,7 @@ class Ingest:
                     placing.check_known(published, match.provider)
                     self.unmatched.note(match.org, placing.unmatched(published, match, event_id, arrival))
                     return False
-            event = placing.new_event(published, match, event_id, arrival)
+            event = await placing.new_event(published, match, event_id, arrival)
             if not event.lanes:
                 # Kept from everybody by filters: whether by the newest ones, no commit will tell.
                 await self._catalogue.refresh()

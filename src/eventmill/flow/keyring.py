@@ -14,10 +14,9 @@ import msgspec
 
 from eventmill.clock import Clock
 from eventmill.core.signing import DeliverySigner, generate_pair
-from eventmill.flow.catalogue import Catalogue
 from eventmill.ids import IdSource
 from eventmill.model import OrgId, SigningKey
-from eventmill.store.control import ControlStore, Create, Delete
+from eventmill.store.control import ControlReads, ControlStore, Create, Delete
 from eventmill.store.seal import Sealer
 
 _GATEWAY = OrgId("")
@@ -28,7 +27,7 @@ _Purpose = Literal["delivery", "token"]
 
 async def ensure_keys(store: ControlStore, sealer: Sealer, clock: Clock, ids: IdSource) -> None:
     """Make what is missing: a new store gets all three pairs, in one write."""
-    held = [msgspec.json.decode(stored.doc, type=SigningKey) for stored in await store.scan("signing_key")]
+    held = await _stored_keys(store)
     missing: list[_Purpose] = ["delivery"] * _DELIVERY_PAIRS
     missing.append("token")
     for key in held:
@@ -47,7 +46,7 @@ async def rotate_token_key(
 ) -> SigningKey:
     """Make the key that signs from now on, durably. `revoke_earlier` withdraws all others, and so every token."""
     pair = await asyncio.to_thread(generate_pair)
-    held = [msgspec.json.decode(each.doc, type=SigningKey) for each in await store.list_docs("signing_key", _GATEWAY)]
+    held = await _stored_keys(store)
     earlier = [key for key in held if key.purpose == "token"]
     # Newest by its time, whatever the machine's clock did since the last one.
     created_ms = max([clock.machine_ms(), *(key.created_ms + 1 for key in earlier)])
@@ -63,6 +62,11 @@ def retired_token_keys(keys: Iterable[SigningKey], *, now_ms: int, lifetime_s: i
     return [key for key, successor in pairwise(ordered) if successor.created_ms + lifetime_s * 1000 < now_ms]
 
 
+async def _stored_keys(store: ControlReads) -> list[SigningKey]:
+    """In creation order."""
+    return [msgspec.json.decode(each.doc, type=SigningKey) for each in await store.list_docs("signing_key", _GATEWAY)]
+
+
 def _seal(sealer: Sealer, key_id: str, pair: tuple[str, str], purpose: _Purpose, created_ms: int) -> SigningKey:
     private_pem, public_pem = pair
     return SigningKey(
@@ -74,10 +78,9 @@ def _seal(sealer: Sealer, key_id: str, pair: tuple[str, str], purpose: _Purpose,
     )
 
 
-def delivery_signer(catalogue: Catalogue, sealer: Sealer) -> DeliverySigner:
-    """The signer over the two newest delivery pairs of a loaded catalogue."""
-    keys = [key for key in catalogue.signing_keys() if key.purpose == "delivery"]
-    first, second = keys[-_DELIVERY_PAIRS:]
+async def delivery_signer(store: ControlReads, sealer: Sealer) -> DeliverySigner:
+    """The signer over the two newest delivery pairs."""
+    first, second = [key for key in await _stored_keys(store) if key.purpose == "delivery"][-_DELIVERY_PAIRS:]
     return DeliverySigner(((first.id, _private_pem(first, sealer)), (second.id, _private_pem(second, sealer))))
 
 

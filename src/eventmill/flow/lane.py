@@ -64,7 +64,7 @@ class _News:
 
 class Lane:
     """Used from one event loop only. There may be ten thousand, nearly all of them idle, so an idle one is small: no
-    dictionary of attributes, no deques."""
+    dictionary of attributes, no deques, no sets."""
 
     __slots__ = (
         *(
@@ -82,7 +82,7 @@ class Lane:
         ),
         *("done", "fetched", "in_flight", "mark", "next_due_ms", "next_replay_ms", "number", "open", "org"),
         *("outstanding", "pending", "pending_since_s", "planned_due_ms", "queued", "rate", "replays_first", "secret"),
-        *("shard", "taken", "target", "wake_s", "window"),
+        *("dues_noted", "shard", "taken", "target", "wake_s", "window"),
     )
 
     def __init__(
@@ -113,11 +113,13 @@ class Lane:
         self.next_due_ms = record.next_due_ms
         """When the next of its stored units is due; the next line's: those of replays."""
         self.next_replay_ms = record.next_replay_ms
+        self.dues_noted = 0
+        """How often they were set: tells what was read before from what is known now."""
         self.replays_first = True
         """Whether a replay's unit goes before a new event; they take turns."""
         self.planned_due_ms: int | None = None
         """The due time for which the scheduler has planned a wake-up."""
-        self.busy_units: set[bytes] = set()
+        self.busy_units: dict[bytes, None] = {}
         """Stored units under way, or ended but not yet committed: due rows that must not be taken again."""
         self.in_flight = 0
         self.window = Window(in_flight_max)
@@ -225,6 +227,7 @@ class Lane:
         return min(self.next_due_ms, self.next_replay_ms)
 
     def set_due(self, due_ms: int | None, *, of_replays: bool) -> None:
+        self.dues_noted += 1
         if of_replays:
             self.next_replay_ms = due_ms
         else:
@@ -233,8 +236,8 @@ class Lane:
     def hasten(self, due_ms: int | None, *, of_replays: bool) -> None:
         """A stored unit is due then, if no other is before."""
         known_ms = self.next_replay_ms if of_replays else self.next_due_ms
-        if due_ms is not None and (known_ms is None or due_ms < known_ms):
-            self.set_due(due_ms, of_replays=of_replays)
+        if due_ms is not None:
+            self.set_due(due_ms if known_ms is None else min(due_ms, known_ms), of_replays=of_replays)
 
     # --- Attempts ---
 
@@ -245,7 +248,7 @@ class Lane:
             self.outstanding.update(dict.fromkeys(unit.positions))
         else:
             self._bodies.held_bytes += _body_bytes(unit.events)
-            self.busy_units.add(unit.retry.unit_id)
+            self.busy_units[unit.retry.unit_id] = None
 
     def land(self, unit: Unit) -> None:
         """The attempt is no longer under way, whatever became of it."""
@@ -259,7 +262,7 @@ class Lane:
         self.dirty = True
         if put is not None:
             self._gathered().put_units.append(put)
-            self.busy_units.add(put.unit_id)
+            self.busy_units[put.unit_id] = None
         if unit.retry is not None and (put is None or put.unit_id != unit.retry.unit_id):
             self._gathered().end_units.append(unit.retry.unit_id)
         self._gathered().ended += ended
@@ -366,9 +369,10 @@ class Lane:
     def committed(self, progress: LaneProgress) -> None:
         """The progress is durable: its units may be read from the store again."""
         for unit in progress.put_units:
-            self.busy_units.discard(unit.unit_id)
+            self.busy_units.pop(unit.unit_id, None)
             self.hasten(unit.due_ms, of_replays=bool(unit.replay))
-        self.busy_units.difference_update(progress.end_units)
+        for unit_id in progress.end_units:
+            self.busy_units.pop(unit_id, None)
 
 
 def _body_bytes(events: Iterable[StoredEvent]) -> int:

@@ -83,7 +83,7 @@ class Placing:
             message = f"the organization stores its {quota} bytes of events; they expire after {days} days"
             raise GatewayError(Reason.STORAGE_QUOTA_REACHED, message, retry_after_s=_STORAGE_RETRY_AFTER_S)
 
-    def new_event(self, published: Published, match: Match, event_id: bytes, arrival: Arrival) -> NewEvent:
+    async def new_event(self, published: Published, match: Match, event_id: bytes, arrival: Arrival) -> NewEvent:
         """What to append; `match` has a provider. Without lanes when the filters let it go to none of them: then there
         is nothing to append."""
         org, provider = match.org, match.provider
@@ -93,7 +93,7 @@ class Placing:
         audit_id = published.id if arrival.phidata else ""
         lanes = match.lanes
         if match.filters is not None:
-            lanes = match.filters.passing(body, legacy_fields=self._config.legacy_fields)
+            lanes = await match.filters.passing(body, legacy_fields=self._config.legacy_fields)
         return NewEvent(org, event_id, origin, body, lanes, match.epoch, audit_id)
 
     def unmatched(self, published: Published, match: Match, event_id: bytes, arrival: Arrival) -> UnmatchedEvent:

@@ -58,4 +58,5 @@ def lane_op(registration: Registration) -> EnableLane | DisableLane:
 def pause_cause(registration: Registration) -> str:
     if registration.delivery_type == "journal":
         return PULLED
-    return "disabled" if registration.webhook_status == "verified" else registration.webhook_status
+    # An unstable one pushes: it was disabled by hand, as a verified one was.
+    return "disabled" if registration.webhook_status in ("verified", "unstable") else registration.webhook_status

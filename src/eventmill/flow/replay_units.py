@@ -18,9 +18,6 @@ from eventmill.store.base import Store
 from eventmill.store.control import PutUnits
 from eventmill.store.work import Gap, LaneRecord, RetryUnit
 
-_READ_AT_ONCE = 64
-"""Events whose sizes are looked at in one go."""
-
 Positions = tuple[int, ...]
 
 
@@ -119,12 +116,9 @@ class UnitCutter:
         events_max, bytes_max = self._batch_limits(registration)
         around = len(recipient_suffix(registration.client_id, self._config.legacy_fields))
         shard = await self._store.shard(registration.org)
-        there: list[int] = []
-        sizes: list[int] = []
-        for at in range(0, len(seqs), _READ_AT_ONCE):
-            for event in await self._store.fetch(shard, seqs[at : at + _READ_AT_ONCE]):
-                there.append(event.seq)
-                sizes.append(len(event.body) + around)
+        outlines = await self._store.outlines(shard, seqs)
+        there = [event.seq for event in outlines]
+        sizes = [event.body_bytes + around for event in outlines]
         groups: list[Positions] = []
         at = 0
         while at < len(there):

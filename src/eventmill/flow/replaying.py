@@ -187,7 +187,9 @@ class Replaying:
         if registration.delivery_type == "journal":
             await self._save(stored, replay, "cancelled", "the registration became a journal")
         else:
-            await self._save(stored, replay, "paused", f"the registration is disabled ({pause_cause(registration)})")
+            cause = pause_cause(registration)
+            by = "was disabled by hand" if cause == "disabled" else f"is disabled ({cause})"
+            await self._save(stored, replay, "paused", f"the registration {by}")
 
     async def _save(self, stored: Versioned, replay: Replay, state: ReplayState, reason: str = "") -> None:
         changed = msgspec.structs.replace(replay, state=state, reason=reason, updated_ms=self._clock.now_ms())

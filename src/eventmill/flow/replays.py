@@ -20,7 +20,7 @@ from eventmill.flow.replay_docs import UNFINISHED, creation, find_replay, replac
 from eventmill.flow.replay_units import is_under_way, replay_unit
 from eventmill.flow.targets import delivers
 from eventmill.flow.undelivered import count_view
-from eventmill.ids import IdSource
+from eventmill.ids import IdSource, uuid_text
 from eventmill.model import Registration, Replay, ReplayScope, ReplayState
 from eventmill.store.base import Store
 from eventmill.store.control import Delete, HastenUnit, PutUnits, Require
@@ -97,6 +97,7 @@ class Replays:
             after_seq=after,
             to_seq=upto,
             cursor=after,
+            next_ms=now_ms,
             total=await self._count(registration, request, (after, upto)),
             created_ms=now_ms,
             updated_ms=now_ms,
@@ -135,13 +136,12 @@ class Replays:
         """Newest first."""
         return [await self._report(each) for each in await replays_of(self._store, registration)]
 
-    async def resend(self, registration: Registration, event_id: str) -> Resent:
+    async def resend(self, registration: Registration, event_id: bytes) -> Resent:
         """Have one event of the registration's journal delivered now; also while it is disabled."""
         _check_verified(registration)
-        raw_id = _uuid_bytes(event_id)
-        event = None if raw_id is None else await self._store.find_event(registration.org, raw_id)
+        event = await self._store.find_event(registration.org, event_id)
         if event is None or await self._store.lane_page(registration.id, event.seq - 1, 1) != [event.seq]:
-            message = f"event {event_id} was never this registration's, or retention has dropped it"
+            message = f"event {uuid_text(event_id)} was never this registration's, or retention has dropped it"
             raise GatewayError(Reason.NOT_FOUND, message)
         for _ in range(_WRITES_MAX):
             with contextlib.suppress(StaleVersion):
@@ -156,7 +156,10 @@ class Replays:
             await self._store.write([HastenUnit(lane, units[0].unit_id, now_ms)])
             return Resent("hastened")
         record = await self._store.lane(lane)
-        if units or record is None or is_under_way(record, seq):
+        if record is None or record.tombstone is not None:
+            message = f"registration {registration.registration_id} was deleted meanwhile"
+            raise GatewayError(Reason.NOT_FOUND, message)
+        if units or is_under_way(record, seq):
             return Resent("under_way")
         replay_id, unit_id = self._ids.uuid(), self._ids.event_id(now_ms)
         unit = replay_unit(registration, (seq,), replay=UUID(replay_id).bytes, unit_id=unit_id, now_ms=now_ms)
@@ -199,20 +202,16 @@ class Replays:
                 return await self._report(replay)
             if replay.state not in before:
                 raise Conflict(f"replay {replay_id} is {replay.state}", replay_id)
-            moved = msgspec.structs.replace(replay, state=state, reason="", updated_ms=self._clock.now_ms())
+            now_ms = self._clock.now_ms()
+            # A rate does not make up for the time that a replay stood still.
+            next_ms = max(replay.next_ms, now_ms) if state == "running" else replay.next_ms
+            moved = msgspec.structs.replace(replay, state=state, reason="", next_ms=next_ms, updated_ms=now_ms)
             with contextlib.suppress(StaleVersion):
                 await self._store.write([replacement(stored, moved)])
                 if moved.state == "running":
                     self._on_running(moved)
                 return await self._report(moved)
         raise StaleVersion("replay", replay_id)
-
-
-def _uuid_bytes(text: str) -> bytes | None:
-    try:
-        return UUID(text).bytes
-    except ValueError:
-        return None
 
 
 def _check_pushed(registration: Registration) -> None:

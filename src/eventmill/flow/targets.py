@@ -52,6 +52,14 @@ class Target(msgspec.Struct, frozen=True):
             events_per_second=registration.events_per_second or 0,
         )
 
+    def signed_with(self, credential: Credential | None) -> Target:
+        """The same, after its client's credential was changed, made or deleted."""
+        return msgspec.structs.replace(
+            self,
+            credential_id="" if credential is None else credential.id,
+            sealed_secret="" if credential is None else credential.sealed_secret,
+        )
+
     @property
     def is_somewhere(self) -> bool:
         """False for a journal that was never anything else."""

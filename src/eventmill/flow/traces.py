@@ -10,7 +10,7 @@ import asyncio
 import codecs
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -72,19 +72,34 @@ def attempt_positions(records: Sequence[TraceRecord], delivery_id: str) -> tuple
     return next((each.positions for each in found), None)
 
 
+class Traced(NamedTuple):
+    record: TraceRecord
+    detail: TraceDetail
+
+
+async def recent_traces(store: Store, registration: Registration, now_ms: int) -> list[Traced]:
+    """Newest first; without their events."""
+    records = await store.traces(registration.id)
+    return [Traced(each, _decode_detail(each.detail)) for each in records if each.ts_ms >= now_ms - KEPT_MS]
+
+
 async def render_traces(store: Store, registration: Registration, now_ms: int, config: Config) -> bytes:
     """The JSON array of TracingRequestResponse of a registration, newest first."""
-    records = [record for record in await store.traces(registration.id) if record.ts_ms >= now_ms - KEPT_MS]
-    shard = await store.shard(registration.org)
-    suffix = recipient_suffix(registration.client_id, config.legacy_fields)
     entries = []
-    for record in records:
+    for traced in await recent_traces(store, registration, now_ms):
         # One delivery at a time: the bodies of two hundred may be hundreds of megabytes.
-        events = await store.fetch(shard, sorted(record.positions)) if record.positions else []
-        detail = _decode_detail(record.detail)
-        entries.append(_entry(detail, registration, events, suffix, config.trace_body_bytes_max))
+        entries.append(await trace_entry(store, registration, traced, config))
         await asyncio.sleep(0)
     return msgspec.json.encode(entries)
+
+
+async def trace_entry(store: Store, registration: Registration, traced: Traced, config: Config) -> dict[str, Any]:
+    """One of them, as TracingRequestResponse."""
+    shard = await store.shard(registration.org)
+    positions = traced.record.positions
+    events = await store.fetch(shard, sorted(positions)) if positions else []
+    suffix = recipient_suffix(registration.client_id, config.legacy_fields)
+    return _entry(traced.detail, registration, events, suffix, config.trace_body_bytes_max)
 
 
 def _entry(

@@ -15,7 +15,7 @@ import msgspec
 
 from eventmill.ids import uuid_text
 from eventmill.model import Lane, Registration
-from eventmill.store.log import EventLog, StoredEvent
+from eventmill.store.log import EventLog, EventOutline
 from eventmill.store.observe import ObserveStore
 from eventmill.store.work import PULLED, Gap, WorkStore
 
@@ -84,7 +84,7 @@ async def read_undelivered(
     found = await view_after(store, lane, after, _ANYTHING, limit + 1, causes)
     shown = found[:limit]
     shard = await store.shard(registration.org)
-    events = {event.seq: event for event in await store.fetch(shard, [each.seq for each in shown])}
+    events = {event.seq: event for event in await store.outlines(shard, [each.seq for each in shown])}
     items = [_item(each, events.get(each.seq)) for each in shown]
     summary = await count_undelivered(store, registration)
     return UndeliveredPage(summary, items, shown[-1].seq if len(found) > limit else None)
@@ -97,7 +97,7 @@ async def count_undelivered(
     causes = await count_view(store, registration.id, after, _ANYTHING)
     oldest_ms = None
     for first in await view_after(store, registration.id, after, _ANYTHING, 1):
-        found = await store.fetch(await store.shard(registration.org), [first.seq])
+        found = await store.outlines(await store.shard(registration.org), [first.seq])
         oldest_ms = found[0].ts_ms if found else first.at_ms
     return UndeliveredSummary(sum(causes.values()), oldest_ms, causes)
 
@@ -171,7 +171,7 @@ def _end(gap: Gap) -> int:
     return _ANYTHING if gap.to_seq is None else gap.to_seq
 
 
-def _item(each: InView, event: StoredEvent | None) -> UndeliveredItem:
+def _item(each: InView, event: EventOutline | None) -> UndeliveredItem:
     return UndeliveredItem(
         seq=each.seq,
         day=0 if event is None else event.day,

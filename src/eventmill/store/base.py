@@ -16,6 +16,7 @@ Promises every engine keeps (the conformance suite in tests/store checks them):
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from eventmill.store.audit import AuditStore
@@ -31,6 +32,9 @@ class Store(ControlStore, EventLog, WorkStore, ObserveStore, AuditStore, Protoco
 
     async def close(self) -> None:
         """Finish queued commits, then release everything."""
+
+    def alone(self) -> AbstractAsyncContextManager[None]:
+        """Inside, no other process is: what a first start makes is made once."""
 
     async def clock_offset_ms(self) -> int: ...
 

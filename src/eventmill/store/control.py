@@ -213,7 +213,14 @@ class ControlReads(Protocol):
         `UNROUTED` come in any order."""
 
     async def scan(self, kind: Kind) -> list[Versioned]:
-        """*System*: all documents of a kind, of every organisation."""
+        """*System*: all documents of a kind, of every organisation, in creation order."""
+
+    async def scan_page(self, kind: Kind, after: tuple[str, str], limit: int) -> list[Versioned]:
+        """*System*: the first `limit` of those whose (organisation, id) is above `after`, ascending; above two empty
+        texts are all of them. For kinds of which there are thousands: they need not be in memory together.
+
+        Texts compare as their UTF-8 does, and a page costs what is in it, wherever it begins. Pages are of different
+        moments: what is written between two of them is in the log of changes."""
 
     async def epoch(self) -> int:
         """*System*: the epoch of the last change."""

@@ -51,6 +51,17 @@ class StoredEvent(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class EventOutline(msgspec.Struct, frozen=True):
+    """A stored event without its body."""
+
+    seq: int
+    day: int
+    ts_ms: int
+    event_id: bytes
+    origin: Origin
+    body_bytes: int
+
+
 class LogEntry(msgspec.Struct, frozen=True):
     seq: int
     lanes: tuple[int, ...]
@@ -115,6 +126,9 @@ class EventLog(Protocol):
 
     async def seek(self, shard: int, ts_ms: int) -> int:
         """A seq such that every event after it was appended at or after `ts_ms` (or slightly earlier)."""
+
+    async def outlines(self, shard: int, seqs: Sequence[int]) -> list[EventOutline]:
+        """Events by ascending position; those that expired are missing. No body is read."""
 
     async def find_event(self, org: OrgId, event_id: bytes) -> StoredEvent | None: ...
 

@@ -144,6 +144,10 @@ class ObserveStore(Protocol):
 
         Buckets are of 5 minutes, but for those that an `EnableLane` or `SplitTallies` began: none lies across one."""
 
+    async def lanes_with_failures(self, since_ms: int) -> set[Lane]:
+        """*System*: those with failed attempts, or given-up events, in the buckets from `since_ms` on. Possibly others
+        whose failures a later `EnableLane` made void. In one read that holds up nobody."""
+
     async def counted(self) -> dict[Lane, bool]:
         """*System*: the lanes whose tallies grew, durably, since the last call or the start; True where a failure was
         among them. For one caller in the writing process."""

@@ -74,7 +74,7 @@ class Actions:
             route = methods.get(method)
             if route is None:
                 raise GatewayError(Reason.NOT_FOUND, f"there is nothing at {path}")
-            caller = Caller(org, f"console:{person.name}", is_admin=person.runs_gateway)
+            caller = Caller(org, person.client_id or f"console:{person.name}", is_admin=person.runs_gateway)
             reply = await self._handle(route, Request(scope, _Body(payload), params), caller)
         except GatewayError as error:
             return _refused(error, curl)

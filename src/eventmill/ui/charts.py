@@ -15,6 +15,13 @@ class Bar(msgspec.Struct, frozen=True):
     """A class: accent, ok, warn, bad, quiet."""
 
 
+class Slice(msgspec.Struct, frozen=True):
+    """A part of a whole."""
+
+    label: str
+    value: float
+
+
 class Mark(msgspec.Struct, frozen=True):
     """An attempt on a timeline."""
 
@@ -119,6 +126,23 @@ def meter(share: float, label: str, *, width: int = 200, marks: Sequence[float] 
     ]
     pieces += [Markup('<path class="c-mark" d="M{:.1f} 0V12"/>').format(each * width) for each in marks]
     return _svg(width, 12, label, Markup("").join(pieces))
+
+
+def split(slices: Sequence[Slice], label: str, *, width: int = 600, height: int = 14) -> Markup:
+    """What a whole is made of, side by side, in the tones `part-0`, `part-1` …; each has its words."""
+    whole = sum(each.value for each in slices)
+    if whole <= 0:
+        return Markup("")
+    pieces, x = [], 0.0
+    for at, each in enumerate(slices):
+        wide = width * each.value / whole
+        pieces.append(
+            Markup(
+                '<rect class="c-part part-{}" x="{:.1f}" y="0" width="{:.1f}" height="{}"><title>{}</title></rect>'
+            ).format(at, x, wide, height, each.label)
+        )
+        x += wide
+    return _svg(width, height, label, Markup("").join(pieces), stretch=True)
 
 
 def _svg(width: float, height: float, label: str, body: Markup, *, stretch: bool = False) -> Markup:

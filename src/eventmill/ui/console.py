@@ -21,6 +21,7 @@ from eventmill.ui.assets import Assets
 from eventmill.ui.cookies import ROOT, Header, cookie_name, read_cookies, set_cookie, unpack_flash
 from eventmill.ui.figures import Figures
 from eventmill.ui.lockout import Lockout
+from eventmill.ui.outside import OutsideSignIn
 from eventmill.ui.page import SECTIONS, Page, Section
 from eventmill.ui.person import Person
 from eventmill.ui.routes import page_router
@@ -53,6 +54,9 @@ class Console:
         self.actions = Actions(parts)
         self.sessions = Sessions(parts)
         self.lockout = Lockout(parts.config.sign_in_failures_max, parts.config.sign_in_delay_s_max)
+        has_issuer = bool(parts.config.console_oidc_client_id and parts.config.oidc_issuer)
+        self.outside = OutsideSignIn(parts) if has_issuer else None
+        """None: people sign in here only."""
         self.live_streams = 0
         """Pages that renew themselves now."""
         self._assets = Assets()

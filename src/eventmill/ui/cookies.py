@@ -13,7 +13,7 @@ from eventmill.web.http import Request
 Header = tuple[bytes, bytes]
 
 ROOT = "/ui"
-_VALUE_CHARS_MAX = 2048
+_VALUE_CHARS_MAX = 4096
 
 
 class Flash(msgspec.Struct, frozen=True):

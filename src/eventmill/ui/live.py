@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from eventmill.core.sse import COMMENT, format_named, format_opening
+from eventmill.errors import GatewayError
 from eventmill.web.http import Reply
 from eventmill.web.parts import Parts
 
@@ -33,7 +34,10 @@ class _Live:
         yield format_opening("", _RECONNECT_MS)
         shown = ""
         for turn in range(int(LASTS_S / EVERY_S)):
-            html = await self._make()
+            try:
+                html = await self._make()
+            except GatewayError:  # what it shows is gone, or the store takes a break: the browser asks again
+                return
             if html != shown:
                 shown = html
                 yield format_named("figures", html.encode())

@@ -17,6 +17,8 @@ class Person(msgspec.Struct, frozen=True):
     csrf: str = ""
     """What each of the person's forms has to carry."""
     can_sign_out: bool = True
+    client_id: str = ""
+    """Of the credential in whose place the person acts, where the API asks for one: journals belong to theirs."""
 
     def may(self, role: Role) -> bool:
         """Whether the person may do what needs `role`."""

@@ -81,7 +81,7 @@ class Sessions:
     def _is_alive(self, session: Session, now_ms: int) -> bool:
         config = self._parts.config
         idle_ms, age_ms = now_ms - session.seen_ms, now_ms - session.started_ms
-        return idle_ms <= config.session_idle_s * 1000 and age_ms <= config.session_lifetime_s * 1000
+        return idle_ms < config.session_idle_s * 1000 and age_ms < config.session_lifetime_s * 1000
 
     async def _of(self, user: str) -> list[Versioned]:
         return await self._parts.store.list_docs("session", BUILTIN_ORG, ("user", user))

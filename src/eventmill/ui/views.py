@@ -12,6 +12,7 @@ from eventmill import __version__
 from eventmill.ui import charts, shown
 from eventmill.ui.assets import Assets
 from eventmill.ui.json_view import json_view
+from eventmill.ui.standing import standing_of
 
 _FOLDER = Path(__file__).parent / "templates"
 
@@ -37,6 +38,7 @@ class Views:
             count=shown.count,
             size=shown.size,
             text=shown.safe_text,
+            standing_of=standing_of,
             version=__version__,
             **known,
         )

@@ -113,18 +113,18 @@ async def import_asyncapi(parts: Parts, request: Request, caller: Caller) -> Rep
     is_dry = (request.query_value("dry_run") or "false").lower() == "true"
     provider_id = request.query_value("provider")
     known = None if provider_id is None else _known_provider(parts, workspace, provider_id)
-    imported = read_document(
-        parse_text_json(await request.json_body(DOCUMENT_BYTES_MAX)), request.query_value("prefix") or ""
-    )
+    body = await request.json_body(DOCUMENT_BYTES_MAX)
+    # References take their time, in which nobody else could be answered.
+    imported, forms, left_out = await asyncio.to_thread(_read, body, request.query_value("prefix") or "")
     for _ in range(WRITES_MAX):
         provider = known or _new_provider(parts, workspace, imported, request)
-        draft = await _draft(parts, provider, imported, is_new=known is None)
+        draft = await _draft(parts, provider, forms, is_new=known is None)
         result = AsyncApiImport(
             provider_id=None if is_dry and known is None else provider.id,
             provider_label=provider.label,
             created=draft.created,
             updated=draft.updated,
-            warnings=[*imported.warnings, *draft.warnings],
+            warnings=[*imported.warnings, *left_out],
         )
         if is_dry:
             return json_reply(200, result)
@@ -134,6 +134,13 @@ async def import_asyncapi(parts: Parts, request: Request, caller: Caller) -> Rep
             continue
         return json_reply(200 if known else 201, result)
     raise StaleVersion("provider", provider_id or "")
+
+
+def _read(body: bytes, prefix: str) -> tuple[Imported, list[EventMetadataForm], list[str]]:
+    """What the document says, its event codes as they are to be stored, and what of them is left out."""
+    imported = read_document(parse_text_json(body), prefix)
+    left_out: list[str] = []
+    return imported, [_metadata_form(event, left_out) for event in imported.events], left_out
 
 
 def _known_provider(parts: Parts, workspace: Workspace, provider_id: str) -> Provider:
@@ -156,10 +163,9 @@ class _Draft(msgspec.Struct):
     ops: list[ControlOp] = msgspec.field(default_factory=list)
     created: list[str] = msgspec.field(default_factory=list)
     updated: list[str] = msgspec.field(default_factory=list)
-    warnings: list[str] = msgspec.field(default_factory=list)
 
 
-async def _draft(parts: Parts, provider: Provider, imported: Imported, *, is_new: bool) -> _Draft:
+async def _draft(parts: Parts, provider: Provider, forms: Sequence[EventMetadataForm], *, is_new: bool) -> _Draft:
     draft = _Draft()
     org = provider.org
     if is_new:
@@ -167,8 +173,8 @@ async def _draft(parts: Parts, provider: Provider, imported: Imported, *, is_new
         draft.ops.append(Create("provider", org, provider.id, doc, provider_keys(provider)))
     else:
         draft.ops.append(Require("provider", org, provider.id))
-    for event in imported.events:
-        metadata = new_metadata(parts, provider, _metadata_form(event, draft))
+    for form in forms:
+        metadata = new_metadata(parts, provider, form)
         doc_id, doc = f"{provider.id}/{metadata.event_code}", msgspec.json.encode(metadata)
         stored = None if is_new else await parts.store.get("event_metadata", org, doc_id)
         if stored is None:
@@ -181,7 +187,7 @@ async def _draft(parts: Parts, provider: Provider, imported: Imported, *, is_new
     return draft
 
 
-def _metadata_form(event: ImportedEvent, draft: _Draft) -> EventMetadataForm:
+def _metadata_form(event: ImportedEvent, left_out: list[str]) -> EventMetadataForm:
     """What is too large is left out with a warning: the rest is worth having."""
     form: dict[str, Any] = {
         "event_code": event.event_code,
@@ -193,14 +199,12 @@ def _metadata_form(event: ImportedEvent, draft: _Draft) -> EventMetadataForm:
         if len(template) <= TEMPLATE_CHARS_MAX:
             form["sample_event_template"] = template
         else:
-            draft.warnings.append(f"{event.event_code}: the example is too large for a sample; left out")
+            left_out.append(f"{event.event_code}: the example is too large for a sample; left out")
     if isinstance(event.data_schema, dict):
         if len(msgspec.json.encode(event.data_schema)) <= DATA_SCHEMA_BYTES_MAX:
             form["data_schema"] = event.data_schema
         else:
-            draft.warnings.append(
-                f"{event.event_code}: the schema is larger than {DATA_SCHEMA_BYTES_MAX} bytes; left out"
-            )
+            left_out.append(f"{event.event_code}: the schema is larger than {DATA_SCHEMA_BYTES_MAX} bytes; left out")
     return convert(form, EventMetadataForm)
 
 

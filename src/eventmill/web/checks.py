@@ -105,7 +105,8 @@ def _texts(document: Any) -> Iterator[tuple[str, str]]:
 
 
 def read_object(body: bytes, model: type[T]) -> T:
-    """The body as a `model`. Unknown members are ignored; a missing member or a wrong type is refused by name."""
+    """The body as a `model`. Unknown members are ignored unless the model forbids them; a missing member or a wrong
+    type is refused by name."""
     document = parse_text_json(body)
     if not isinstance(document, dict):
         raise GatewayError(Reason.INVALID_BODY, "the body must be a JSON object")

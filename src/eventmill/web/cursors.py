@@ -15,13 +15,14 @@ from eventmill.core.envelope import format_time
 from eventmill.errors import GatewayError, Reason
 from eventmill.flow.cursors import Conditions, Kept
 from eventmill.model import Caller, Registration
-from eventmill.web.checks import invalid, read_object
+from eventmill.web.checks import invalid, read_object, show
 from eventmill.web.http import NO_CONTENT, NOT_STORED, Reply, Request, json_reply
 from eventmill.web.journal import journal_registration
 from eventmill.web.parts import Parts
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_TAGS = re.compile(r'(?:W/)?("[^"]*")|(\*)')
+_TAG = r'(?:W/)?"[\x21\x23-\x7e]*"'
+_TAGS = re.compile(rf"\s*{_TAG}\s*(?:,\s*{_TAG}\s*)*", re.ASCII)
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
@@ -113,11 +114,16 @@ async def lease_cursor(parts: Parts, request: Request, caller: Caller) -> Reply:
 
 
 def _conditions(request: Request) -> Conditions:
-    """Raises `PRECONDITION_FAILED` for one that nothing could meet."""
-    if_match = ",".join(request.header_values(b"if-match"))
-    tags = tuple(tag or star for tag, star in _TAGS.findall(if_match))
-    if if_match and not tags:
-        raise GatewayError(Reason.PRECONDITION_FAILED, "If-Match: holds no tag; tags are in double quotes")
+    """Raises `PRECONDITION_FAILED` for one that cannot be read (RFC 9110 §13.1.1): no write may happen then."""
+    if_match = ",".join(request.header_values(b"if-match")).strip()
+    tags: tuple[str, ...] = ()
+    if if_match == "*":
+        tags = ("*",)
+    elif _TAGS.fullmatch(if_match):
+        tags = tuple(re.findall(_TAG, if_match))  # a weak one matches none: ours are strong
+    elif if_match:
+        message = f"If-Match: must be * or tags in double quotes with commas, but is {show(if_match)}"
+        raise GatewayError(Reason.PRECONDITION_FAILED, message)
     return Conditions(tags, request.header(b"if-none-match").strip() == "*")
 
 

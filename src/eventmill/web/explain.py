@@ -25,7 +25,10 @@ async def get_explanation(parts: Parts, request: Request, caller: Caller) -> Rep
     event_id = request.params["event"]
     await parts.catalogue.refresh()
     raw_id = uuid_bytes(event_id)
-    found = None if raw_id is None else await explain_event(parts.store, parts.catalogue, org, raw_id)
+    found = None
+    if raw_id is not None:
+        legacy_fields = parts.config.legacy_fields
+        found = await explain_event(parts.store, parts.catalogue, org, raw_id, legacy_fields=legacy_fields)
     if found is not None:
         return json_reply(200, explanation_body(found))
     unmatched = await parts.unmatched.find(org, event_id)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from eventmill.core.ruler import compile_filter
 from eventmill.errors import GatewayError, Reason
-from eventmill.model import Registration, SubscriberFilter
+from eventmill.model import Provider, Registration, SubscriberFilter
 from eventmill.web.forms import SubscriberFilterForm
 from eventmill.web.parts import Parts
 
@@ -49,6 +49,20 @@ def check_filterable(parts: Parts, registration: Registration) -> None:
             message = (
                 f"subscriber_filters: event code {interest.event_code} of provider {provider.id} is delivered in the "
                 "adobe_io format; filters need CloudEvents"
+            )
+            raise GatewayError(Reason.INCOMPATIBLE_FILTER, message)
+
+
+def check_delivery_format(parts: Parts, provider: Provider) -> None:
+    """Refuses the `adobe_io` format for a provider that a filtered registration gets events of."""
+    if provider.event_delivery_format != "adobe_io":
+        return
+    for registration in parts.catalogue.registrations():
+        is_interested = any(each.provider_id == provider.id for each in registration.events_of_interest)
+        if is_interested and registration.subscriber_filters:
+            message = (
+                f"event_delivery_format: registration {registration.registration_id} has a filter for events of this "
+                "provider, and filters need CloudEvents"
             )
             raise GatewayError(Reason.INCOMPATIBLE_FILTER, message)
 

@@ -23,13 +23,18 @@ EVENT_STREAM = "text/event-stream"
 
 _ALLOWED_HEADERS = (
     b"X-Requested-With, Origin, Content-Type, Accept, Accept-Language, Authorization, "
-    b"x-api-key, x-ims-org-id, x-request-id"
+    b"x-api-key, x-ims-org-id, x-request-id, "
+    # beyond the service's own: what a page needs to read a journal and to use our additions
+    b"x-adobe-io-events-url-links, prefer, last-event-id, if-match, if-none-match"
 )
+_EXPOSED_HEADERS = b"link, retry-after, x-request-id, preference-applied, etag"
+"""Without this a browser keeps them from the page: no next link, no end to the waiting."""
 CORS_HEADERS = (
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-credentials", b"true"),
     (b"access-control-allow-methods", b"GET, POST, PUT, DELETE, OPTIONS, PATCH"),
     (b"access-control-allow-headers", _ALLOWED_HEADERS),
+    (b"access-control-expose-headers", _EXPOSED_HEADERS),
     (b"access-control-max-age", b"60"),
 )
 

@@ -17,6 +17,7 @@ from eventmill.model import CUSTOM_EVENTS, Caller, OrgId, Provider, Workspace
 from eventmill.store.control import ControlOp, Create, Delete, Key, Replace, Require, RequireNone, Versioned
 from eventmill.web.checks import convert, invalid, read_object, show
 from eventmill.web.families import FAMILIES, creatable_family
+from eventmill.web.filter_drafts import check_delivery_format
 from eventmill.web.forms import ProviderCreate, ProviderUpdate
 from eventmill.web.http import NO_CONTENT, Reply, Request
 from eventmill.web.parts import Parts
@@ -116,6 +117,7 @@ async def _change(parts: Parts, known: Provider, revise: Callable[[Provider], Pr
         after = _updated(before, revise(before))
         if after == before:
             return before, False
+        check_delivery_format(parts, after)
         doc = msgspec.json.encode(after)
         try:
             await write_provider(

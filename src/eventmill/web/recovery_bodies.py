@@ -27,7 +27,6 @@ Cause = Literal[
     "expired",
     "disabled",
     "accepted",
-    "unstable",
     "verification_failed",
     "hook_unreachable",
 ]
@@ -71,8 +70,9 @@ class UndeliveredBody(msgspec.Struct, frozen=True):
 _Time = Annotated[datetime, _said("RFC 3339; business time.", tz=True)]
 
 
-class ReplayForm(msgspec.Struct, frozen=True, kw_only=True):
-    """Without a range: everything that is there. A range is of times or of positions, not of both."""
+class ReplayForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Without a range: everything that is there. A range is of times or of positions, not of both. A member that is not
+    known is refused: what was meant to limit a replay must not be overlooked."""
 
     scope: Annotated[
         ReplayScope,

@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 from eventmill.core.envelope import format_time
 from eventmill.flow.replays import ReplayReport, ReplayRequest
+from eventmill.ids import uuid_bytes
 from eventmill.model import Caller, Registration
 from eventmill.web.bodies import Link, SelfLinks
-from eventmill.web.checks import invalid, read_object
+from eventmill.web.checks import invalid, read_object, show
 from eventmill.web.hal import registration_url
 from eventmill.web.http import Reply, Request, json_reply
 from eventmill.web.parts import Parts
+from eventmill.web.paths import not_found
 from eventmill.web.positions import Positions, positions_of
 from eventmill.web.recovery_bodies import ReplayBody, ReplayEstimate, ReplayForm, ReplayList
 from eventmill.web.registration_reads import workspace_registration
@@ -65,7 +67,10 @@ _Action = Callable[[Registration, str], Awaitable[ReplayReport]]
 
 async def _act(parts: Parts, request: Request, caller: Caller, action: _Action) -> Reply:
     registration = await workspace_registration(parts, request, caller)
-    report = await action(registration, request.params["replay"])
+    replay_id = request.params["replay"]
+    if uuid_bytes(replay_id) is None:
+        raise not_found(f"replay {show(replay_id)}", f"registration {registration.registration_id}")
+    report = await action(registration, replay_id)
     return json_reply(200, _body(parts, registration, report, await positions_of(parts.store, registration)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from eventmill.errors import GatewayError, Reason
 from eventmill.flow.replays import Resent
 from eventmill.flow.traces import attempt_positions
-from eventmill.ids import uuid_text
+from eventmill.ids import uuid_bytes, uuid_text
 from eventmill.model import Caller
 from eventmill.web.checks import show
 from eventmill.web.http import Reply, Request, json_reply
@@ -18,7 +18,9 @@ from eventmill.web.registration_reads import workspace_registration
 async def resend_event(parts: Parts, request: Request, caller: Caller) -> Reply:
     """POST …/events/{event}/resend"""
     registration = await workspace_registration(parts, request, caller)
-    event_id = request.params["event"]
+    event_id = uuid_bytes(request.params["event"])
+    if event_id is None:
+        raise not_found(f"event {show(request.params['event'])}", f"registration {registration.registration_id}")
     return json_reply(202, _resent(event_id, await parts.replays.resend(registration, event_id)))
 
 
@@ -35,8 +37,7 @@ async def resend_attempt(parts: Parts, request: Request, caller: Caller) -> Repl
     events = await parts.store.fetch(await parts.store.shard(registration.org), sorted(positions))
     if not events:
         raise not_found(f"what attempt {attempt} delivered is kept no longer: its event")
-    ids = [uuid_text(event.event_id) for event in events]
-    items = [_resent(each, await parts.replays.resend(registration, each)) for each in ids]
+    items = [_resent(each.event_id, await parts.replays.resend(registration, each.event_id)) for each in events]
     return json_reply(202, ResentAttempt(attempt, items))
 
 
@@ -47,5 +48,6 @@ _RESENT = {
 }
 
 
-def _resent(event_id: str, resent: Resent) -> ResentEvent:
-    return ResentEvent(event_id, resent.outcome, resent.replay_id, f"event {event_id} {_RESENT[resent.outcome]}")
+def _resent(event_id: bytes, resent: Resent) -> ResentEvent:
+    text = uuid_text(event_id)
+    return ResentEvent(text, resent.outcome, resent.replay_id, f"event {text} {_RESENT[resent.outcome]}")

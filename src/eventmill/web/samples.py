@@ -64,7 +64,7 @@ async def post_sample_event(parts: Parts, request: Request, caller: Caller) -> R
         return NO_CONTENT
     event_id = parts.ids.event_id(arrival.now_ms)
     match = Match(parts.catalogue.routing_epoch(registration.org), registration.org, provider, (registration.id,))
-    await _store_durable(parts, registration, placing.new_event(published, match, event_id, arrival))
+    await _store_durable(parts, registration, await placing.new_event(published, match, event_id, arrival))
     return json_reply(200, PostedSample(eventid=uuid_text(event_id), event_id=uuid_text(event_id)))
 
 

@@ -10,12 +10,9 @@ from eventmill.web.http import ClientGoneError, Receive, Reply, Request, Scope, 
 
 T = TypeVar("T")
 
-_STALLED_S = 60.0
-"""A reader that takes nothing for this long has its connection closed."""
-
 
 async def send_stream(asgi: tuple[Scope, Receive, Send], reply: Reply, extra: Sequence[tuple[bytes, bytes]]) -> None:
-    """The server waits within `send` until the connection takes more."""
+    """The server waits within `send` until the connection takes more, and ends one that takes nothing (`web.wire`)."""
     scope, receive, send = asgi
     assert reply.stream is not None
     try:
@@ -24,7 +21,7 @@ async def send_stream(asgi: tuple[Scope, Receive, Send], reply: Reply, extra: Se
         if scope["method"] != "HEAD":
             await while_there(Request(scope, receive, {}), _send_chunks(send, reply))
         await send({"type": "http.response.body", "body": b""})
-    except (ClientGoneError, TimeoutError):
+    except ClientGoneError:
         return
     finally:
         reply.stream.close()
@@ -33,8 +30,7 @@ async def send_stream(asgi: tuple[Scope, Receive, Send], reply: Reply, extra: Se
 async def _send_chunks(send: Send, reply: Reply) -> None:
     assert reply.stream is not None
     async for chunk in reply.stream.chunks():
-        async with asyncio.timeout(_STALLED_S):
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
 
 async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:

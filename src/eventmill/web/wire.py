@@ -1,11 +1,14 @@
-"""The HTTP server's protocol, with what it lacks: a bound on the size of a request's head, bodies beside an offered
-upgrade, and refusals of malformed requests in the form of all others.
+"""The HTTP server's protocol, with what it lacks: a bound on the size of a request's head, an end of connections that
+take nothing of their answer, bodies beside an offered upgrade, and refusals of malformed requests in the form of all
+others.
 
-uvicorn keeps URL and header fields in memory for as long as they go on, and so does the parser with a single one.
+uvicorn keeps URL and header fields in memory for as long as they go on, and so does the parser with a single one. And
+it waits for ever for a peer to take what was written, even when it has closed the connection.
 """
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 
 import httptools
@@ -21,6 +24,11 @@ _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class BoundedHttp(HttpToolsProtocol):
+    stalled_s = 60.0
+    """A connection that takes nothing of its answer for this long is cut off."""
+    _stall: asyncio.TimerHandle | None = None
+    _unsent_bytes = 0
+    """When `_stall` was set."""
     _without_progress_bytes = 0
     """Received since the last head, body part or message was complete."""
     _framing = b""
@@ -78,6 +86,40 @@ class BoundedHttp(HttpToolsProtocol):
         self._without_progress_bytes = 0
         if not self._framing:
             super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._await_progress()
+
+    def resume_writing(self) -> None:
+        self._forget_stall()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_stall()
+        super().connection_lost(exc)
+
+    def _await_progress(self) -> None:
+        self._unsent_bytes = self.transport.get_write_buffer_size()
+        self._stall = self.loop.call_later(self.stalled_s, self._check_progress)
+
+    def _check_progress(self) -> None:
+        if self.transport.get_write_buffer_size() < self._unsent_bytes:
+            self._await_progress()
+        else:
+            self.transport.abort()
+
+    def _forget_stall(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        """A close would wait for ever until the last of an answer is taken."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            super().timeout_keep_alive_handler()
 
     def _refuse(self, error: GatewayError) -> None:
         """The rest of the request is not read: the connection ends with the answer (RFC 6585 §5)."""

@@ -112,6 +112,15 @@ class Tenant:
     async def post_event(self, event: bytes) -> Answer:
         return await self.client.call("POST", self.env["ingress_url"], self._publish_headers, event)
 
+    async def publish_numbered(self, topic: Topic, count: int) -> None:
+        """Events with the ids 0, 1, 2 and so on, in that order, in batches."""
+        headers = {**self.headers, "content-type": "application/cloudevents-batch+json"}
+        for first in range(0, count, 250):
+            events = [event_bytes(topic, str(id), b'{"sku":"A1"}') for id in range(first, min(first + 250, count))]
+            body = b"[" + b",".join(events) + b"]"
+            answer = await self.client.call("POST", self.env["ingress_url"], headers, body)
+            assert answer.status == 200, answer
+
     async def journal(self, registration: Registration) -> list[dict[str, Any]]:
         """Every entry, oldest first, following `next` to the end."""
         entries: list[dict[str, Any]] = []

@@ -46,7 +46,7 @@ class AppendCall(msgspec.Struct):
 
 
 class Batch:
-    """Calls as the columns that the database takes. The shard of each organisation is known by now."""
+    """Calls as the columns that the database takes. The shard of each organization is known by now."""
 
     def __init__(self, calls: Sequence[AppendCall], facts: Facts) -> None:
         self.calls = calls
@@ -57,7 +57,7 @@ class Batch:
         self.firsts: list[tuple[int, int]] = []
         """Per call: place of its shard, distance of its first position from the shard's head."""
         self._orgs: dict[OrgId, list[int]] = {}
-        """Organisation -> its lowest epoch, place of its shard, bytes."""
+        """Organization -> its lowest epoch, place of its shard, bytes."""
         self._events: list[tuple[int, int, bytes, int, bytes, bytes]] = []
         self._postings: dict[tuple[int, Lane], list[int]] = {}
         self._audited: list[tuple[int, int, str, bytes, bytes, bytes, bytes, bytes]] = []
@@ -107,7 +107,7 @@ class Batch:
         )
 
     def stale(self, places: Sequence[int]) -> list[AppendCall]:
-        """Calls whose organisation is among those at these places, and which matched first of them."""
+        """Calls whose organization is among those at these places, and which matched first of them."""
         orgs = list(self._orgs)
         lowest = {orgs[place - 1]: self._orgs[orgs[place - 1]][0] for place in places}
         return [call for call in self.calls if lowest.get(call.events[0].org) == call.epoch]

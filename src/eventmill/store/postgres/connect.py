@@ -60,7 +60,11 @@ succeed."""
 async def connect(dsn: str) -> Connection:
     """Raises one of `LOST`, or another `asyncpg.PostgresError` when the database refuses."""
     connection: Connection = await asyncpg.connect(dsn, **_arguments(dsn))
-    await _prepare(connection)
+    try:
+        await _prepare(connection)
+    except BaseException:
+        connection.terminate()
+        raise
     return connection
 
 
@@ -75,7 +79,8 @@ async def connect_first(dsn: str) -> Connection:
         connection = await connect(dsn)
     except (ValueError, asyncpg.InterfaceError) as error:
         raise StartupError(
-            f"--store cannot be used: {error}; it must be like postgresql://user:password@host:5432/database"
+            "--store cannot be read: it must be like postgresql://user:password@host:5432/database, "
+            "with what is special in user and password written as %XX"
         ) from error
     except asyncpg.InvalidCatalogNameError as error:
         raise StartupError(f"{shown(dsn)}: {error}; create it, for example with createdb") from error

@@ -41,7 +41,7 @@ from eventmill.store.work import PULLED, SLOTS
 _SQL = load_queries("catalogue")
 
 GLOBAL_KEYS = frozenset({"client_id", "ims_org_id"})
-"""Key names whose limits count over all organisations."""
+"""Key names whose limits count over all organizations."""
 
 CHANGES_KEPT = 100_000
 _TRIM_EVERY = 1024
@@ -267,5 +267,5 @@ async def forget_lane(connection: Connection, lane: Lane) -> None:
 def _key_refusal(kind: Kind, org: OrgId, key: Key, holder: tuple[str, str]) -> Conflict | LimitReached:
     if key.at_most > 1:
         return LimitReached(key.name, key.at_most)
-    # Another organisation's document is not named to this caller.
+    # Another organization's document is not named to this caller.
     return Conflict(f"another {kind} has the {key.name} {key.value}", holder[1] if holder[0] == org else "")

@@ -1,4 +1,4 @@
-"""What a node knows of the database and never changes there: shards of organisations, days of shards, origins of
+"""What a node knows of the database and never changes there: shards of organizations, days of shards, origins of
 events, where lanes begin. And the sizes of what is stored, which follow within seconds."""
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Facts:
         self.stored_bytes: dict[OrgId, int] = {}
 
     async def learn(self, events: Sequence[NewEvent]) -> None:
-        """The shards of the events' organisations and the numbers of their origins, made when there are none."""
+        """The shards of the events' organizations and the numbers of their origins, made when there are none."""
         for org in {event.org for event in events} - self.shards.keys():
             await self.shard(org)
         for origin in {event.origin for event in events} - self.origins.keys():

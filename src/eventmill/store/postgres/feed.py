@@ -15,6 +15,7 @@ import structlog
 
 from eventmill import telemetry
 from eventmill.clock import Clock, VirtualClock
+from eventmill.errors import StoreUnavailable
 from eventmill.store.postgres.connect import LOST, Connection, Dial
 from eventmill.store.postgres.queries import load_queries
 
@@ -22,6 +23,9 @@ _log = structlog.get_logger()
 _SQL = load_queries("log")
 _CHANNEL = "eventmill"
 _LOOK_S = 0.5
+_AGAIN_S = 0.1
+_PATIENCE_S = 2.0
+"""A connection that is lost, and soon there again, refuses nobody: what was sent meanwhile waits that long anyway."""
 _QUIET_S = 0.005
 """Between two notifications."""
 _CHORES_S = 5.0
@@ -42,13 +46,18 @@ class Feed:
         self._tell = False
         self._kick = asyncio.Event()
         self._next_chores_s = 0.0
-        self.lost = ""
-        """Why the database cannot be reached; empty when it can."""
+        self._lost = ""
+        self._lost_since_s = 0.0
 
     def tell(self) -> None:
         """This process has committed something that others want to know."""
         self._tell = True
         self._kick.set()
+
+    @property
+    def lost(self) -> str:
+        """Why the database cannot be reached; empty when it can, or could a moment ago."""
+        return self._lost if self._lost and self._clock.machine_s() - self._lost_since_s >= _PATIENCE_S else ""
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -57,11 +66,11 @@ class Feed:
                 connection = await self._dial()
             except (*LOST, asyncpg.PostgresError) as error:
                 self._note_lost(error)
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(_AGAIN_S)
                 continue
             try:
                 await self._follow(connection)
-            except (*LOST, asyncpg.PostgresError) as error:
+            except (*LOST, asyncpg.PostgresError, StoreUnavailable) as error:
                 self._note_lost(error)
             finally:
                 connection.terminate()
@@ -72,8 +81,8 @@ class Feed:
         while True:
             self._kick.clear()
             await self._look(connection)
-            if self.lost:
-                self.lost = ""
+            if self._lost:
+                self._lost = ""
                 _log.info(telemetry.STORE_ACCEPTING, cause="the database answers again")
             if loop.time() >= self._next_chores_s:
                 self._next_chores_s = loop.time() + _CHORES_S
@@ -98,6 +107,7 @@ class Feed:
             self._moved()
 
     def _note_lost(self, error: BaseException) -> None:
-        if not self.lost:
-            self.lost = f"the database cannot be reached ({type(error).__name__}: {error})"
-            _log.warning(telemetry.STORE_REFUSED, cause=self.lost)
+        if not self._lost:
+            self._lost_since_s = self._clock.machine_s()
+            self._lost = f"the database cannot be reached ({type(error).__name__}: {error})"
+            _log.warning(telemetry.STORE_REFUSED, cause=self._lost)

@@ -11,7 +11,7 @@ from asyncpg import Record
 from eventmill.clock import Clock
 from eventmill.core.attempts import seq_mark
 from eventmill.model import Lane, OrgId, Origin
-from eventmill.store.log import Head, JournalPage, JournalStretch, LogEntry, LogPage, StoredEvent
+from eventmill.store.log import EventOutline, Head, JournalPage, JournalStretch, LogEntry, LogPage, StoredEvent
 from eventmill.store.observe import AttemptBlock
 from eventmill.store.postgres.days import DAY_MS, written_day
 from eventmill.store.postgres.facts import Facts
@@ -114,6 +114,20 @@ class LogReads:
                 StoredEvent(
                     *(row["seq"], written_day(day), row["ts_ms"], row["event_id"]),
                     *(origins[row["origin"]], row["body"]),
+                )
+                for row in rows
+            ]
+        return found
+
+    async def outlines(self, shard: int, seqs: Sequence[int]) -> list[EventOutline]:
+        found: list[EventOutline] = []
+        for day, part in (await self._facts.days_of(shard, seqs)).items():
+            rows = await self._pool.fetch(_SQL["outlines"], day, shard, part[0], part[-1], part)
+            origins = await self._facts.origins_of(row["origin"] for row in rows)
+            found += [
+                EventOutline(
+                    *(row["seq"], written_day(day), row["ts_ms"], row["event_id"]),
+                    *(origins[row["origin"]], row["body_bytes"]),
                 )
                 for row in rows
             ]

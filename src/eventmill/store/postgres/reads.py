@@ -45,6 +45,10 @@ class StateReads:
     async def scan(self, kind: Kind) -> list[Versioned]:
         return [Versioned(kind, *row) for row in await self._pool.fetch(_CATALOGUE["scan_docs"], kind)]
 
+    async def scan_page(self, kind: Kind, after: tuple[str, str], limit: int) -> list[Versioned]:
+        rows = await self._pool.fetch(_CATALOGUE["scan_page"], kind, *after, limit)
+        return [Versioned(kind, *row) for row in rows]
+
     async def epoch(self) -> int:
         epoch: int = await self._pool.fetchval(_CATALOGUE["epoch"])
         return epoch
@@ -129,6 +133,9 @@ class StateReads:
 
     async def health_tallies(self, lane: Lane, since_ms: int) -> list[Tally]:
         return [Tally(*row) for row in await self._pool.fetch(_WORK["health_tallies"], lane, since_ms)]
+
+    async def lanes_with_failures(self, since_ms: int) -> set[Lane]:
+        return {lane for (lane,) in await self._pool.fetch(_WORK["lanes_with_failures"], since_ms)}
 
     async def unmatched(self, org: OrgId, since_ms: int, limit: int) -> list[UnmatchedEvent]:
         rows = await self._pool.fetch(_WORK["unmatched"], org, since_ms, limit)

@@ -7,7 +7,8 @@ loop. What this process caches never decides: routing epochs, leases and limits 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Literal
 from uuid import uuid4
 
@@ -40,7 +41,7 @@ from eventmill.store.postgres.unmatched import drop_observed, put_unmatched
 from eventmill.store.work import SlotLease, TraceRecord, WorkCommit
 
 _log = structlog.get_logger()
-_CATALOGUE = load_queries("catalogue")
+_CATALOGUE, _SCHEMA = load_queries("catalogue"), load_queries("schema")
 _APPEND_CHANNELS = 2
 
 
@@ -119,6 +120,15 @@ class PostgresStore(BacklogReads):
         for channel in self._channels:
             await channel.close()
         await self._pool.close()
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        connection = await self._dial()
+        try:
+            await connection.execute(_SCHEMA["lock_start"])
+            yield
+        finally:
+            await connection.close()  # and with it the lock
 
     def on_change(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)

@@ -44,6 +44,11 @@ def open_existing(path: Path) -> sqlite3.Connection:
     return _connect(f"file:{quote(str(path))}?mode=rw", _BUSY_S)
 
 
+def drop_cache(connection: sqlite3.Connection) -> None:
+    """Give back the pages it keeps, 2 MB at most: after reading a table as a whole, which is not done again soon."""
+    connection.execute("PRAGMA shrink_memory")
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Commits, or leaves nothing. A commit that fails is rolled back and raised."""

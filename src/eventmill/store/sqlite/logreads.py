@@ -11,10 +11,11 @@ import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, groupby
+from typing import Any, TypeVar
 
 from eventmill.core.attempts import seq_mark
 from eventmill.model import Lane, OrgId
-from eventmill.store.log import JournalPage, JournalStretch, LogEntry, StoredEvent
+from eventmill.store.log import EventOutline, JournalPage, JournalStretch, LogEntry, StoredEvent
 from eventmill.store.observe import AttemptBlock
 from eventmill.store.sqlite.layout import SHARD
 from eventmill.store.sqlite.packing import count_seqs, unpack_lanes, unpack_seqs
@@ -23,12 +24,14 @@ from eventmill.store.sqlite.segments import SegmentFile, SegmentReader, SegmentR
 
 _SQL = load_queries("log")
 _EVENTS_BETWEEN, _EVENTS_IN = _SQL["events_between"], InList(_SQL["events_in"])
+_OUTLINES_BETWEEN, _OUTLINES_IN = _SQL["outlines_between"], InList(_SQL["outlines_in"])
 _BODIES_BETWEEN, _BODIES_IN = _SQL["bodies_between"], InList(_SQL["bodies_in"])
 _ROWS_AT_FIRST = 4
 _BLOCKS_PER_STEP = 512
 """Attempt blocks of a lane that are searched at a time; a busy lane's have a few kilobytes each."""
 
 _PageRow = tuple[int, int, bytes]
+_Kept = TypeVar("_Kept", StoredEvent, EventOutline)
 
 
 class LogReads:
@@ -52,13 +55,16 @@ class LogReads:
         return self._positions(lane, after, limit)
 
     async def fetch(self, shard: int, seqs: Sequence[int]) -> list[StoredEvent]:
-        return self._events(seqs)
+        return self._kept(StoredEvent, _EVENTS_BETWEEN, _EVENTS_IN, seqs)
+
+    async def outlines(self, shard: int, seqs: Sequence[int]) -> list[EventOutline]:
+        return self._kept(EventOutline, _OUTLINES_BETWEEN, _OUTLINES_IN, seqs)
 
     async def find_event(self, org: OrgId, event_id: bytes) -> StoredEvent | None:
         for reader in self._reading(reversed(self._segments())):
             row = reader.connection.execute(_SQL["event_by_id"], (event_id, org)).fetchone()
             if row is not None:
-                return _stored(reader, [row])[0]
+                return _built(StoredEvent, reader, [row])[0]
         return None
 
     async def attempts(self, lane: Lane, limit: int) -> list[AttemptBlock]:
@@ -158,16 +164,15 @@ class LogReads:
                 last = last_seq
         return count + sum(last < seq <= upto for seq in tail)
 
-    def _events(self, seqs: Sequence[int]) -> list[StoredEvent]:
-        """Events by ascending position; those that expired are missing."""
-        found: list[StoredEvent] = []
+    def _kept(self, kind: type[_Kept], between: str, within: InList, seqs: Sequence[int]) -> list[_Kept]:
+        found: list[_Kept] = []
         for segment, part in split_by_segment(self._segments(), seqs):
             reader = self._readers.find(segment)
             if reader is None:
                 continue
             for at in range(0, len(part), InList.BATCH):
-                rows = _select(reader.connection, _EVENTS_BETWEEN, _EVENTS_IN, part[at : at + InList.BATCH])
-                found.extend(_stored(reader, rows.fetchall()))
+                rows = _select(reader.connection, between, within, part[at : at + InList.BATCH])
+                found.extend(_built(kind, reader, rows.fetchall()))
         return found
 
     def _log(self, after: int, upto: int, limit: int) -> list[LogEntry]:
@@ -257,12 +262,10 @@ def _stretches(
     return found
 
 
-def _stored(reader: SegmentReader, rows: Sequence[tuple[int, int, bytes, int, bytes]]) -> list[StoredEvent]:
+def _built(kind: type[_Kept], reader: SegmentReader, rows: Sequence[tuple[int, int, bytes, int, Any]]) -> list[_Kept]:
     day = reader.segment.day
     origins = {number: reader.origin(number) for number in {row[3] for row in rows}}
-    return [
-        StoredEvent(seq, day, ts_ms, event_id, origins[number], body) for seq, ts_ms, event_id, number, body in rows
-    ]
+    return [kind(seq, day, ts_ms, event_id, origins[number], last) for seq, ts_ms, event_id, number, last in rows]
 
 
 def _first_at(connection: sqlite3.Connection, low: int, high: int, ts_ms: int) -> int:

@@ -4,19 +4,21 @@ and only after the commit that made it true."""
 from __future__ import annotations
 
 import sqlite3
+import sys
 import threading
 from collections.abc import Mapping
 
 import msgspec
 
 from eventmill.model import Lane, OrgId
+from eventmill.store.sqlite.connect import drop_cache
 from eventmill.store.sqlite.packing import unpack_seqs
 from eventmill.store.sqlite.queries import load_queries
 
 _SQL = load_queries("state")
 
 
-class LaneState(msgspec.Struct, frozen=True):
+class LaneState(msgspec.Struct, frozen=True, gc=False):
     lane: Lane
     org: OrgId
     registration_id: str
@@ -109,8 +111,19 @@ def load_memory(connection: sqlite3.Connection) -> Memory:
         lane, org, registration_id, opened, floor, disabled, tombstone, mark, done, counted_ms, split_ms = row
         done_seqs = tuple(unpack_seqs(done))
         memory.lanes[lane] = LaneState(
-            lane, org, registration_id, opened, floor, bool(disabled), tombstone, mark, done_seqs, counted_ms, split_ms
+            lane,
+            OrgId(sys.intern(org)),
+            registration_id,
+            opened,
+            floor,
+            bool(disabled),
+            tombstone,
+            mark,
+            done_seqs,
+            counted_ms,
+            split_ms,
         )
+    drop_cache(connection)
     return memory
 
 

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
+import msgspec
+
 from eventmill.core.health import Tally
 from eventmill.ids import uuid_bytes
 from eventmill.model import Lane, OrgId
 from eventmill.store.control import Change, Kind, Versioned
 from eventmill.store.observe import EndedPosition, ReplayTally, UnmatchedEvent
-from eventmill.store.sqlite.connect import open_reader
+from eventmill.store.sqlite.connect import drop_cache, open_reader
 from eventmill.store.sqlite.engine import Paths
 from eventmill.store.sqlite.layout import SHARD
 from eventmill.store.sqlite.packing import unpack_seqs
@@ -49,6 +51,12 @@ class StateReads:
     async def scan(self, kind: Kind) -> list[Versioned]:
         return [Versioned(kind, OrgId(org), *rest) for org, *rest in self._rows("scan_docs", kind)]
 
+    async def scan_page(self, kind: Kind, after: tuple[str, str], limit: int) -> list[Versioned]:
+        rows = self._rows("scan_page", kind, *after, limit)
+        if len(rows) < limit:
+            drop_cache(self._reader)
+        return [Versioned(kind, OrgId(org), *rest) for org, *rest in rows]
+
     async def changes(self, after: int, limit: int) -> list[Change]:
         """The newest 100,000 are kept. A reader that is further behind gets a first epoch above `after + 1`, by which
         it notices that it must read everything again."""
@@ -62,8 +70,10 @@ class StateReads:
     # Work
 
     async def lanes(self, slots: Sequence[int]) -> list[LaneRecord]:
-        wanted = frozenset(slots)
-        return [_lane_record(row) for row in self._rows("lane_records") if row[0] % SLOTS in wanted]
+        wanted = msgspec.json.encode(slots).decode()
+        records = [_lane_record(row) for row in self._rows("lane_records", SLOTS, wanted)]
+        drop_cache(self._reader)
+        return records
 
     async def lane(self, lane: Lane) -> LaneRecord | None:
         row = self._row("lane_record", lane)
@@ -132,6 +142,14 @@ class StateReads:
 
     async def health_tallies(self, lane: Lane, since_ms: int) -> list[Tally]:
         return [Tally(*row) for row in self._rows("health_tallies", lane, since_ms)]
+
+    async def lanes_with_failures(self, since_ms: int) -> set[Lane]:
+        """In a thread: a day of a thousand busy lanes takes a third of a second, in one step."""
+        return await asyncio.to_thread(self._lanes_with_failures, since_ms)
+
+    def _lanes_with_failures(self, since_ms: int) -> set[Lane]:
+        with closing(open_reader(self._paths.state)) as reader:
+            return {lane for (lane,) in reader.execute(_SQL["lanes_with_failures"], (since_ms,))}
 
     def _row(self, query: str, *values: object) -> Any:
         return self._reader.execute(_SQL[query], values).fetchone()

@@ -11,6 +11,7 @@ import os
 import socket
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Literal, TypeVar
 
 import structlog
@@ -103,6 +104,9 @@ class SqliteStore(BacklogReads):
         self._reader.close()
         self._readers.close()
         self._lock.release()
+
+    def alone(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()  # the lock on the data directory sees to it
 
     def on_change(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)

@@ -8,6 +8,7 @@ from eventmill.ui.visit import Visit
 from eventmill.web.http import Reply
 
 _CHOICES = {"theme": ("light", "dark", "auto"), "time": ("utc", "local")}
+_ORGANIZATIONS = "/console/organizations"
 _A_YEAR_S = 31_536_000
 
 
@@ -18,7 +19,17 @@ async def come_in(visit: Visit) -> Reply:
 async def welcome(visit: Visit) -> Reply:
     if visit.console.visible_organizations(visit.person):
         return visit.redirect(visit.console.first_page(visit.person))
-    return visit.render("welcome.html", calls=[visit.curl("POST", "/console/organizations", {"name": "Acme"})])
+    return visit.render("welcome.html", refusal=None, curl=visit.curl("POST", _ORGANIZATIONS, {"name": "Acme"}))
+
+
+async def create_organization(visit: Visit) -> Reply:
+    """The API asks once more whether the person runs the gateway."""
+    made = await visit.act("POST", _ORGANIZATIONS, {"name": visit.field("name")})
+    if not made.ok:
+        return visit.refusal("welcome.html", made, curl=made.curl)
+    return visit.redirect(
+        f"{ROOT}/orgs/{made.body['id']}/projects/new", "The organization is there. Begin with a project."
+    )
 
 
 async def set_preference(visit: Visit) -> Reply:
@@ -42,5 +53,6 @@ def safe_path(wanted: str) -> str:
 PAGES = (
     Page("GET", ROOT, come_in, "Eventmill"),
     Page("GET", f"{ROOT}/welcome", welcome, "Welcome"),
+    Page("POST", f"{ROOT}/welcome", create_organization, "Welcome", role="admin"),
     Page("POST", f"{ROOT}/preferences", set_preference, is_open=True),
 )

@@ -6,18 +6,16 @@ from typing import Any
 
 import msgspec
 
-from eventmill.errors import GatewayError, Reason
 from eventmill.model import Registration
 from eventmill.store.observe import Waiting
 from eventmill.ui.charts import Bar
-from eventmill.ui.live import live_reply
 from eventmill.ui.page import Page
+from eventmill.ui.pages.renewing import renew
 from eventmill.ui.visit import Visit
 from eventmill.web.http import Reply
 
 _LISTED_MAX = 8
 _LATE_S = 60.0
-_STREAMS_MAX = 200
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -35,18 +33,11 @@ async def show_overview(visit: Visit) -> Reply:
 
 async def stream_figures(visit: Visit) -> Reply:
     """The same figures, sent whenever they change."""
-    console = visit.console
-    if console.live_streams >= _STREAMS_MAX:
-        raise GatewayError(Reason.TOO_MANY_READERS, f"{_STREAMS_MAX} pages renew themselves already")
 
     async def make() -> str:
-        return console.views.render("overview_figures.html", {"visit": visit, **await _figures(visit)})
+        return visit.console.views.render("overview_figures.html", {"visit": visit, **await _figures(visit)})
 
-    def left() -> None:
-        console.live_streams -= 1
-
-    console.live_streams += 1
-    return live_reply(visit.parts, make, left)
+    return renew(visit, make)
 
 
 async def _figures(visit: Visit) -> dict[str, Any]:

@@ -7,7 +7,9 @@ import asyncio
 import structlog
 
 from eventmill import telemetry
+from eventmill.errors import GatewayError, Reason
 from eventmill.ui.cookies import ROOT, cookie_name, read_cookies, set_cookie
+from eventmill.ui.outside import ASKED_FOR_S, CALLBACK
 from eventmill.ui.page import Page
 from eventmill.ui.pages.home import safe_path
 from eventmill.ui.shown import duration
@@ -31,7 +33,7 @@ async def show_sign_in(visit: Visit) -> Reply:
 
 
 def _form(visit: Visit, wanted: str, *, status: int = 200, problem: str = "", name: str = "") -> Reply:
-    has_oidc = bool(visit.parts.config.console_oidc_client_id)
+    has_oidc = visit.console.outside is not None
     return visit.render(
         "sign_in.html", status=status, stored=False, next=wanted, problem=problem, name=name, has_oidc=has_oidc
     )
@@ -65,6 +67,36 @@ async def _fits(visit: Visit, name: str, password: str) -> bool:
     return await asyncio.to_thread(check_password, password[:_PASSWORD_CHARS_MAX], stored) and user is not None
 
 
+async def ask_outside(visit: Visit) -> Reply:
+    """To the issuer's own pages."""
+    config, outside = visit.parts.config, visit.console.outside
+    if outside is None:
+        raise visit.not_found("other place to sign in")
+    url, sealed = await outside.ask(safe_path(visit.query("next")))
+    cookie = set_cookie(config, cookie_name(config, "oidc"), sealed, max_age_s=ASKED_FOR_S)
+    return Reply(303, headers=((b"location", url.encode()), cookie))
+
+
+async def come_back(visit: Visit) -> Reply:
+    """From the issuer, with a code that says who it is."""
+    config, outside = visit.parts.config, visit.console.outside
+    if outside is None:
+        raise visit.not_found("other place to sign in")
+    name = cookie_name(config, "oidc")
+    asked = outside.remember(read_cookies(visit.request).get(name, ""), visit.query("state"))
+    if visit.query("error") or not visit.query("code"):
+        raise GatewayError(Reason.NOT_PERMITTED, "your organization did not let you in")
+    try:
+        person = await outside.come_back(asked, visit.query("code"))
+    except GatewayError as error:
+        log.warning(telemetry.SIGN_IN_FAILED, user="", address=visit.request.peer, why=error.reason.code)
+        raise
+    token = await visit.console.sessions.begin(person.name, person.role, person.orgs)
+    log.info(telemetry.SIGNED_IN, user=person.name, address=visit.request.peer)
+    reply = with_session(visit, visit.redirect(asked.next), token)
+    return Reply(reply.status, headers=(*reply.headers, set_cookie(config, name, "", max_age_s=0)))
+
+
 def with_session(visit: Visit, reply: Reply, token: str) -> Reply:
     config = visit.parts.config
     cookie = set_cookie(config, cookie_name(config, "session"), token, max_age_s=config.session_lifetime_s)
@@ -84,5 +116,7 @@ async def sign_out(visit: Visit) -> Reply:
 PAGES = (
     Page("GET", f"{ROOT}/sign-in", show_sign_in, "Sign in", is_open=True),
     Page("POST", f"{ROOT}/sign-in", sign_in, "Sign in", is_open=True),
+    Page("GET", f"{ROOT}/sign-in/oidc", ask_outside, "Sign in", is_open=True),
+    Page("GET", CALLBACK, come_back, "Sign in", is_open=True),
     Page("POST", f"{ROOT}/sign-out", sign_out),
 )

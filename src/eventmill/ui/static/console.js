@@ -67,8 +67,11 @@
     source.addEventListener("error", () => say("quiet", "connecting"));
     source.addEventListener("figures", (event) => {
       if (box.contains(document.activeElement)) return; // what somebody is about to use stays where it is
+      if (box.querySelector("details.trace[open]")) return say("quiet", "paused while one is open");
+      say("ok", "live");
       box.innerHTML = event.data;
       enhance(box);
+      if (window.htmx) window.htmx.process(box);
     });
     window.addEventListener("pagehide", () => source.close());
   }

@@ -96,7 +96,7 @@ PROVIDERS = Group(
                 "Replace a provider",
                 (hal_answer(ProviderBody),),
                 bodies=(RequestBody(ProviderUpdate, example=_PROVIDER_EXAMPLE),),
-                refusals=_WRITES,
+                refusals=(*_WRITES, Reason.INCOMPATIBLE_FILTER),
             ),
         ),
         Endpoint(
@@ -108,7 +108,7 @@ PROVIDERS = Group(
                 "Change a provider by JSON Patch",
                 (hal_answer(ProviderBody), NO_CONTENT),
                 bodies=(PATCH,),
-                refusals=_WRITES,
+                refusals=(*_WRITES, Reason.INCOMPATIBLE_FILTER),
                 about="204 when nothing changed.",
             ),
         ),

@@ -45,6 +45,10 @@ ORDER BY doc.created;
 -- name: scan_docs
 SELECT org, id, version, doc FROM eventmill.doc WHERE kind = $1 ORDER BY created;
 
+-- name: scan_page
+SELECT org, id, version, doc FROM eventmill.doc
+WHERE kind = $1 AND (org, id) > ($2, $3) ORDER BY org, id LIMIT $4;
+
 -- name: docs_of_kinds
 SELECT kind, org, id FROM eventmill.doc WHERE kind = ANY ($1::text[]) ORDER BY array_position($1::text[], kind), created;
 

@@ -75,6 +75,11 @@ SELECT seq, ts_ms, event_id, origin, body FROM eventmill.event
 WHERE day = $1 AND shard = $2 AND seq BETWEEN $3 AND $4 AND seq = ANY ($5::bigint[])
 ORDER BY seq;
 
+-- name: outlines
+SELECT seq, ts_ms, event_id, origin, octet_length(body) AS body_bytes FROM eventmill.event
+WHERE day = $1 AND shard = $2 AND seq BETWEEN $3 AND $4 AND seq = ANY ($5::bigint[])
+ORDER BY seq;
+
 -- name: log
 SELECT epoch, entry.seq, entry.lanes FROM eventmill.gateway LEFT JOIN LATERAL (
     SELECT day, seq, lanes FROM eventmill.event

@@ -6,6 +6,9 @@ SELECT pg_advisory_lock(hashtextextended('eventmill migrations', 0));
 -- name: unlock_migrations
 SELECT pg_advisory_unlock(hashtextextended('eventmill migrations', 0));
 
+-- name: lock_start
+SELECT pg_advisory_lock(hashtextextended('eventmill start', 0));
+
 -- name: has_schema
 SELECT to_regclass('eventmill.migration') IS NOT NULL;
 

@@ -196,6 +196,9 @@ SELECT bucket_ms, ok, failed, gave_up FROM eventmill.tally
 WHERE lane = $1 AND bucket_ms >= greatest($2, (SELECT counted_ms FROM eventmill.lane WHERE lane = $1))
 ORDER BY bucket_ms;
 
+-- name: lanes_with_failures
+SELECT DISTINCT lane FROM eventmill.tally WHERE bucket_ms >= $1 AND (failed > 0 OR gave_up > 0);
+
 -- name: drop_old_traces
 DELETE FROM eventmill.trace WHERE ts_ms < $1;
 

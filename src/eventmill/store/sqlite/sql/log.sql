@@ -61,6 +61,12 @@ SELECT seq, ts_ms, event_id, origin, body FROM event WHERE seq BETWEEN ? AND ? O
 -- name: events_in
 SELECT seq, ts_ms, event_id, origin, body FROM event WHERE seq IN ({values}) ORDER BY seq;
 
+-- name: outlines_between
+SELECT seq, ts_ms, event_id, origin, length(body) FROM event WHERE seq BETWEEN ? AND ? ORDER BY seq;
+
+-- name: outlines_in
+SELECT seq, ts_ms, event_id, origin, length(body) FROM event WHERE seq IN ({values}) ORDER BY seq;
+
 -- name: bodies_between
 SELECT seq, origin, body FROM event WHERE seq BETWEEN ? AND ? ORDER BY seq;
 

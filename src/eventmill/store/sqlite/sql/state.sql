@@ -27,6 +27,9 @@ ORDER BY doc.created;
 -- name: scan_docs
 SELECT org, id, version, doc FROM doc WHERE kind = ? ORDER BY created;
 
+-- name: scan_page
+SELECT org, id, version, doc FROM doc WHERE kind = ? AND (org, id) > (?, ?) ORDER BY org, id LIMIT ?;
+
 -- name: insert_doc
 INSERT INTO doc (kind, org, id, version, doc, created) VALUES (?, ?, ?, 1, ?, ?);
 
@@ -87,6 +90,7 @@ SELECT lane.lane, org, registration_id, mark, done, disabled, tombstone,
     (SELECT min(due_ms) FROM unit WHERE unit.lane = lane.lane AND (replay <> x'') = 0),
     (SELECT min(due_ms) FROM unit WHERE unit.lane = lane.lane AND (replay <> x'') = 1)
 FROM lane JOIN progress ON progress.lane = lane.lane
+WHERE lane.lane % ? IN (SELECT value FROM json_each(?))
 ORDER BY lane.lane;
 
 -- name: lane_record
@@ -267,6 +271,9 @@ SELECT coalesce(sum(ok), 0), coalesce(sum(failed), 0) FROM tally WHERE lane = ? 
 SELECT bucket_ms, ok, failed, gave_up FROM tally
 WHERE lane = ?1 AND bucket_ms >= max(?2, (SELECT counted_ms FROM lane WHERE lane = ?1))
 ORDER BY bucket_ms;
+
+-- name: lanes_with_failures
+SELECT DISTINCT lane FROM tally WHERE bucket_ms >= ? AND (failed > 0 OR gave_up > 0);
 
 -- name: drop_old_tallies
 DELETE FROM tally WHERE bucket_ms < ?;

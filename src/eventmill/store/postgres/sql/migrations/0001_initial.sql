@@ -37,7 +37,7 @@ CREATE TABLE eventmill.doc (
     PRIMARY KEY (kind, org, id)
 );
 
--- org comes late in the key: some names are unique over all organisations. value: UTF-8, as text knows no NUL.
+-- org comes late in the key: some names are unique over all organizations. value: UTF-8, as text knows no NUL.
 CREATE TABLE eventmill.doc_key (
     kind  text COLLATE "C" NOT NULL,
     name  text COLLATE "C" NOT NULL,
@@ -66,7 +66,7 @@ CREATE TABLE eventmill.shard (
 ) WITH (fillfactor = 20);
 INSERT INTO eventmill.shard (id) SELECT generate_series(0, 255);
 
--- An organisation keeps its shard. epoch: that of its last change; written under the lock of the shard's row.
+-- An organization keeps its shard. epoch: that of its last change; written under the lock of the shard's row.
 CREATE TABLE eventmill.org (
     org   text COLLATE "C" PRIMARY KEY,
     shard smallint NOT NULL REFERENCES eventmill.shard (id),
@@ -315,7 +315,7 @@ CREATE TABLE eventmill.phi_event (
 
 -- Appends one batch, in one round trip and one commit. Events and postings name their shard by its place (`*_at`) in
 -- `shards`, which ascends, and their position by its distance from the shard's head before.
--- Answers `1`, then the head before and the day of each shard; or `0`, then the places of organisations in `orgs` that
+-- Answers `1`, then the head before and the day of each shard; or `0`, then the places of organizations in `orgs` that
 -- changed after their `epochs`, and nothing was written. Each statement of a function sees what was committed before
 -- it, so the epochs are those under the shards' locks.
 CREATE FUNCTION eventmill.append_1(
