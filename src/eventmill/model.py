@@ -324,6 +324,21 @@ class Session(Doc, frozen=True, kw_only=True):
     """Roughly when it was last used."""
 
 
+class Action(Doc, frozen=True, kw_only=True):
+    """A change that somebody made by the management API or in the console."""
+
+    id: str
+    """Sorts the newest first."""
+    at_ms: int
+    """Machine time."""
+    who: str
+    """Api key, or `console:` and the person's name."""
+    is_operator: bool = False
+    method: str
+    path: str
+    status: int
+
+
 class Origin(msgspec.Struct, frozen=True):
     """Where an event came from, in the words that must survive the provider's deletion."""
 

@@ -51,6 +51,7 @@ from eventmill.flow.validation import Validations
 from eventmill.ids import IdSource
 from eventmill.send.destination_settings import check_destination_settings
 from eventmill.send.eventbridge import EventBridge
+from eventmill.send.faults import Faults, FaultySender
 from eventmill.send.issuer import IssuerClient
 from eventmill.send.mail import MailServer
 from eventmill.send.mailbox import Mailbox
@@ -161,7 +162,8 @@ class Front:
         self._clock = clock
         self._catalogue = catalogue
         self._ids = IdSource()
-        self._sender = WebhookSender(config)
+        self._faults = Faults()
+        self._sender = FaultySender(config, self._faults) if config.dev else WebhookSender(config)
         self._upkeep = Upkeep(store, clock, config)
         self._stopping = asyncio.Event()
 
@@ -207,7 +209,7 @@ class Front:
         if config.dev and self._deliver is not None:
             timed = (self._validations, self._health, self._buses, self._notices, self._replaying)
             self._travel = TimeTravel(clock, store, self._deliver, self._upkeep, timed)
-            dev = DevHooks(clock, self._travel.advance, self._travel.set_rate, self._reset, self._mailbox)
+            dev = DevHooks(clock, self._travel.advance, self._travel.set_rate, self._reset, self._mailbox, self._faults)
         self._token_upkeep = TokenUpkeep(store, catalogue, sealer, clock, self._ids, config)
         self._issuer = (
             OutsideIssuer(config, clock, IssuerClient(config).fetch_keys)
@@ -237,6 +239,7 @@ class Front:
             validations=self._validations,
             unready=self._unready,
             dev=dev,
+            processes=tuple if self._children is None else self._children.processes,
         )
         self._app = ConsoleApp(parts, build_app(parts))
 
@@ -251,6 +254,7 @@ class Front:
         await self._store.reset()
         await self._catalogue.refresh()
         self._mailbox.clear()
+        self._faults.clear()
         if self._deliver is not None:
             self._deliver.wake()
             await self._deliver.quiesce()
@@ -292,6 +296,7 @@ class Front:
             if not isinstance(self._store, SqliteStore):
                 chores.append(owner.create_task(Following(self._store, self._catalogue).run()))
             chores.append(owner.create_task(self._app.run()))
+            chores.append(owner.create_task(self._catalogue.compile_filters()))
             if self._issuer is not None:
                 chores.append(owner.create_task(self._issuer.run()))
             fresh = (keep_certificate_fresh(each.tls, self._config, self._clock) for each in listeners if each.tls)

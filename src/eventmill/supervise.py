@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import sys
+from collections import Counter
 
 import msgspec
 import structlog
@@ -13,6 +14,8 @@ import structlog
 from eventmill import telemetry
 from eventmill.config import Config
 from eventmill.store.sqlite.store import SqliteStore
+from eventmill.store.work import SLOTS
+from eventmill.web.parts import DeliveryProcess
 
 log = structlog.get_logger()
 
@@ -27,12 +30,23 @@ class DeliveryChildren:
         self._config = config
         self._stopping = False
         self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._starts: Counter[int] = Counter()
 
     async def run(self) -> None:
         """Keep every child alive until `stop`."""
         async with asyncio.TaskGroup() as owner:
             for index in range(self._config.delivery_children):
                 owner.create_task(self._keep_alive(index))
+
+    def processes(self) -> tuple[DeliveryProcess, ...]:
+        """By their number."""
+        count = self._config.delivery_children
+        return tuple(
+            DeliveryProcess(
+                index, process.pid, process.returncode is None, len(range(index, SLOTS, count)), self._starts[index] - 1
+            )
+            for index, process in sorted(self._processes.items())
+        )
 
     async def stop(self) -> None:
         """Ask all to drain; those that have not gone in time are killed, and what they had under way repeats."""
@@ -81,6 +95,7 @@ class DeliveryChildren:
             ours.close()
             raise
         self._processes[index] = process
+        self._starts[index] += 1
         log.info(telemetry.DELIVERY_STARTED, process=index, pid=process.pid)
         self._store.attach_child(ours, index, self._config.delivery_children)
         assert process.stdin is not None

@@ -12,6 +12,7 @@ from eventmill.core.signing import DeliverySigner
 from eventmill.flow.aims import Aims
 from eventmill.flow.attempt import Attempter
 from eventmill.flow.deliver import Deliver
+from eventmill.model import Lane
 from eventmill.send.webhook import WebhookSender
 from eventmill.testing import Connection, receiving, response
 from tests.http.world import DELIVERY_KEY, SEALER, WORKSPACE, World, key_pair, running
@@ -58,6 +59,11 @@ class Delivery:
     def is_stalled(self) -> bool:
         """Whether a commit of progress was refused and waits to be repeated. Nothing outside shows it."""
         return self.deliver._checkpoints.stalled
+
+    def holds_no_unit(self, lane: Lane) -> bool:
+        """Whether no retry of the lane is under way, or ended without being committed. Nothing outside shows it."""
+        found = self.deliver._lanes.get(lane)
+        return found is not None and not found.busy_units
 
     def has_read_all(self) -> bool:
         """Whether the lanes know of everything that was published. Nothing outside shows it."""

@@ -235,7 +235,7 @@ async def test_fences_outlive_their_cursor(tmp_path: Path) -> None:
     ],
 )
 async def test_conditions(tmp_path: Path, if_match: str, status: int) -> None:
-    """One of several tags, or `*`; a weak tag matches nothing (RFC 9110), and what is no list of tags writes nothing."""
+    """One of several tags, or `*`; a weak tag matches nothing (RFC 9110), what is no list of tags writes nothing."""
     async with reader(tmp_path) as client:
         position = (await client.publish(1))[0]
         tag = (await client.put(position)).header("etag") or ""

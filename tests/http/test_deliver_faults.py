@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,8 @@ from eventmill.clock import VirtualClock
 from eventmill.errors import StoreUnavailable
 from eventmill.flow.upkeep import DAY_MS
 from eventmill.model import Lane
-from eventmill.store.work import SLOTS, LaneProgress, WorkCommit
+from eventmill.store.sqlite.store import SqliteStore
+from eventmill.store.work import SLOTS, LaneProgress, RetryUnit, WorkCommit
 from tests.http.delivery import FAILED, Delivery, delivering
 from tests.waiting import eventually
 
@@ -92,6 +94,51 @@ async def test_a_refused_commit_is_never_overtaken(tmp_path: Path) -> None:
 
         assert record is not None
         assert record.mark == 0 or [unit.positions for unit in units] == [(1,)]
+
+
+async def test_a_read_that_a_commit_overtakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read that takes its time may show a unit as it was before the retry just made: that is not made twice, and the
+    next one keeps its time."""
+    read_now, calls = SqliteStore.due_units, 0
+    was_read, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def read_slowly(*args: Any, **options: Any) -> list[RetryUnit]:
+        nonlocal calls
+        found = await read_now(*args, **options)
+        calls += 1
+        if calls == 2:
+            was_read.set()
+            await goes_on.wait()
+        return found
+
+    async with delivering(tmp_path) as delivery:
+        topic, store = await delivery.world.topic(), delivery.world.store
+        lane = Lane((await delivery.register(topic, "/hang"))["id"])
+        hook, clock = delivery.hook, delivery.world.parts.clock
+        assert isinstance(clock, VirtualClock)
+        hook.status = FAILED
+        hook.released.set()
+        for number in range(2):
+            await delivery.world.publish(topic, str(number))
+        await delivery.deliver.quiesce()
+        hook.released.clear()
+        monkeypatch.setattr(SqliteStore, "due_units", read_slowly)
+        clock.advance(60_000)
+        delivery.deliver.wake()
+        await was_read.wait()
+        await hook.until("/hang", 3)
+        hook.released.set()
+        await eventually(lambda: delivery.holds_no_unit(lane), "the commit of the first retry")
+        hook.status = "200 OK"
+        goes_on.set()
+        await delivery.deliver.quiesce()
+        assert [unit.retries for unit in await store.due_units(lane, 1 << 62, 2)] == [2]
+        assert len(hook.bodies["/hang"]) == 4
+
+        clock.advance(120_000)
+        delivery.deliver.wake()
+        await delivery.deliver.quiesce()
+        assert len(hook.bodies["/hang"]) == 5
 
 
 async def test_taking_over_a_lane_with_much_settled_ahead(tmp_path: Path) -> None:

@@ -298,7 +298,9 @@ async def test_registrations_that_came_later(tmp_path: Path) -> None:
         await world.register(other, name="Elsewhere", webhook_url="https://erp.example/else")
         event_id = await published(world, first, topic)
         dev.clock.advance(1000)
-        await world.register(topic, name="Later", webhook_url="https://erp.example/later")
+        unmet = {"name": "Never", "subscriber_filter": '{"data":{"sku":["none"]}}'}
+        later = {"webhook_url": "https://erp.example/later", "subscriber_filters": [unmet]}
+        await world.register(topic, name="Later", **later)
         wanted = [{"op": "replace", "path": "/events_of_interest", "value": [topic]}]
         patch = {**world.auth(), "content-type": "application/json-patch+json"}
         path = f"{REGISTRATIONS}/{changed['registration_id']}"
@@ -312,6 +314,7 @@ async def test_registrations_that_came_later(tmp_path: Path) -> None:
             ("Later", False, "created_after_event"),
         ]
         assert {way["state"] for way in ways[1:]} == {"not_matched"}
+        assert ways[2]["why"] == "not matched: the registration was created after the event"
 
 
 # --- What nobody got ---

@@ -77,6 +77,9 @@ OPEN = {
     ("GET", "/_dev/mailbox"): "dev mode only, from this machine only",
     ("GET", "/_dev/mailbox/{mail}"): "dev mode only, from this machine only",
     ("DELETE", "/_dev/mailbox"): "dev mode only, from this machine only",
+    ("GET", "/_dev/faults"): "dev mode only, from this machine only",
+    ("POST", "/_dev/faults"): "dev mode only, from this machine only",
+    ("DELETE", "/_dev/faults"): "dev mode only, from this machine only",
     ("POST", "/_dev/reset"): "dev mode only, from this machine only",
 }
 """Routes that ask for no token before their handler runs, each with the reason why that is right."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from eventmill.errors import StoreUnavailable
 from tests.http.client import Answer
 from tests.http.world import BASE, FOREIGN_IMS_ORG, IMS_ORG, OTHER_CLIENT, World, running
 
@@ -83,6 +84,19 @@ async def test_validate_forms(filled: tuple[World, str], form: str) -> None:
 
     assert (good.status, good.json()) == (200, {"events": [], "_page": {"last": last, "count": 0}})
     assert [each.status for each in bad] == [400, 400]
+
+
+async def test_a_store_that_does_not_answer(filled: tuple[World, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`validate` calls no position bad because of that: its client would forget a good one."""
+    world, tail = filled
+    last = (await world.call("GET", f"/events/{tail}")).json()["_page"]["last"]
+
+    async def fail(_: int) -> Any:
+        raise StoreUnavailable("the database does not answer")
+
+    monkeypatch.setattr(world.store, "head", fail)
+    answers = [await world.call("GET", f"{path}/{tail}?since={last}") for path in ("/events-validate", "/events")]
+    assert [each.status for each in answers] == [503, 503]
 
 
 async def test_count(filled: tuple[World, str]) -> None:

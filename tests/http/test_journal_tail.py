@@ -249,6 +249,17 @@ async def test_registration_is_deleted(tmp_path: Path) -> None:
         assert [(kind, json.loads(data)["reason"]) for kind, _, data in stream.messages()] == [("end", "not_found")]
 
 
+async def test_the_gateway_is_reset(tmp_path: Path) -> None:
+    """The stream says that what it has not sent is gone, and ends."""
+    async with tailed(tmp_path, dev=True) as journal:
+        stream = await journal.opened()
+        assert (await journal.world.call("POST", "/_dev/reset", headers={})).status == 204
+        await stream.task
+        assert [(kind, json.loads(data)["reason"]) for kind, _, data in stream.messages()] == [
+            ("end", "position_expired")
+        ]
+
+
 async def test_shutting_down(tmp_path: Path) -> None:
     """Streams end, whole."""
     async with tailed(tmp_path) as journal:

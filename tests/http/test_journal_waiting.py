@@ -150,6 +150,25 @@ async def test_registration_is_deleted(tmp_path: Path) -> None:
         assert (await read).status == 404
 
 
+async def test_the_gateway_is_reset(tmp_path: Path) -> None:
+    """The registration is gone with everything, and who waits is told at once."""
+    async with waiting(tmp_path, dev=True) as journal:
+        read = await journal.start()
+        assert (await journal.world.call("POST", "/_dev/reset", headers={})).status == 204
+        assert (await read).status == 404
+
+
+async def test_disabled_meanwhile(tmp_path: Path) -> None:
+    """The journal of a disabled registration goes on, and so does the wait."""
+    async with waiting(tmp_path) as journal:
+        read = await journal.start()
+        path = f"{WORKSPACE}/registrations/{journal.registration['registration_id']}"
+        changed = await journal.world.call("PATCH", path, [{"op": "replace", "path": "/enabled", "value": False}])
+        assert changed.json()["enabled"] is False
+        await journal.world.publish(journal.topic, "first")
+        assert ids(await read) == ["first"]
+
+
 async def test_many_wait_and_none_is_missed(tmp_path: Path) -> None:
     """Readers that wait, are woken and wait again, while events come: each sees every event, in order."""
     async with waiting(tmp_path) as journal:

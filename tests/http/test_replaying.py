@@ -427,6 +427,23 @@ async def test_a_resend_leaves_alone_what_is_under_way(tmp_path: Path) -> None:
             await recovery.replays.resend(registration, UUID("0190a6a0-0000-7000-8000-000000000000").bytes)
 
 
+@pytest.mark.parametrize("paused", [False, True])
+async def test_old_replays_go_with_their_events(tmp_path: Path, paused: bool) -> None:
+    """Shown with all its numbers for as long as events are kept, finished or paused; then gone, and in nobody's way."""
+    async with recovering(tmp_path, journal_retention_days=2) as recovery:
+        await recovery.miss(3)
+        report = await recovery.create(events_per_second=1)
+        if paused:
+            await recovery.advance()
+            await recovery.replays.pause(await recovery.registration(), report.replay.id)
+        await recovery.advance(2 * DAY_S - 600)
+        (kept,) = await recovery.replays.list(await recovery.registration())
+        assert (kept.replay.state, kept.tally.handed) == (("paused", 1) if paused else ("done", 3))
+        await recovery.advance(3600)
+        assert await recovery.replays.list(await recovery.registration()) == []
+        await recovery.create()
+
+
 async def test_replays_and_new_events_take_turns(tmp_path: Path) -> None:
     """With one place, neither a long replay nor a stream of new events holds the other up."""
     async with recovering(tmp_path, lane_in_flight_max=1, checkpoint_interval_ms=1) as recovery:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import msgspec
 import pytest
 
 from eventmill.clock import VirtualClock
+from eventmill.flow.registration_change import pause_cause
+from eventmill.model import Lane, WebhookStatus
 from tests.http.client import Answer
 from tests.http.delivery import REGISTRATIONS, Delivery, delivering
 from tests.http.world import BASE, World, registration_form, running
@@ -299,3 +302,18 @@ async def test_events_that_are_kept_no_longer(world: World) -> None:
     assert counted.json()["total"] == 1
     told = (await enable(world, registration)).json()["undelivered"]
     assert (told["total"], told["oldest"]) == (1, body["items"][2]["time"])
+
+
+async def test_disabled_by_hand_is_what_it_is_called(world: World) -> None:
+    """Whatever its health was: what passes is `disabled`, unless its webhook is why nothing is pushed."""
+    document = await world.register(await world.topic())
+    await world.parts.catalogue.refresh()
+    registration = world.parts.catalogue.registration_of_lane(Lane(document["id"]))
+    assert registration is not None
+    causes = {
+        status: pause_cause(msgspec.structs.replace(registration, webhook_status=status, enabled=False))
+        for status in get_args(WebhookStatus)
+    }
+
+    assert causes.pop("verified") == causes.pop("unstable") == "disabled"
+    assert causes == {status: status for status in ("accepted", "hook_unreachable", "verification_failed")}

@@ -152,7 +152,8 @@ class Recovery(RuleBasedStateMachine):
         stored = unit.retry or RetryUnit(
             self.ids.event_id(now_ms), LANE, unit.positions, unit.batch, now_ms, retries=0, due_ms=now_ms, cause=0
         )
-        put, ended = None, ()
+        put: RetryUnit | None = None
+        ended: tuple[Ended, ...] = ()
         if fate == "retried":
             put = msgspec.structs.replace(stored, retries=stored.retries + 1, due_ms=now_ms + 60_000, cause=503)
         elif fate != "delivered":

@@ -252,8 +252,8 @@ async def test_replays_are_tallied(stores: Stores) -> None:
 
 
 async def test_replays_outlive_their_events_as_expired(stores: Stores) -> None:
-    """Units of replays end as expired with their events, and are tallied as failed; tallies go when records of ends
-    do."""
+    """Units of replays end as expired with their events, and are tallied as failed; tallies go a day after
+    the records of ends."""
     async with stores.opened() as store:
         lane = await gapped(store, 3)
         await store.write([put(lane, [2])])
@@ -265,6 +265,9 @@ async def test_replays_outlive_their_events_as_expired(stores: Stores) -> None:
         assert {each.outcome for each in await store.ended_after(lane, 0, 10)} == {"expired"}
         assert [each.replay for each in await store.ended_after(lane, 1, 1)] == [REPLAY]
         await store.expire(START_MS + 9 * DAY_MS)
+        assert await store.ended_after(lane, 0, 10) == []
+        assert await store.replay_tally(REPLAY) == ReplayTally(1, 0, 0, 1)
+        await store.expire(START_MS + 10 * DAY_MS)
         assert await store.replay_tally(REPLAY) == ReplayTally()
 
 

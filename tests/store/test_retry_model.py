@@ -276,8 +276,8 @@ def test_days_of_retries(asks: bool, share: float) -> None:
 
 @SETTINGS
 def test_the_last_minutes_of_a_day(asks: bool, share: float) -> None:
-    """The last point of the schedule is kept to the minute: what the endpoint asks for, which lies beyond it, and jitter
-    move nothing there; after it nothing is tried."""
+    """The last point of the schedule is kept to the minute: jitter does not move it, and neither does an endpoint that
+    asks for more time than is left; after it nothing is tried."""
     machine = Days()
     machine.asks, machine.share = asks, share
     machine.begin()

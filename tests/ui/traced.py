@@ -48,6 +48,14 @@ def register(stocked: Stocked, name: str, **form: Any) -> str:
     return made
 
 
+def put(stocked: Stocked, event_id: str, data: Any) -> None:
+    """Publish it, and wait for no delivery."""
+    source = f"urn:uuid:{stocked.provider}"
+    event = {"specversion": "1.0", "id": event_id, "source": source, "type": CODE, "data": data}
+    headers = {**stocked.headers, "content-type": "application/cloudevents+json"}
+    assert call("POST", f"{stocked.gateway.url}/", headers, event).status == 200
+
+
 def advance(gateway: Gateway, seconds: int) -> None:
     """Every attempt that is due on the way is made before this returns."""
     assert call("POST", f"{gateway.url}/_dev/clock", body={"advance_seconds": seconds}).status == 200
@@ -87,13 +95,14 @@ def _deliver(stocked: Stocked, failing: Webhook) -> None:
     hook = stocked.hook
     failing.status = 500
     for at in range(8):
-        stocked.publish(f"good-{at}", {"sku": f"A1-{200 + at}", "left": at, "shops": ["Kiel", "Bremen"]})
-    stocked.enable(True)
+        put(stocked, f"good-{at}", {"sku": f"A1-{200 + at}", "left": at, "shops": ["Kiel", "Bremen"]})
+    stocked.settle()
     hook.status, hook.body = 503, b"the warehouse is closed"
     for at in range(2):
-        stocked.publish(f"late-{at}", {"sku": f"B2-{at}", "left": 1})
+        put(stocked, f"late-{at}", {"sku": f"B2-{at}", "left": 1})
     advance(stocked.gateway, 200)
     hook.status = 404
-    stocked.publish("refused", {"sku": "C3-1", "left": 0})
+    put(stocked, "refused", {"sku": "C3-1", "left": 0})
+    stocked.settle()
     hook.status, hook.body = 200, json.dumps({"stored": True}).encode()
     advance(stocked.gateway, 1800)

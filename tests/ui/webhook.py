@@ -17,6 +17,8 @@ class Webhook(ThreadingHTTPServer):
         self.status = 200
         self.body = b""
         self.headers: dict[str, str] = {}
+        self.bodies: list[bytes] = []
+        """That were posted."""
 
     @property
     def url(self) -> str:
@@ -31,7 +33,7 @@ class _Answering(BaseHTTPRequestHandler):
         self._answer(200, challenge.encode(), {"content-type": "text/plain"})
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
+        self.server.bodies.append(self.rfile.read(int(self.headers["content-length"])))
         self._answer(self.server.status, self.server.body, self.server.headers)
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import deque
 
 import msgspec
@@ -271,3 +272,14 @@ def test_bodies_are_counted_from_the_read_to_the_end_of_the_attempt() -> None:
     assert (bodies.held_bytes, first.in_flight) == (4, 0)
     first.reopen(record())
     assert bodies.held_bytes == 0
+
+
+def test_an_idle_lane_is_small() -> None:
+    """There may be ten thousand in a process, nearly all of them idle."""
+    tracemalloc.start(1)
+    try:
+        lanes = [open_lane() for _ in range(200)]
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held / len(lanes) < 1100

@@ -23,6 +23,10 @@ from eventmill.core.preference import names_type, read_wait
         (["wait=1.5"], 0),
         (["wait=ten, wait=3"], 3),
         (["waiting=4"], 0),
+        (['note="a, wait=5", wait=7'], 7),
+        (['note="a\\", wait=5", wait=7'], 7),
+        (['wait="5'], 0),
+        (['wait=5"'], 0),
     ],
 )
 def test_wait(prefer: list[str], seconds: int) -> None:

@@ -13,7 +13,6 @@ from eventmill.cli.places import find_org, find_workspace, org_option, project_o
 from eventmill.cli.remote import Failed, Remote, remote_options
 from eventmill.cli.table import json_option, print_json
 
-
 _VALUES_MAX = 1_000_000
 
 

@@ -48,7 +48,7 @@ def explain(remote: Remote, event_id: str, org: str | None, *, as_json: bool) ->
 
 @click.command(short_help="Events of the last 24 hours that nobody was to get")
 @org_option
-@click.option("--limit", default=_SHOWN, show_default=True, help="So many at most.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=_SHOWN, show_default=True, help="So many at most.")
 @json_option
 @remote_options
 def unmatched(remote: Remote, org: str | None, limit: int, *, as_json: bool) -> None:

@@ -31,7 +31,7 @@ _NO_ANSWER = 600
 @click.command(short_help="The last attempts of a registration, and how long each took")
 @registration_options
 @click.option("--errors", is_flag=True, help="Only attempts whose status was not 2xx.")
-@click.option("--limit", default=_SHOWN, show_default=True, help="So many at most.")
+@click.option("--limit", type=click.IntRange(min=1), default=_SHOWN, show_default=True, help="So many at most.")
 @json_option
 def traces(remote: Remote, registration: Json, *, errors: bool, limit: int, as_json: bool) -> None:
     """List the last attempts of a registration, newest first: when, with what status, and where the time went.
@@ -44,7 +44,8 @@ def traces(remote: Remote, registration: Json, *, errors: bool, limit: int, as_j
     if as_json:
         print_json(chosen)
     else:
-        print_table([_row(each) for each in chosen], _COLUMNS, "no attempt yet")
+        none = "no attempt was answered with anything but 2xx" if errors and found else "no attempt yet"
+        print_table([_row(each) for each in chosen], _COLUMNS, none)
 
 
 def _status(entry: Json) -> int:

@@ -29,22 +29,22 @@ def build_document(builtin: Builtin, journal_url: str) -> Json:
     return {
         "asyncapi": "2.6.0",
         "info": info_object(builtin.document),
-        "servers": {
-            "webhook": {
-                "url": "https://{yourDomain}/webhook",
-                "protocol": "https",
-                "description": _WEBHOOK,
-                "variables": {"yourDomain": _WEBHOOK_DOMAIN},
-            },
-            "journal": _journal(builtin.document.journal_url or journal_url),
-        },
+        "servers": server_objects(builtin.document.journal_url or journal_url),
         "channels": {event.channel: _channel(event) for event, _ in catalogue_events(builtin)},
         "components": components_object(builtin),
     }
 
 
-def _journal(url: str) -> Json:
-    return {"url": url, "protocol": url.partition(":")[0], "description": _JOURNAL}
+def server_objects(journal_url: str) -> dict[str, Json]:
+    return {
+        "webhook": {
+            "url": "https://{yourDomain}/webhook",
+            "protocol": "https",
+            "description": _WEBHOOK,
+            "variables": {"yourDomain": _WEBHOOK_DOMAIN},
+        },
+        "journal": {"url": journal_url, "protocol": journal_url.partition(":")[0], "description": _JOURNAL},
+    }
 
 
 def _channel(event: BuiltinEvent) -> Json:

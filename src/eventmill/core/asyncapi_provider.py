@@ -10,11 +10,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
-from eventmill.core.asyncapi import server_texts
+from eventmill.core.asyncapi import server_objects
+from eventmill.core.asyncapi_v3 import server_objects_v3
 from eventmill.model import DeliveryFormat
 
 Json = dict[str, Any]
@@ -94,41 +94,17 @@ def _full_name(event: DescribedEvent) -> str:
 
 
 def _servers(journal_url: str) -> Json:
-    about_webhook, about_journal, domain = server_texts()
-    return {
-        "webhook": {
-            "url": "https://{yourDomain}/webhook",
-            "protocol": "https",
-            "description": about_webhook,
-            "variables": {"yourDomain": domain},
-            "security": [{"signature": []}],
-        },
-        "journal": {
-            "url": journal_url,
-            "protocol": urlsplit(journal_url).scheme,
-            "description": about_journal,
-            "security": [{"token": [], "apiKey": []}],
-        },
-    }
+    servers = server_objects(journal_url)
+    servers["webhook"]["security"] = [{"signature": []}]
+    servers["journal"]["security"] = [{"token": [], "apiKey": []}]
+    return servers
 
 
 def _servers_v3(journal_url: str) -> Json:
-    about_webhook, about_journal, domain = server_texts()
-    url = urlsplit(journal_url)
-    journal: Json = {"host": url.netloc, "protocol": url.scheme, "description": about_journal}
-    if url.path:
-        journal["pathname"] = url.path
-    return {
-        "webhook": {
-            "host": "{yourDomain}",
-            "pathname": "/webhook",
-            "protocol": "https",
-            "description": about_webhook,
-            "variables": {"yourDomain": domain},
-            "security": [_scheme("signature")],
-        },
-        "journal": {**journal, "security": [_scheme("token"), _scheme("apiKey")]},
-    }
+    servers = server_objects_v3(journal_url)
+    servers["webhook"]["security"] = [_scheme("signature")]
+    servers["journal"]["security"] = [_scheme("token"), _scheme("apiKey")]
+    return servers
 
 
 def _scheme(name: str) -> Json:

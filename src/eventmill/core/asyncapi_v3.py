@@ -20,14 +20,14 @@ def build_document_v3(builtin: Builtin, journal_url: str) -> Json:
     return {
         "asyncapi": "3.0.0",
         "info": info_object(builtin.document),
-        "servers": _servers(builtin.document.journal_url or journal_url),
+        "servers": server_objects_v3(builtin.document.journal_url or journal_url),
         "channels": {_channel_id(event): _channel(event) for event in events},
         "operations": {event.operation_id: _operation(event) for event in events},
         "components": components_object(builtin),
     }
 
 
-def _servers(journal_url: str) -> Json:
+def server_objects_v3(journal_url: str) -> dict[str, Json]:
     about_webhook, about_journal, domain = server_texts()
     url = urlsplit(journal_url)
     journal: Json = {"host": url.netloc, "protocol": url.scheme, "description": about_journal}

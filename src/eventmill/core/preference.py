@@ -8,17 +8,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-_WAIT = re.compile(r'wait\s*=\s*"?(\d{1,9})"?\s*(;.*)?', re.ASCII | re.IGNORECASE)
+_PREFERENCE = re.compile(r'(?:[^,"]++|"(?:[^"\\]++|\\.)*+"?)++', re.DOTALL)
+"""Up to a comma outside of quotes. Nothing of it is tried twice: a header may have 64 KB."""
+_WAIT = re.compile(r'wait\s*=\s*(?P<quote>"?)(?P<seconds>\d{1,9})(?P=quote)\s*(;.*)?', re.ASCII | re.IGNORECASE)
 _QUALITY = re.compile(r"q\s*=\s*(0(\.\d{0,3})?|1(\.0{0,3})?)", re.ASCII | re.IGNORECASE)
 
 
 def read_wait(prefer: Sequence[str]) -> int:
     """Seconds of the `wait` preference in the values of the `Prefer` headers; 0 without one. The first one counts."""
     for value in prefer:
-        for preference in value.split(","):
+        for preference in _PREFERENCE.findall(value):
             found = _WAIT.fullmatch(preference.strip())
             if found is not None:
-                return int(found[1])
+                return int(found["seconds"])
     return 0
 
 

@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from eventmill.core.ruler import Filter
-from eventmill.core.ruler_event import Document, Leaf, Paths, read_leaves
+from eventmill.core.ruler_event import Document, Leaf, Leaves, Paths, read_leaves
 from eventmill.core.ruler_items import (
     Exact,
     FieldTest,
@@ -49,16 +49,16 @@ class FilterIndex(Generic[Owner]):
             distinct.setdefault(wanted.text, wanted)
         self._filters = _with_shared_tests(distinct.values())
         self._owners = [owners[each.text] for each in self._filters]
-        self._paths = Paths(path for each in self._filters for path in each.paths)
+        self.paths = Paths(path for each in self._filters for path in each.paths)
         self._files = _file_all(self._filters)
 
     def match(self, document: Document) -> list[Owner]:
         """The owners of the filters that match, in no particular order."""
-        return [owner for owners in self.match_in_turns(document) for owner in owners]
+        return [owner for owners in self.match_in_turns(read_leaves(document, self.paths)) for owner in owners]
 
-    def match_in_turns(self, document: Document) -> Iterator[Sequence[Owner]]:
-        """The same, some at a time and often none: between two turns others can be given theirs."""
-        leaves = read_leaves(document, self._paths)
+    def match_in_turns(self, leaves: Leaves) -> Iterator[Sequence[Owner]]:
+        """The same, some at a time and often none: between two turns others can be given theirs. The leaves are those
+        of its paths, or of more."""
         found: set[int] = set()
         for path, file in self._files.items():
             values = leaves.by_path.get(path)

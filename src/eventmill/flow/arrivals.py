@@ -139,8 +139,8 @@ class Arrivals:
                 waiter.wake(documents_changed=True)
 
     async def _follow(self) -> None:
-        """Runs while somebody waits. If the log cannot be read, everybody looks, and meets the failure or what is there;
-        the next hint is followed again."""
+        """Runs while somebody waits. If the log cannot be read, everybody looks, and meets the failure or what is
+        there; the next hint is followed again."""
         try:
             while self.count and not self.stopped:
                 await self._hint.wait()

@@ -271,12 +271,13 @@ class Deliver:
         if due_ms is None or due_ms > self._clock.now_ms():
             self._push_due(lane)
             return None
-        limit, noted = len(lane.busy_units) + 2, lane.dues_noted
-        busy = frozenset(lane.busy_units)  # they may have ended by the time of the answer, which would not know yet
-        found = await self._store.due_units(lane.number, _FAR_FUTURE_MS, limit, of_replays=of_replays)
+        busy = frozenset(lane.busy_units)
+        found = await self._store.due_units(lane.number, _FAR_FUTURE_MS, len(busy) + 2, of_replays=of_replays)
+        # Some of them may have been committed since: the answer has those as they were before, and what it says of the
+        # time after is left aside.
         free = [unit for unit in found if unit.unit_id not in busy and unit.unit_id not in lane.busy_units]
         first = free.pop(0) if free and free[0].due_ms <= self._clock.now_ms() else None
-        if lane.dues_noted == noted:  # else a unit came meanwhile, which may be due before: it is looked for again
+        if busy <= lane.busy_units.keys():
             lane.set_due(free[0].due_ms if free else None, of_replays=of_replays)
         self._push_due(lane)
         if first is None:

@@ -15,7 +15,6 @@ import msgspec
 from eventmill.core.attempts import Attempt, unpack_attempts
 from eventmill.core.position import Position
 from eventmill.core.retry import Verdict, judge
-from eventmill.core.ruler_event import read_event
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.filters import explain_filter
 from eventmill.flow.undelivered import InView, view_after
@@ -87,11 +86,12 @@ async def _ways_not_taken(
     """Of the registrations that want such events now. Others get their turn after each: filters can take long."""
     origin = event.origin
     interested = catalogue.interested(origin.org, EventOfInterest(origin.provider_id, origin.event_code))
-    document = read_event(event.body + b"}")
     ways = []
     for each in interested:
         if each.id not in taken:
-            ways.append(_way_not_taken(each, event.ts_ms, explain_filter(each, document, legacy_fields=legacy_fields)))
+            ways.append(
+                _way_not_taken(each, event.ts_ms, explain_filter(each, event.body, legacy_fields=legacy_fields))
+            )
             await asyncio.sleep(0)
     return ways
 
@@ -108,12 +108,14 @@ def ways_not_taken(
 
 def _way_not_taken(registration: Registration, published_ms: int, filter_miss: str | None) -> Way:
     why_not: WhyNot = "interested_since" if filter_miss is None else "filtered"
+    if registration.created_ms > published_ms:
+        why_not, filter_miss = "created_after_event", None
     return Way(
         lane=registration.id,
         registration=registration,
         registration_id=registration.registration_id,
         state="not_matched",
-        why_not="created_after_event" if registration.created_ms > published_ms else why_not,
+        why_not=why_not,
         filter_miss=filter_miss or "",
     )
 

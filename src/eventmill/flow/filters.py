@@ -16,7 +16,7 @@ import structlog
 from eventmill import telemetry
 from eventmill.core.envelope import recipient_suffix
 from eventmill.core.ruler import Filter, compile_filter
-from eventmill.core.ruler_event import Document, read_event
+from eventmill.core.ruler_event import Leaves, Paths, read_event, read_leaves
 from eventmill.core.ruler_index import FilterIndex
 from eventmill.core.ruler_match import Miss, explain_miss, view_event
 from eventmill.errors import GatewayError
@@ -28,7 +28,7 @@ _COMPILED_MAX = 10_000
 """Compiled filters kept at hand."""
 _TURN_S = 0.005
 """Filters take so long at a time, or as long as one of them takes."""
-_RECIPIENT_FIELDS = frozenset(("recipientclientid", "recipient_client_id"))
+_RECIPIENT_PATHS = Paths(("recipientclientid", "recipient_client_id"))
 
 
 class Route(NamedTuple):
@@ -51,13 +51,15 @@ class LaneFilters:
         alike: dict[Lane, Filter] = {}
         per_client: defaultdict[str, dict[Lane, Filter]] = defaultdict(dict)
         for lane, wanted in filters.items():
-            if _RECIPIENT_FIELDS.isdisjoint(wanted.paths):
+            if _RECIPIENT_PATHS.wanted.isdisjoint(wanted.paths):
                 alike[lane] = wanted
             else:
                 per_client[clients[lane]][lane] = wanted
         self._alike = FilterIndex(alike)
         """Filters for which the event is the same whoever gets it."""
         self._per_client = {client_id: FilterIndex(each) for client_id, each in per_client.items()}
+        indices = (self._alike, *self._per_client.values())
+        self._paths = Paths(path for each in indices for path in each.paths.wanted)
 
     async def passing(self, body: bytes, *, legacy_fields: bool) -> tuple[Lane, ...]:
         """The lanes, ascending, that get the event of this stored form (`core.envelope`). Others get their turn every
@@ -65,22 +67,28 @@ class LaneFilters:
         lanes = list(self._unfiltered)
         time_s = asyncio.get_running_loop().time
         turn_ends_s = time_s() + _TURN_S
-        for found in self._match_in_turns(read_event(body + b"}"), legacy_fields):
+        # A document of a megabyte can take fifty: it must be gone before others get their turn.
+        leaves = read_leaves(read_event(body + b"}"), self._paths)
+        for found in self._match_in_turns(leaves, legacy_fields):
             lanes += found
             if time_s() > turn_ends_s:
                 await asyncio.sleep(0)
                 turn_ends_s = time_s() + _TURN_S
         return tuple(sorted(lanes))
 
-    def _match_in_turns(self, event: Document, legacy_fields: bool) -> Iterator[Sequence[Lane]]:
-        yield from self._alike.match_in_turns(event)
+    def _match_in_turns(self, leaves: Leaves, legacy_fields: bool) -> Iterator[Sequence[Lane]]:
+        yield from self._alike.match_in_turns(leaves)
         for client_id, index in self._per_client.items():
-            yield from index.match_in_turns(_as_received(event, client_id, legacy_fields))
+            yield from index.match_in_turns(_with_recipient(leaves, client_id, legacy_fields))
 
 
-def _as_received(event: Document, client_id: str, legacy_fields: bool) -> Document:
-    """The event, read without its recipient's fields, with those of this one."""
-    return event + read_event(b"{" + recipient_suffix(client_id, legacy_fields).removeprefix(b","))
+def _with_recipient(leaves: Leaves, client_id: str, legacy_fields: bool) -> Leaves:
+    """Those of an event that was read without its recipient's fields, and theirs."""
+    fields = read_event(b"{" + recipient_suffix(client_id, legacy_fields).removeprefix(b","))
+    by_path = dict(leaves.by_path)
+    for path, values in read_leaves(fields, _RECIPIENT_PATHS).by_path.items():
+        by_path[path] = [*by_path.get(path, ()), *values]
+    return Leaves(by_path, leaves.elements)
 
 
 class Router:
@@ -95,7 +103,7 @@ class Router:
         filtered = [each for each in registrations if each.subscriber_filters]
         if not filtered:
             return Route(lanes)
-        compiled = {each.id: self._compile(each) for each in filtered}
+        compiled = {each.id: self.compile(each) for each in filtered}
         return Route(
             lanes,
             LaneFilters(
@@ -105,7 +113,8 @@ class Router:
             ),
         )
 
-    def _compile(self, registration: Registration) -> Filter | None:
+    def compile(self, registration: Registration) -> Filter | None:
+        """Of one that has a filter; None: it cannot be compiled."""
         text = registration.subscriber_filters[0].subscriber_filter
         if text not in self._compiled:
             if len(self._compiled) >= _COMPILED_MAX:
@@ -121,17 +130,16 @@ class Router:
             return None
 
 
-def explain_filter(registration: Registration, event: Document, *, legacy_fields: bool) -> str | None:
-    """Why the registration's filter, as it is now, keeps the event from it; None: it does not. The event is as
-    `read_event` gives it, without its recipient's fields."""
+def explain_filter(registration: Registration, body: bytes, *, legacy_fields: bool) -> str | None:
+    """Why the registration's filter, as it is now, keeps the event of this stored form from it; None: it does not."""
     if not registration.subscriber_filters:
         return None
     try:
         wanted = compile_filter(registration.subscriber_filters[0].subscriber_filter)
     except GatewayError as error:
         return error.message
-    seen = _as_received(event, registration.client_id, legacy_fields)
-    return "; ".join(map(str, explain_miss(wanted, view_event(seen, wanted.paths)))) or None
+    misses = filter_misses(wanted, body + recipient_suffix(registration.client_id, legacy_fields))
+    return "; ".join(map(str, misses)) or None
 
 
 def filter_misses(wanted: Filter, event: bytes) -> tuple[Miss, ...]:

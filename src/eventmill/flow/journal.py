@@ -81,12 +81,9 @@ class Journal:
         while the read waits.
         """
         query = read_query(request.query, self._config.journal_page_events_max)
-        try:
-            place = await self._pages.find_place(request.registration, query)
-        except GatewayError as error:
-            if error.reason is not Reason.POSITION_EXPIRED:
-                raise
-            return self._expired(request, error)
+        place = await self._find_place(request, query)
+        if isinstance(place, JournalAnswer):
+            return place
         page = None if query.latest else await self._next_page(request, query, place)
         wait_s, in_time = min(request.wait_s, self._config.journal_wait_s_max), False
         applied: tuple[Header, ...] = ((b"preference-applied", b"wait=%d" % wait_s),) if wait_s else ()
@@ -109,14 +106,10 @@ class Journal:
         query = read_query(request.query, self._config.journal_page_events_max)
         if last_id:
             query = JournalQuery(since=last_id, limit=query.limit)
-        registration = request.registration
-        try:
-            place = await self._pages.find_place(registration, query)
-        except GatewayError as error:
-            if error.reason is not Reason.POSITION_EXPIRED:
-                raise
-            return self._expired(request, error)
-        waiter = await self._arrivals.join(registration) if self._config.journal_tail_s_max else None
+        place = await self._find_place(request, query)
+        if isinstance(place, JournalAnswer):
+            return place
+        waiter = await self._arrivals.join(request.registration) if self._config.journal_tail_s_max else None
         if waiter is None:
             message = "this gateway has no room for a further live tail; read page by page"
             raise GatewayError(Reason.TOO_MANY_READERS, message, retry_after_s=self._config.journal_retry_after_s)
@@ -135,6 +128,8 @@ class Journal:
         try:
             place = await self._pages.find_place(request.registration, query)
         except GatewayError as error:
+            if error.reason is not Reason.POSITION_EXPIRED:
+                raise
             raise GatewayError(Reason.INVALID_POSITION, error.message) from None
         page = await self._pages.make(request.registration, place, self._pages.limit(query))
         body, last = (empty_page(query.since), query.since) if page is None else (page.body, page.last)
@@ -143,15 +138,21 @@ class Journal:
     async def count(self, request: JournalRequest) -> JournalAnswer:
         """How many events a read without limit would yield, up to `journal_count_max`. Raises as `read` does."""
         query = read_query(request.query, self._config.journal_page_events_max)
+        place = await self._find_place(request, query)
+        if isinstance(place, JournalAnswer):
+            return place
+        lane = request.registration.id
+        count = await self._store.count_after(lane, place.after, self._config.journal_count_max)
+        return JournalAnswer(200, (_JSON_TYPE, _NOT_KEPT), b'{"count":%d}' % count)
+
+    async def _find_place(self, request: JournalRequest, query: JournalQuery) -> Place | JournalAnswer:
+        """An answer when the position has expired."""
         try:
-            place = await self._pages.find_place(request.registration, query)
+            return await self._pages.find_place(request.registration, query)
         except GatewayError as error:
             if error.reason is not Reason.POSITION_EXPIRED:
                 raise
             return self._expired(request, error)
-        lane = request.registration.id
-        count = await self._store.count_after(lane, place.after, self._config.journal_count_max)
-        return JournalAnswer(200, (_JSON_TYPE, _NOT_KEPT), b'{"count":%d}' % count)
 
     async def _next_page(self, request: JournalRequest, query: JournalQuery, place: Place) -> Page | None:
         """The page, made now or before; if it is full, the one after it is made next."""

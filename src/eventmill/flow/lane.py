@@ -82,7 +82,7 @@ class Lane:
         ),
         *("done", "fetched", "in_flight", "mark", "next_due_ms", "next_replay_ms", "number", "open", "org"),
         *("outstanding", "pending", "pending_since_s", "planned_due_ms", "queued", "rate", "replays_first", "secret"),
-        *("dues_noted", "shard", "taken", "target", "wake_s", "window"),
+        *("shard", "taken", "target", "wake_s", "window"),
     )
 
     def __init__(
@@ -113,8 +113,6 @@ class Lane:
         self.next_due_ms = record.next_due_ms
         """When the next of its stored units is due; the next line's: those of replays."""
         self.next_replay_ms = record.next_replay_ms
-        self.dues_noted = 0
-        """How often they were set: tells what was read before from what is known now."""
         self.replays_first = True
         """Whether a replay's unit goes before a new event; they take turns."""
         self.planned_due_ms: int | None = None
@@ -227,7 +225,6 @@ class Lane:
         return min(self.next_due_ms, self.next_replay_ms)
 
     def set_due(self, due_ms: int | None, *, of_replays: bool) -> None:
-        self.dues_noted += 1
         if of_replays:
             self.next_replay_ms = due_ms
         else:
@@ -236,8 +233,8 @@ class Lane:
     def hasten(self, due_ms: int | None, *, of_replays: bool) -> None:
         """A stored unit is due then, if no other is before."""
         known_ms = self.next_replay_ms if of_replays else self.next_due_ms
-        if due_ms is not None:
-            self.set_due(due_ms if known_ms is None else min(due_ms, known_ms), of_replays=of_replays)
+        if due_ms is not None and (known_ms is None or due_ms < known_ms):
+            self.set_due(due_ms, of_replays=of_replays)
 
     # --- Attempts ---
 

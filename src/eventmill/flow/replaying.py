@@ -19,7 +19,7 @@ from eventmill.config import Config
 from eventmill.errors import StaleVersion
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.registration_change import find_stored, pause_cause
-from eventmill.flow.replay_docs import UNFINISHED, UNFINISHED_KEY, decode_replay, replacement
+from eventmill.flow.replay_docs import UNFINISHED_KEY, decode_replay, replacement
 from eventmill.flow.replay_units import UnitCutter
 from eventmill.flow.stage import try_step
 from eventmill.flow.targets import delivers
@@ -38,7 +38,7 @@ _LOOK_S = 0.1
 """Between two looks at replays that run."""
 _IDLE_S = 5.0
 """Between two looks for those of other processes."""
-_SWEEP_S = 3600.0
+_SWEEP_MS = 3_600_000
 _RETRYING_WINDOWS = 10
 _QUANTUM_MS = 250
 """A rate lets a quarter of a second's events go at once, or one."""
@@ -64,7 +64,7 @@ class Replaying:
         """Events, since `step` was asked last."""
         self._kick = asyncio.Event()
         self._next_look_s = 0.0
-        self._next_sweep_s = 0.0
+        self._next_sweep_ms = 0
 
     def note(self, replay: Replay) -> None:
         """It runs from now on."""
@@ -101,8 +101,8 @@ class Replaying:
 
     async def _look(self) -> None:
         now_s = self._clock.machine_s()
-        if now_s >= self._next_sweep_s:
-            self._next_sweep_s, self._next_look_s = now_s + _SWEEP_S, now_s + _IDLE_S
+        if self._clock.now_ms() >= self._next_sweep_ms:
+            self._next_sweep_ms, self._next_look_s = self._clock.now_ms() + _SWEEP_MS, now_s + _IDLE_S
             await self._sweep()
         elif now_s >= self._next_look_s:
             self._next_look_s = now_s + _IDLE_S
@@ -112,11 +112,12 @@ class Replaying:
                     self._remember(decode_replay(stored))
 
     async def _sweep(self) -> None:
-        """Finds those that run; drops finished ones that are old, and all whose registration is gone."""
+        """Finds those that run; drops all whose registration is gone, and those that stood still for so long that none
+        of their events is kept."""
         oldest_ms = self._clock.now_ms() - self._kept_ms
         for stored in await self._store.scan("replay"):
             replay = decode_replay(stored)
-            is_old = replay.state not in UNFINISHED and replay.updated_ms < oldest_ms
+            is_old = replay.state != "running" and replay.updated_ms < oldest_ms
             if is_old or await self._store.get("registration", replay.org, replay.registration_id) is None:
                 with contextlib.suppress(StaleVersion):
                     await self._drop(stored, replay)

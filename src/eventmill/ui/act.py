@@ -7,7 +7,6 @@ there.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,13 +16,13 @@ from eventmill.errors import GatewayError, Reason
 from eventmill.flow.answers import error_answer
 from eventmill.model import Caller, OrgId
 from eventmill.ui.person import Person
+from eventmill.ui.shell import shell_word
 from eventmill.web.http import JSON_TYPE, Message, Reply, Request, Scope, path_segments
+from eventmill.web.invoking import changes_nothing, invoke
 from eventmill.web.parts import Parts
 from eventmill.web.routes import Route, build_router
 from eventmill.web.tokens import Grant, mint_token
 
-READING = frozenset({"can-delete", "validate", "backtest"})
-"""Last segments of paths whose POST changes nothing."""
 _TOKEN_LIFETIME_S = 60
 _EVENT_TYPE = "application/cloudevents+json"
 
@@ -111,24 +110,23 @@ class Actions:
     def curl(self, org: OrgId | None, method: str, path: str, body: object = None, media_type: str = JSON_TYPE) -> str:
         """What `eventmill env` sets stands for the token and the api key."""
         words = ["curl -sS"] if method == "GET" else [f"curl -sS -X {method}"]
-        words.append(shlex.quote(self._parts.config.url + path))
+        words.append(shell_word(self._parts.config.url + path))
         words += ['-H "authorization: Bearer $ACCESS_TOKEN"', '-H "x-api-key: $CLIENT_ID"']
         organization = None if org is None else self._parts.catalogue.organization(org)
         if organization is not None:
-            words.append(f"-H {shlex.quote(f'x-ims-org-id: {organization.ims_org_id}')}")
+            words.append(f"-H {shell_word(f'x-ims-org-id: {organization.ims_org_id}')}")
         if body is not None:
-            words.append(f"-H {shlex.quote(f'content-type: {media_type}')}")
-            words.append(f"-d {shlex.quote(json.dumps(msgspec.to_builtins(body), ensure_ascii=False))}")
+            words.append(f"-H {shell_word(f'content-type: {media_type}')}")
+            words.append(f"-d {shell_word(json.dumps(msgspec.to_builtins(body), ensure_ascii=False))}")
         return " \\\n  ".join(words)
 
     def _permit(self, person: Person, method: str, path: str) -> None:
-        changes = method != "GET" and path.partition("?")[0].rpartition("/")[2] not in READING
-        if changes and not person.may("developer"):
+        if not changes_nothing(method, path.partition("?")[0]) and not person.may("developer"):
             raise GatewayError(Reason.NOT_PERMITTED, f"{person.name} is a viewer, who may look at everything only")
 
     async def _handle(self, route: Route, request: Request, caller: Caller) -> Reply:
         if route.handler is not None:
-            return await route.handler(self._parts, request, caller)
+            return await invoke(self._parts, route.handler, request, caller)
         assert route.open_handler is not None, "a route has one of the two handlers"
         return await route.open_handler(self._parts, request)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -114,6 +115,36 @@ def timeline(marks: Sequence[Mark], label: str, *, width: int = 720, height: int
                 each.tone, x, height / 2, each.label
             )
         )
+    return _svg(width, height, label, Markup("").join(pieces))
+
+
+_TICKS = ((1, "1 s"), (60, "1 min"), (3600, "1 h"), (86_400, "1 d"))
+
+
+def attempts(marks: Sequence[Mark], start_ms: int, label: str, *, width: int = 720, height: int = 62) -> Markup:
+    """What happened after a moment, on a line whose seconds shrink as it goes on: retries are spaced like that."""
+    end_s = max([2.0, *((each.at_ms - start_ms) / 1000 for each in marks)])
+
+    def place(seconds: float) -> float:
+        return 12 + (width - 24) * math.log1p(max(0.0, seconds)) / math.log1p(end_s)
+
+    pieces = [Markup('<path class="c-line quiet" d="M12 22H{}"/>').format(width - 12)]
+    ticks = [(0, "published"), *(each for each in _TICKS if each[0] <= end_s)]
+    for seconds, words in ticks:
+        x = place(seconds)
+        anchor = "start" if x < 40 else "end" if x > width - 40 else "middle"
+        pieces.append(
+            Markup(
+                '<path class="c-line quiet" d="M{0:.1f} 34V40"/>'
+                '<text class="c-text" x="{0:.1f}" y="54" text-anchor="{1}">{2}</text>'
+            ).format(x, anchor, words)
+        )
+    pieces += [
+        Markup('<circle class="c-bar {}" cx="{:.1f}" cy="22" r="6"><title>{}</title></circle>').format(
+            each.tone, place((each.at_ms - start_ms) / 1000), each.label
+        )
+        for each in marks
+    ]
     return _svg(width, height, label, Markup("").join(pieces))
 
 

@@ -20,9 +20,18 @@ def read_moment(text: str, what: str) -> int | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         moment = None
-    if moment is None or moment.year < 1971:
+    if moment is None or not 1971 <= moment.year <= 9000:
         raise GatewayError(Reason.INVALID_PARAMETER, f"{what}: must be a time such as 2026-03-01T12:30") from None
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def field_moment(text: str) -> str:
+    """What was in a field, for it to hold again; empty when that was no time."""
+    try:
+        moment_ms = read_moment(text, "")
+    except GatewayError:
+        return ""
+    return "" if moment_ms is None else write_moment(moment_ms)
 
 
 def write_moment(ms: int) -> str:

@@ -6,19 +6,24 @@ from eventmill.ui.cookies import ROOT
 from eventmill.ui.page import Page
 from eventmill.ui.pages.credentials import PAGES as CREDENTIALS
 from eventmill.ui.pages.cursors import PAGES as CURSORS
+from eventmill.ui.pages.emulator import PAGES as EMULATOR
+from eventmill.ui.pages.event import PAGES as EVENT
 from eventmill.ui.pages.event_types import PAGES as EVENT_TYPES
 from eventmill.ui.pages.filters import PAGES as FILTERS
 from eventmill.ui.pages.home import PAGES as HOME
 from eventmill.ui.pages.journal import PAGES as JOURNAL
+from eventmill.ui.pages.operations import PAGES as OPERATIONS
 from eventmill.ui.pages.overview import PAGES as OVERVIEW
 from eventmill.ui.pages.projects import PAGES as PROJECTS
 from eventmill.ui.pages.providers import PAGES as PROVIDERS
 from eventmill.ui.pages.registration import PAGES as REGISTRATION
 from eventmill.ui.pages.registrations import PAGES as REGISTRATIONS
 from eventmill.ui.pages.replays import PAGES as REPLAYS
+from eventmill.ui.pages.search import PAGES as SEARCH
 from eventmill.ui.pages.sign_in import PAGES as SIGN_IN
 from eventmill.ui.pages.traces import PAGES as TRACES
 from eventmill.ui.pages.undelivered import PAGES as UNDELIVERED
+from eventmill.ui.pages.users import PAGES as USERS
 from eventmill.ui.pages.wizard import PAGES as WIZARD
 from eventmill.ui.pages.workspaces import PAGES as WORKSPACES
 from eventmill.web.routing import Router
@@ -41,6 +46,11 @@ PAGES: tuple[Page, ...] = (
     *FILTERS,
     *UNDELIVERED,
     *REPLAYS,
+    *SEARCH,
+    *EVENT,
+    *OPERATIONS,
+    *EMULATOR,
+    *USERS,
 )
 
 

@@ -14,6 +14,7 @@ from eventmill.errors import GatewayError, Reason
 from eventmill.flow.answers import error_answer
 from eventmill.web.checks import show
 from eventmill.web.http import ASGIApp, ClientGoneError, Receive, Reply, Request, Scope, Send, path_segments
+from eventmill.web.invoking import invoke
 from eventmill.web.journal import CORS_HEADERS
 from eventmill.web.parts import Parts
 from eventmill.web.routes import Route, build_router
@@ -85,7 +86,7 @@ async def _dispatch(parts: Parts, methods: Mapping[str, Route], scope: Scope, re
         await parts.authenticator.prepare(request.headers)
         await parts.catalogue.refresh()  # what another node has answered is obeyed here
         caller = parts.authenticator.authenticate(request.headers, console=route.console)
-        return await route.handler(parts, request, caller)
+        return await invoke(parts, route.handler, request, caller)
     assert route.open_handler is not None, "a route has one of the two handlers"
     return await route.open_handler(parts, request)
 

@@ -45,11 +45,11 @@ class ClockForm(msgspec.Struct, frozen=True):
 
 
 async def get_clock(parts: Parts, request: Request) -> Reply:
-    return _clock_reply(_hooks(parts, request))
+    return _clock_reply(dev_hooks(parts, request))
 
 
 async def post_clock(parts: Parts, request: Request) -> Reply:
-    hooks = _hooks(parts, request)
+    hooks = dev_hooks(parts, request)
     form = read_object(await request.body(parts.config.request_bytes_max), ClockForm)
     if (form.advance_seconds is None) == (form.rate is None):
         raise invalid("the body", "give either advance_seconds or rate")
@@ -64,7 +64,7 @@ async def post_clock(parts: Parts, request: Request) -> Reply:
 
 
 async def post_reset(parts: Parts, request: Request) -> Reply:
-    await _hooks(parts, request).reset()
+    await dev_hooks(parts, request).reset()
     await parts.catalogue.refresh()
     log.info(telemetry.STORE_RESET)
     return NO_CONTENT
@@ -72,12 +72,12 @@ async def post_reset(parts: Parts, request: Request) -> Reply:
 
 async def list_mails(parts: Parts, request: Request) -> Reply:
     """GET /_dev/mailbox: newest first."""
-    return json_reply(200, [_mail_item(parts, each) for each in _hooks(parts, request).mailbox.mails()])
+    return json_reply(200, [_mail_item(parts, each) for each in dev_hooks(parts, request).mailbox.mails()])
 
 
 async def get_mail(parts: Parts, request: Request) -> Reply:
     """GET /_dev/mailbox/{mail}: as text, or as `accept` says, as HTML or as the message that would be sent."""
-    mail = _hooks(parts, request).mailbox.mail(request.params["mail"])
+    mail = dev_hooks(parts, request).mailbox.mail(request.params["mail"])
     if mail is None:
         raise GatewayError(Reason.NOT_FOUND, f"mail {show(request.params['mail'])} is not in the mailbox")
     wanted = request.header(b"accept")
@@ -89,7 +89,7 @@ async def get_mail(parts: Parts, request: Request) -> Reply:
 
 
 async def empty_mailbox(parts: Parts, request: Request) -> Reply:
-    _hooks(parts, request).mailbox.clear()
+    dev_hooks(parts, request).mailbox.clear()
     return NO_CONTENT
 
 
@@ -98,7 +98,7 @@ def _mail_item(parts: Parts, mail: Mail) -> MailItem:
     return MailItem(mail.id, format_time(mail.at_ms), mail.sender, list(mail.recipients), mail.subject, href)
 
 
-def _hooks(parts: Parts, request: Request) -> DevHooks:
+def dev_hooks(parts: Parts, request: Request) -> DevHooks:
     if parts.dev is None:
         raise GatewayError(Reason.NOT_FOUND, "/_dev is served in dev mode only")
     if not is_loopback(request.peer):

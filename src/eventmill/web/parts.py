@@ -18,6 +18,7 @@ from eventmill.flow.replays import Replays
 from eventmill.flow.unmatched import Unmatched
 from eventmill.flow.validation import Validations
 from eventmill.ids import IdSource
+from eventmill.send.faults import Faults
 from eventmill.send.mailbox import Mailbox
 from eventmill.store.base import Store
 from eventmill.store.seal import Sealer
@@ -54,6 +55,17 @@ class DevHooks(msgspec.Struct, frozen=True):
     """Empty journals, registrations, providers, retries and traces; returns when publishing and reading see it."""
     mailbox: Mailbox = msgspec.field(default_factory=Mailbox)
     """Stays empty when mails are really sent."""
+    faults: Faults = msgspec.field(default_factory=Faults)
+    """What deliveries suffer where they are made by a `FaultySender`."""
+
+
+class DeliveryProcess(msgspec.Struct, frozen=True):
+    index: int
+    pid: int
+    is_running: bool
+    slots: int
+    """Shares of the registrations, of `store.work.SLOTS`, that are its to deliver for."""
+    restarts: int
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +90,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     unready: Callable[[], str | None]
     """Why no events can be taken now, or None."""
     dev: DevHooks | None = None
+    processes: Callable[[], tuple[DeliveryProcess, ...]] = tuple
+    """The delivery children; none: this process delivers."""
     listings: Listings = msgspec.field(default_factory=Listings)
     documents: dict[tuple[str, str], Reply] = msgspec.field(default_factory=dict)
     """Made so far, by name and content type: what `web.documents` keeps."""

@@ -121,7 +121,7 @@ class ReplayBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplayList(msgspec.Struct, frozen=True):
-    items: Annotated[list[ReplayBody], _said("Newest first. Finished ones are kept for as long as events are.")]
+    items: Annotated[list[ReplayBody], _said("Newest first. Those that do not run are kept for as long as events are.")]
 
 
 class ResentEvent(msgspec.Struct, frozen=True):

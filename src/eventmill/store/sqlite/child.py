@@ -43,7 +43,7 @@ class SqliteChild(LogReads, StateReads):
         self._clock = clock
         self._paths = Paths(config)
         self._link = _FrontLink(self, sock)
-        self._kept = (layout or Layout()).chunk_positions
+        self._tail_kept = (layout or Layout()).chunk_positions
         self._known: tuple[SegmentFile, ...] = ()
         self._segments_version = -1
         self._tails = TailIndex()
@@ -151,8 +151,8 @@ class SqliteChild(LogReads, StateReads):
                     fresh[lane].append(entry.seq)
         for lane, seqs in fresh.items():
             self._tails.extend(lane, seqs)
-            if self._tails.size(lane) > 2 * self._kept:
-                self._tails.replace(lane, self._tails.after(lane, 0)[-self._kept :])
+            if self._tails.size(lane) > 2 * self._tail_kept:
+                self._tails.replace(lane, self._tails.after(lane, 0)[-self._tail_kept :])
 
     def _newest(self) -> tuple[int, int]:
         """Position and time of the last event."""

@@ -70,7 +70,7 @@ class StateReads:
     # Work
 
     async def lanes(self, slots: Sequence[int]) -> list[LaneRecord]:
-        wanted = msgspec.json.encode(slots).decode()
+        wanted = msgspec.json.encode(list(slots)).decode()
         records = [_lane_record(row) for row in self._rows("lane_records", SLOTS, wanted)]
         drop_cache(self._reader)
         return records

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -32,6 +33,7 @@ from eventmill.web.http import Reply
 
 _PLACE = re.compile(r" \(line (\d+) column (\d+)\)$")
 _EXCERPT_CHARS = 90
+_LINE_CHARS = 56
 _OWN = "your event"
 
 
@@ -127,11 +129,25 @@ def _page(
 
 
 def _pretty(text: str) -> str:
-    """Indented, unless that would change something in it."""
+    """On several lines where one would be long; as it is when that would change something in it."""
     try:
-        return json.dumps(parse_json(text.encode()), indent=2, ensure_ascii=False)
+        return _laid_out(parse_json(text.encode()), "")
     except GatewayError:
         return text
+
+
+def _laid_out(value: Any, indent: str) -> str:
+    flat = json.dumps(value, ensure_ascii=False)
+    deeper = f"{indent}  "
+    if not value or (len(indent) + len(flat) <= _LINE_CHARS and (indent or not isinstance(value, dict))):
+        return flat
+    if isinstance(value, dict):
+        names = [json.dumps(name, ensure_ascii=False) for name in value]
+        laid = [f"{name}: {_laid_out(each, deeper)}" for name, each in zip(names, value.values(), strict=True)]
+        return "{\n" + ",\n".join(deeper + each for each in laid) + f"\n{indent}}}"
+    if isinstance(value, list):
+        return "[\n" + ",\n".join(deeper + _laid_out(each, deeper) for each in value) + f"\n{indent}]"
+    return flat
 
 
 def _obstacle(visit: Visit, registration: Registration) -> str:
@@ -203,7 +219,9 @@ async def _samples(visit: Visit, wanted: Filter, validated: Any) -> list[Tried]:
     """The API's verdicts on the event codes, and the reasons for those that it rejects."""
     found = [Tried(each["event_code"], True) for each in validated["accepted_event_metadata_ids"]]
     for each in validated["rejected_event_metadata_ids"]:
-        path = f"/events/providers/{each['provider_id']}/eventmetadata/{each['event_code']}/sample_event"
+        path = (
+            f"/events/providers/{each['provider_id']}/eventmetadata/{quote(each['event_code'], safe='')}/sample_event"
+        )
         sample = await visit.act("GET", path)
         payload = msgspec.json.encode(sample.body["sample_payload"]) if sample.ok and sample.body else b""
         misses = filter_misses(wanted, payload) if payload else ()

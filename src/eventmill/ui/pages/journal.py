@@ -5,6 +5,7 @@ Reads with the Journaling API, as a client would, and shows what came over the w
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -15,7 +16,7 @@ from eventmill.errors import GatewayError
 from eventmill.ids import uuid_text
 from eventmill.model import Registration
 from eventmill.ui.act import Outcome
-from eventmill.ui.moments import read_moment, write_moment
+from eventmill.ui.moments import field_moment, read_moment, write_moment
 from eventmill.ui.page import Page
 from eventmill.ui.pages.one_registration import REGISTRATION, find_registration, registration_url
 from eventmill.ui.pages.renewing import renew
@@ -25,6 +26,9 @@ from eventmill.web.http import Reply
 
 BATCHES = ("10", "25", "100", "500")
 _BATCH = "25"
+_LIMIT = re.compile(r"[1-9]\d{0,5}", re.ASCII)
+_SEEK_MS_MAX = 900_000_000_000
+"""The journal's durations have so many digits; before that there is nothing."""
 _AGES = (("15 minutes ago", 900), ("1 hour ago", 3600), ("1 day ago", 86_400))
 
 
@@ -129,13 +133,14 @@ async def stream_batch(visit: Visit) -> Reply:
 
 
 async def _values(visit: Visit, registration: Registration) -> dict[str, Any]:
-    limit = visit.query("limit") if visit.query("limit").isdecimal() else _BATCH
+    limit = visit.query("limit") if _LIMIT.fullmatch(visit.query("limit")) else _BATCH
     place = {name: visit.query(name) for name in ("since", "at", "latest")}
     reading = await _read(visit, registration, place, limit)
     return {
         "registration": registration,
         "reading": reading,
         "place": place,
+        "at_field": field_moment(place["at"]),
         "limit": limit,
         "raw": visit.query("raw"),
         "opened": visit.query("open"),
@@ -167,6 +172,8 @@ def _asked(visit: Visit, place: dict[str, str]) -> dict[str, str]:
     at_ms = read_moment(place["at"], "the time")
     if at_ms is not None:
         ago_ms = visit.parts.clock.now_ms() - at_ms
+        if ago_ms > _SEEK_MS_MAX:
+            return {}
         return {"seek": f"-PT{ago_ms / 1000:.3f}S"} if ago_ms > 0 else {"latest": "true"}
     return {"latest": "true"} if place["latest"] else {}
 

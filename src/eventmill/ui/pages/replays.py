@@ -88,8 +88,10 @@ async def stream_replay(visit: Visit) -> Reply:
     await visit.read(path)
 
     async def make() -> str:
-        replay = _told(visit, await visit.read(path))
-        values = {"visit": visit, "registration": registration, "replay": replay}
+        read = await visit.act("GET", path)
+        if not read.ok:
+            return ""  # it is gone
+        values = {"visit": visit, "registration": registration, "replay": _told(visit, read.body)}
         return visit.console.views.render("registrations/replay_progress.html", values)
 
     return renew(visit, make)

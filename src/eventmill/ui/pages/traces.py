@@ -67,7 +67,6 @@ async def show_traces(visit: Visit) -> Reply:
     registration = find_registration(visit)
     return visit.render(
         "registrations/traces.html",
-        registration=registration,
         query=_query(visit),
         curl=visit.curl("GET", _api_path(registration)),
         **await _values(visit, registration),
@@ -121,7 +120,7 @@ def _histogram(codes: Counter[int]) -> Sequence[Bar]:
 
 
 def _tone(status: int) -> str:
-    return "ok" if 200 <= status < 300 else "warn" if status < 500 or status == 503 else "bad"
+    return "ok" if 200 <= status < 300 else "warn" if 400 <= status < 500 else "bad"
 
 
 async def stream_traces(visit: Visit) -> Reply:

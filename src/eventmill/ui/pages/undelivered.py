@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from eventmill.errors import GatewayError
 from eventmill.model import Registration
 from eventmill.ui.act import Outcome
-from eventmill.ui.moments import api_time, ms_of, read_moment
+from eventmill.ui.moments import api_time, field_moment, ms_of, read_moment
 from eventmill.ui.page import Page
 from eventmill.ui.pages.one_registration import (
     REGISTRATION,
@@ -62,6 +62,8 @@ async def _page(
         active=next((each for each in replays["items"] if each["state"] in _UNFINISHED), None),
         now_ms=visit.parts.clock.now_ms(),
         chosen=visit.fields("cause"),
+        from_field=field_moment(visit.field("from")),
+        to_field=field_moment(visit.field("to")),
         refusal=refusal,
         estimate=estimate,
         curl=visit.curl("GET", listing),
@@ -76,7 +78,8 @@ async def resend(visit: Visit) -> Reply:
     if not done.ok:
         return await _page(visit, registration, refusal=done)
     back = registration_url(visit, registration, "undelivered", cause=visit.query("cause"), after=visit.query("after"))
-    return visit.redirect(back, str(done.body["message"]).capitalize() + ".")
+    message = str(done.body["message"])
+    return visit.redirect(back, f"{message[:1].upper()}{message[1:]}.")
 
 
 async def replay(visit: Visit) -> Reply:

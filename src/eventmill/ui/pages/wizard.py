@@ -6,13 +6,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from eventmill.errors import GatewayError, Reason
 from eventmill.model import BUILTIN_ORG, EventMetadata, Provider, Registration
 from eventmill.ui.act import Outcome
 from eventmill.ui.page import Page
 from eventmill.ui.pages import registration_form as forms
+from eventmill.ui.pages.chosen import Chosen, find_target, interests_of, read_chosen, summaries, write_chosen
 from eventmill.ui.pages.listing import next_after, page_of
 from eventmill.ui.pages.one_registration import registration_path
 from eventmill.ui.visit import Visit
@@ -23,62 +22,12 @@ _PROVIDERS_LISTED = 24
 _CODES_LISTED = 50
 """A form may have up to a hundred fields."""
 
-Chosen = list[tuple[str, str]]
-"""Provider ids and event codes, in the order of choosing."""
-
-
-class Summary(msgspec.Struct, frozen=True):
-    """What was chosen of a provider."""
-
-    provider_id: str
-    label: str
-    codes: tuple[str, ...]
-
-
-# --- What was chosen so far ---
-
-
-def read_chosen(text: str) -> Chosen:
-    pairs = (line.partition("/") for line in text.split("\n"))
-    return list(dict.fromkeys((provider, code) for provider, _, code in pairs if provider and code))
-
-
-def write_chosen(chosen: Chosen) -> str:
-    return "\n".join(f"{provider}/{code}" for provider, code in chosen)
-
-
-def _summaries(visit: Visit, chosen: Chosen) -> list[Summary]:
-    codes: dict[str, list[str]] = {}
-    for provider_id, code in chosen:
-        codes.setdefault(provider_id, []).append(code)
-    return [Summary(each, _label(visit, each), tuple(codes[each])) for each in codes]
-
-
-def _label(visit: Visit, provider_id: str) -> str:
-    provider = visit.parts.catalogue.provider(provider_id)
-    is_seen = provider is not None and provider.org in (visit.org.id, BUILTIN_ORG)
-    return provider.label if provider is not None and is_seen else provider_id
-
-
-def _target(visit: Visit, registration_id: str) -> Registration | None:
-    """The registration whose events are changed; None: a new one."""
-    if not registration_id:
-        return None
-    found = visit.parts.catalogue.registration(visit.org.id, registration_id)
-    if found is None:
-        raise visit.not_found("registration")
-    return found
-
-
-def _interests(registration: Registration) -> Chosen:
-    return [(each.provider_id, each.event_code) for each in registration.events_of_interest]
-
 
 def _state(visit: Visit) -> tuple[Registration | None, Chosen]:
     """Of the address."""
-    target = _target(visit, visit.query("for"))
+    target = find_target(visit, visit.query("for"))
     if target is not None and visit.request.query_value("chosen") is None:
-        return target, _interests(target)
+        return target, interests_of(target)
     return target, read_chosen(visit.query("chosen"))
 
 
@@ -89,7 +38,7 @@ def _rail(visit: Visit, step: str, target: Registration | None, chosen: Chosen) 
         "step": step,
         "target": target,
         "chosen": chosen,
-        "summaries": _summaries(visit, chosen),
+        "summaries": summaries(visit, chosen),
         "chosen_text": carried["chosen"],
         "providers_url": visit.url("registrations", "new", **carried),
         "delivery_url": visit.url("registrations", "new", "delivery", chosen=carried["chosen"]) if chosen else "",
@@ -152,7 +101,7 @@ def _provider(visit: Visit, provider_id: str) -> Provider:
 
 async def take_events(visit: Visit) -> Reply:
     """Adds what was ticked on this page of a provider's event types, and takes away what was not."""
-    target, chosen = _target(visit, visit.field("for")), read_chosen(visit.field("chosen"))
+    target, chosen = find_target(visit, visit.field("for")), read_chosen(visit.field("chosen"))
     provider = _provider(visit, visit.field("provider"))
     metadata = await list_metadata(visit.parts, provider)
     shown = page_of(metadata, visit.field("after"), _CODES_LISTED, _code_of)

@@ -29,7 +29,7 @@
 
   function offerCopying(within) {
     if (!navigator.clipboard) return;
-    for (const each of within.querySelectorAll("button.copy[hidden]")) each.hidden = false;
+    for (const each of within.querySelectorAll("button[data-copy][hidden]")) each.hidden = false;
   }
 
   async function copy(button) {
@@ -83,7 +83,7 @@
 
   document.addEventListener("click", (event) => {
     const target = event.target instanceof Element ? event.target : null;
-    const button = target && target.closest("button.copy");
+    const button = target && target.closest("button[data-copy]");
     if (button) copy(button);
     for (const menu of document.querySelectorAll("details.menu[open]")) {
       if (!target || !menu.contains(target)) menu.open = false;
@@ -121,5 +121,8 @@
   document.addEventListener("DOMContentLoaded", () => {
     enhance(document);
     for (const each of document.querySelectorAll("[data-live]")) follow(each);
+    for (const each of document.querySelectorAll(".tabs [aria-current]")) {
+      each.parentElement.scrollLeft = each.offsetLeft - each.parentElement.offsetLeft - 48;
+    }
   });
 })();

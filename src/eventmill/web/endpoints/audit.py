@@ -6,6 +6,8 @@ from typing import Annotated
 
 import msgspec
 
+from eventmill.flow.actions import KEPT_PER_ORG
+from eventmill.web.actions import LISTED, ChangeList, list_changes
 from eventmill.web.endpoint import Endpoint, Group, Operation, Parameter, json_answer
 from eventmill.web.phi_audit import RECORDS_MAX, AuditPage, get_phi_audit
 
@@ -14,7 +16,8 @@ _Number = Annotated[int, msgspec.Meta(ge=0)]
 
 AUDIT = Group(
     tag="Audit",
-    about="What became of events with protected health information (`x-event-phidata: true`), without their payloads.",
+    about="Who changed what; and what became of events with protected health information (`x-event-phidata: true`), "
+    "without their payloads.",
     for_callers=(
         Endpoint(
             "GET",
@@ -31,6 +34,26 @@ AUDIT = Group(
                     Parameter("limit", _Number, f"So many records at most; cut to {RECORDS_MAX}."),
                 ),
                 about="Kept for a year. An addition to the Adobe API.",
+            ),
+        ),
+        Endpoint(
+            "GET",
+            "/events/{org}/changes",
+            list_changes,
+            Operation(
+                "listChanges",
+                "List who changed what in an organization",
+                (json_answer(ChangeList),),
+                (
+                    Parameter("after", str, "Only what is older than this change: `next` of the page before."),
+                    Parameter(
+                        "limit",
+                        Annotated[int, msgspec.Meta(ge=1, le=KEPT_PER_ORG)],
+                        f"So many changes at most; {LISTED} unless given.",
+                    ),
+                ),
+                about="Changes made by the management API and in the console; the newest thousand, for 90 days. An "
+                "addition to the Adobe API.",
             ),
         ),
     ),

@@ -9,6 +9,10 @@ import msgspec
 from eventmill.web import explain
 from eventmill.web.endpoint import Endpoint, Group, Operation, Parameter, json_answer
 from eventmill.web.explained import EventExplanation, UnmatchedList
+from eventmill.web.search import FOUND, FOUND_MAX, STATES, SearchAnswer, get_search
+
+_Text = Annotated[str, msgspec.Meta(extra_json_schema={"examples": ["2026-03-01T10:00:00Z"]})]
+_State = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(STATES)})]
 
 EXPLAINING = Group(
     tag="Explaining",
@@ -41,7 +45,34 @@ EXPLAINING = Group(
                         f"Events at most; {explain.UNMATCHED_LISTED} unless given.",
                     ),
                 ),
-                about="The newest first. Publishing answered 204 to them.",
+                about="The newest first. Publishing answered 204 to them, or 200 to those that only filters kept back.",
+            ),
+        ),
+        Endpoint(
+            "GET",
+            "/events/{org}/search",
+            get_search,
+            Operation(
+                "searchEvents",
+                "Search the events that somebody was to get",
+                (json_answer(SearchAnswer),),
+                (
+                    Parameter("id", str, "The event's id, ours or its publisher's."),
+                    Parameter("code", str, "The event code."),
+                    Parameter("source", str, "Id of the provider, also as `urn:uuid:…`, or a part of its label."),
+                    Parameter("from", _Text, "Published then or later."),
+                    Parameter("to", _Text, "Published before then."),
+                    Parameter("registration", str, "The `registration_id` of one that it was for."),
+                    Parameter("status", _State, "What became of it on its way to that registration, or to any."),
+                    Parameter("before", Annotated[int, msgspec.Meta(ge=0)], "`next` of the answer before."),
+                    Parameter(
+                        "limit",
+                        Annotated[int, msgspec.Meta(ge=1, le=FOUND_MAX)],
+                        f"Events at most; {FOUND} unless given.",
+                    ),
+                ),
+                about="The newest first. Looks at so many events and says how far back it came: an answer without "
+                "events but with `next` is to be followed by another call.",
             ),
         ),
     ),

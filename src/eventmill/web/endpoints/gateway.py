@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from eventmill.errors import Reason
-from eventmill.web import asyncapi, dev, health, keys, metrics, state_store
+from eventmill.web import asyncapi, dev, dev_faults, health, keys, metrics, state_store
 from eventmill.web.endpoint import (
     NO_CONTENT,
     TEXT,
@@ -131,7 +131,7 @@ GATEWAY = Group(
 
 DEV = Group(
     tag="Development",
-    about="Dev mode's clock, mailbox and fresh start, for this machine only.",
+    about="Dev mode's clock, mailbox, faults and fresh start, for this machine only.",
     is_dev_only=True,
     for_anyone=(
         Endpoint(
@@ -181,6 +181,54 @@ DEV = Group(
             "/_dev/mailbox",
             dev.empty_mailbox,
             Operation("emptyMailbox", "Empty the mailbox", (NO_CONTENT,), refusals=(Reason.LOOPBACK_ONLY,)),
+        ),
+        Endpoint(
+            "GET",
+            "/_dev/faults",
+            dev_faults.list_faults,
+            Operation(
+                "getFaults",
+                "List what deliveries are to suffer",
+                (json_answer(list[dev_faults.FaultBody]),),
+                refusals=(Reason.LOOPBACK_ONLY,),
+            ),
+        ),
+        Endpoint(
+            "POST",
+            "/_dev/faults",
+            dev_faults.add_fault,
+            Operation(
+                "addFault",
+                "Have the next deliveries to a registration suffer a fault",
+                (json_answer(dev_faults.FaultBody, 201),),
+                bodies=(
+                    RequestBody(
+                        dev_faults.FaultForm,
+                        example={
+                            "registration_id": "b3b5dcc0-4c4c-4e5e-a1d5-0a6f7f0a5c11",
+                            "kind": "status",
+                            "times": 3,
+                            "status": 503,
+                        },
+                    ),
+                ),
+                refusals=(Reason.LOOPBACK_ONLY, Reason.NOT_FOUND),
+                about="`status`: this answer, and the webhook sees nothing. `latency`: the attempt begins later, by "
+                "machine time. `drop`: taken for delivered, but never sent. `duplicate`: sent twice. `reorder`: sent "
+                "after the next one. Challenges are spared; a restart or reset clears all.",
+            ),
+        ),
+        Endpoint(
+            "DELETE",
+            "/_dev/faults",
+            dev_faults.clear_faults,
+            Operation(
+                "clearFaults",
+                "Clear the faults",
+                (NO_CONTENT,),
+                (Parameter("registration", str, "The `registration_id` of one; without it, of all."),),
+                refusals=(Reason.LOOPBACK_ONLY,),
+            ),
         ),
         Endpoint(
             "POST",

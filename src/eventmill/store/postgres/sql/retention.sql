@@ -72,7 +72,8 @@ DELETE FROM eventmill.org_day WHERE day = $1;
 DELETE FROM eventmill.phi_event USING eventmill.shard WHERE shard.id = phi_event.shard AND seq <= dropped;
 
 -- name: drop_old_replay_tallies
-DELETE FROM eventmill.replay_tally WHERE at_ms < $1;
+-- A day later than all else: replays are listed as long as events are kept, with their tallies.
+DELETE FROM eventmill.replay_tally WHERE at_ms < $1::bigint - 86400000;
 
 -- name: drop_old_ended
 DELETE FROM eventmill.ended WHERE at_ms < $1;

@@ -202,7 +202,8 @@ UPDATE replay_tally SET failed = failed + ?, at_ms = ? WHERE replay = ?;
 SELECT handed, failed FROM replay_tally WHERE replay = ?;
 
 -- name: drop_old_replay_tallies
-DELETE FROM replay_tally WHERE at_ms < ?;
+-- A day later than all else: replays are listed as long as events are kept, with their tallies.
+DELETE FROM replay_tally WHERE at_ms < ? - 86400000;
 
 -- name: insert_ended
 INSERT INTO ended (lane, positions, outcome, cause, at_ms, replay, first_seq, span, size)

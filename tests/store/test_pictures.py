@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import tracemalloc
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from eventmill.flow.aims import Aims
 from eventmill.flow.catalogue import Catalogue
-from eventmill.model import Credential, EventOfInterest, Lane, Registration
+from eventmill.model import (
+    Credential,
+    EventMetadata,
+    EventOfInterest,
+    Lane,
+    Provider,
+    Registration,
+    SubscriberFilter,
+)
 from eventmill.store.base import Store
 from eventmill.store.control import Create, Delete, OpenLane, Replace
 from tests.store.builders import ORG, OTHER_ORG, Stores
+from tests.store.conftest import open_sqlite
 
 pytestmark = pytest.mark.anyio
 
@@ -40,6 +53,11 @@ def registration(number: int, **fields: object) -> Registration:
     return msgspec.structs.replace(base, **fields)
 
 
+def filtered(number: int, text: str) -> Registration:
+    wanted = SubscriberFilter(id=f"f{number}", name="", description="", subscriber_filter=text)
+    return registration(number, subscriber_filters=(wanted,))
+
+
 def credential(sealed: str) -> Credential:
     return Credential(
         id="cr", org=ORG, project_id="p", workspace_id="w", name="Stock", client_id="c", sealed_secret=sealed
@@ -53,6 +71,37 @@ def created(each: Registration) -> list[Create | OpenLane]:
 
 async def create(store: Store, registrations: Sequence[Registration]) -> None:
     await store.write([op for each in registrations for op in created(each)])
+
+
+async def create_topic(store: Store) -> None:
+    provider = Provider(
+        id=TOPIC.provider_id,
+        org=ORG,
+        project_id="p",
+        workspace_id="w",
+        label="Stock",
+        description="",
+        docs_url=None,
+        provider_metadata="3rd_party_custom_events",
+        instance_id="stock",
+        event_delivery_format="cloud_events_v1",
+        data_residency_region="VA6",
+    )
+    metadata = EventMetadata(
+        org=ORG,
+        provider_id=provider.id,
+        event_code=TOPIC.event_code,
+        label="Low",
+        description="",
+        sample_event_template=None,
+    )
+    metadata_id = f"{provider.id}/{metadata.event_code}"
+    await store.write(
+        [
+            Create("provider", ORG, provider.id, msgspec.json.encode(provider)),
+            Create("event_metadata", ORG, metadata_id, msgspec.json.encode(metadata)),
+        ]
+    )
 
 
 async def replace(store: Store, each: Registration) -> None:
@@ -150,3 +199,45 @@ async def test_what_registrations_share_is_kept_once(stores: Stores) -> None:
         assert first.events_of_interest is second.events_of_interest
         for name in ("org", "project_id", "workspace_id", "client_id"):
             assert getattr(first, name) is getattr(second, name)
+
+
+async def test_filters_are_compiled_ahead(stores: Stores) -> None:
+    """In steps between which others get their turns; a publish finds them compiled, so a broken one is logged then."""
+    async with stores.opened() as store:
+        await create_topic(store)
+        await create(store, [filtered(1001, '{"type": ["a"]}'), filtered(1002, "broken"), registration(1003)])
+        catalogue = Catalogue(store)
+        await catalogue.load()
+        turns = 0
+
+        async def count_turns() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(count_turns())
+        with capture_logs() as logged:
+            await catalogue.compile_filters()
+        counting.cancel()
+        assert [each["registration_id"] for each in logged] == ["r1002"]
+        assert turns >= 2
+        with capture_logs() as logged:
+            route = catalogue.route(ORG, TOPIC.provider_id, TOPIC.event_code)
+        assert (logged, route.lanes) == ([], (1001, 1002, 1003))
+
+
+async def test_a_load_holds_a_page_at_a_time(tmp_path: Path) -> None:
+    """Of many large documents, only what is kept of them and a few more are in memory at any moment."""
+    numbers = range(1001, 1001 + 1000)
+    async with Stores(open_sqlite, tmp_path / "data").opened() as store:
+        await create(store, [registration(number, description="x" * 2000) for number in numbers])
+        aims = Aims(store)
+        tracemalloc.start(1)
+        try:
+            await aims.load()
+            kept, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert kept < 700 * len(numbers)
+        assert peak < kept + 2000 * len(numbers) * 3 // 4
