@@ -288,8 +288,8 @@ agrees to be called enables it: new events are pushed from then on, counting beg
 in the journal and is not pushed by itself. A change of the registration that comes between the judgement and its
 write wins: it is judged anew by what it says.
 
-What was missed [is kept in view](recovery.md); the answer that enables the registration tells how much there is, and the
-one call that sends it.
+What was missed [is kept in view](recovery.md); the answer that enables the registration tells how much there is, and
+the one call that sends it.
 
 A registration that was disabled by hand (`"enabled": false`) keeps its status and is not judged while it is disabled.
 

@@ -242,7 +242,7 @@ ReplayScope = Literal["undelivered", "all"]
 
 
 class Replay(Doc, frozen=True, kw_only=True):
-    """A job that has events of a registration delivered again, in the order of their positions (an addition of ours)."""
+    """A job that delivers events of a registration again, in the order of their positions (an addition of ours)."""
 
     id: str
     """UUID; the units it hands out carry it."""

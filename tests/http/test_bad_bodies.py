@@ -82,6 +82,7 @@ async def everything(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
             "type": "jwt",
             "namespace": "any",
             "key": "none",
+            "user": "nobody",
         }
         yield Everything(world, names)
 

@@ -106,8 +106,12 @@ def gets() -> list[Page]:
     return [page for page in PAGES if page.method == "GET" and not page.is_open and "{org}" in path_of(page)]
 
 
-def posts() -> list[Page]:
-    return [page for page in PAGES if page.method == "POST" and not page.is_open and "{org}" in path_of(page)]
+def posts(*, dev_only: bool = False) -> list[Page]:
+    return [
+        page
+        for page in PAGES
+        if page.method == "POST" and not page.is_open and "{org}" in path_of(page) and page.dev_only == dev_only
+    ]
 
 
 def filled(page: Page, things: Mapping[str, str]) -> str:
@@ -120,7 +124,10 @@ async def make_things(world: World) -> dict[str, str]:
     topic = await world.topic()
     registration = (await world.register(topic))["registration_id"]
     places = {"org": "1001", "project": "2001", "workspace": "3001", "credential": "4001"}
-    return {**places, "provider": topic["provider_id"], "code": topic["event_code"], "registration": registration}
+    things = {"provider": topic["provider_id"], "code": topic["event_code"], "registration": registration}
+    assert await world.publish(topic, "made") == 200
+    found = (await world.call("GET", "/events/1001/search?id=made")).json()["events"]
+    return {**places, **things, "event": found[0]["id"]}
 
 
 async def test_a_browser_comes_to_the_console(world: World) -> None:
@@ -156,6 +163,68 @@ async def test_a_viewer_changes_nothing(world: World) -> None:
         status = await visitor.post(path, name="x", label="x", client_id=CLIENT, data="1", registration="x")
         assert status == 403 or path.endswith(COMPUTING), (path, status)
     assert await world.epoch() == epoch
+
+
+async def test_a_viewer_moves_nothing_of_the_emulator(tmp_path: Path) -> None:
+    """Nor does a developer of one organization, who does not even see it: clock, mails and reset are everybody's."""
+    async with running(tmp_path, dev=True, auth="strict") as world:
+        app = ConsoleApp(world.parts, world.app)
+        viewer, developer = (
+            await signed_in(world, "viewer", app=app),
+            await signed_in(world, "developer", org="1001", app=app),
+        )
+        assert await viewer.get(f"{ORG}/emulator") == 200
+        assert await developer.get(ORG) == 200
+        assert await developer.get(f"{ORG}/emulator") == 404
+        for page in posts(dev_only=True):
+            path = filled(page, {"org": "1001"})
+            assert await viewer.post(path, seconds="60", kind="drop", registration="x") == 403, path
+            assert await developer.post(path, seconds="60", kind="drop", registration="x") == 404, path
+
+
+async def test_everybody_changes_their_own_password(world: World) -> None:
+    """Who knows the present one; the session goes on, others of the person end, and the new one is good."""
+    visitor, other = await signed_in(world, "viewer"), Visitor(ConsoleApp(world.parts, world.app))
+    await other.get("/ui/sign-in")
+    assert await other.post("/ui/sign-in", name="viewer", password=PASSWORD, next=ORG) == 303
+    assert await visitor.get("/ui/password") == 200
+    assert await visitor.post("/ui/password", now="wrong one it is", new="another long one") == 403
+    assert await visitor.post("/ui/password", now=PASSWORD, new="short") == 400
+    world.clock.advance(1000)
+    assert await visitor.post("/ui/password", now=PASSWORD, new="another long one") == 303
+    assert await visitor.get(ORG) == 200
+    assert await other.get(ORG) == 303
+
+
+async def test_users_are_changed_by_who_runs_the_gateway(world: World) -> None:
+    """Added, given another role, deleted; an admin of one organization finds no such page."""
+    app = ConsoleApp(world.parts, world.app)
+    admin, of_one = await signed_in(world, "admin", app=app), await signed_in(world, "admin", org="1001", app=app)
+    users = f"{ORG}/operations/users"
+    assert await admin.get(users) == 200
+    assert await admin.post(users, name="ann", password="short", role="viewer") == 400
+    assert await admin.post(users, name="ann", password=PASSWORD, role="viewer", organization="1001") == 303
+    assert await admin.post(f"{users}/ann", role="developer") == 303
+    assert await admin.get(users) == 200 and "ann" in admin.body and PASSWORD not in admin.body
+    assert await admin.post(f"{users}/ann/delete") == 303
+    await of_one.get(ORG)
+    assert await of_one.get(users) == 404
+    assert await of_one.post(users, name="bob", password=PASSWORD, role="admin") == 404
+
+
+async def test_settings_hide_secrets(tmp_path: Path) -> None:
+    """Those of passwords and tokens, and what an address holds before its @."""
+    secrets = {"metrics_token": "open-sesame", "egress_proxy": "http://ann:pa55word@proxy.example:3128"}
+    async with running(tmp_path, **secrets) as world:
+        visitor = await signed_in(world, "admin")
+        for query in ("", "?all=1", "?q=token"):
+            assert await visitor.get(f"{ORG}/operations/settings{query}") == 200
+            assert "open-sesame" not in visitor.body and "pa55word" not in visitor.body
+        assert await visitor.get(f"{ORG}/operations/settings?q=egress") == 200
+        assert "proxy.example" in visitor.body
+        viewer = await signed_in(world, "viewer")
+        await viewer.get(ORG)
+        assert await viewer.get(f"{ORG}/operations/settings") == 403
 
 
 async def test_the_bridge_itself_refuses_a_viewer(world: World) -> None:

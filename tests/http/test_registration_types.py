@@ -104,7 +104,7 @@ async def test_changes_between_types(world: World) -> None:
     assert seen == [
         ("verified", ["webhook_url", "runtime_action"], 0, []),
         ("accepted", ["destination_metadata"], 0, ["accepted"]),
-        ("verified", [], 0, ["accepted"]),
+        ("verified", [], 0, ["journal"]),
         ("verified", ["webhook_url"], 1, []),
         ("accepted", ["destination_metadata"], 0, ["accepted"]),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,3 +76,13 @@ def add_user(gateway: Gateway, name: str, role: str, *options: str) -> None:
     where = ["--data", str(gateway.data), "--port", str(gateway.port)]
     done = subprocess.run([*command, *where], input=f"{PASSWORD}\n".encode(), capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr.decode()
+
+
+def add_organization(gateway: Gateway, name: str) -> str:
+    """Its id."""
+    command = [sys.executable, "-m", "eventmill", "org", "create", name, "--json"]
+    where = ["--data", str(gateway.data), "--port", str(gateway.port)]
+    done = subprocess.run([*command, *where], capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr.decode()
+    made: str = json.loads(done.stdout)["id"]
+    return made

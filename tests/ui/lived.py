@@ -52,6 +52,7 @@ def lived(gateway: Gateway) -> Iterator[Lived]:
         stocked.publish("hostile", HOSTILE)
         stocked.hook.status = 503
         stocked.publish("pending", {"sku": "B2-9", "left": 1})
+        assert call("POST", f"{gateway.url}/_dev/clock", body={"rate": 0}).status == 200  # it stays pending
         _publish_unheard(stocked.headers, gateway, stocked.provider, f"{CODE}.unheard")
         yield Lived(made)
 

@@ -66,7 +66,8 @@ class Stocked:
 
 
 def stock(gateway: Gateway, hook: Webhook, provider_label: str = "Warehouse") -> Stocked:
-    """Whose webhook took everything so far; nothing was published yet."""
+    """Whose webhook took everything so far; nothing was published yet. On a gateway of several tests, each has a label
+    of its own."""
     env = gateway.env()
     made = Stocked(gateway, hook, auth_headers(env), "", "")
     described = {"label": provider_label, "description": "Stock of every shop, as it moves"}
@@ -76,7 +77,7 @@ def stock(gateway: Gateway, hook: Webhook, provider_label: str = "Warehouse") ->
     made.api("POST", f"/providers/{provider}/eventmetadata", {**code, "sample_event_template": sample})
     form = {
         "client_id": env["client_id"],
-        "name": "Stock to ERP",
+        "name": f"{shop} to ERP",
         "description": "Moves",
         "webhook_url": hook.url,
         "events_of_interest": [{"provider_id": provider, "event_code": CODE}],

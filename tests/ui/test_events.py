@@ -68,14 +68,14 @@ def test_an_event_is_found_by_either_id(browser: Browser, events: Lived) -> None
         page = opened.open("/ui/orgs/1001")
         page.get_by_label("Find an event by id").fill(event_id)
         page.keyboard.press("Enter")
-        assert page.url.endswith(event_id)
+        page.wait_for_url(f"**/{event_id}")
         page.get_by_label("Find an event by id").fill("late-1")
         page.keyboard.press("Enter")
         page.locator("main table").get_by_role("link", name=CODE).click()
-        assert page.url.endswith(event_id)
+        page.wait_for_url(f"**/{event_id}")
         page.get_by_label("Find an event by id").fill("unheard")
         page.keyboard.press("Enter")
-        assert page.get_by_text("Nobody was to get this event").is_visible()
+        page.get_by_text("Nobody was to get this event").wait_for()
 
 
 def test_an_event_tells_its_whole_life(browser: Browser, events: Lived) -> None:
@@ -98,7 +98,7 @@ def test_a_narrowed_search_lists_what_fits(browser: Browser, events: Lived) -> N
     with tab(browser, events.gateway.url) as opened:
         page = opened.open(SEARCH)
         page.get_by_label("Registration").select_option(label="Stock to ERP")
-        page.get_by_label("What became of it").select_option(label="is tried again")
+        page.get_by_label("What became of it").select_option(label="to be tried again")
         page.locator("main").get_by_role("button", name="Search").click()
         page.wait_for_url("**status=scheduled*")
         assert page.locator("main tbody tr").count() == 1
@@ -128,7 +128,7 @@ def test_resending_from_the_event(browser: Browser, dev: Gateway) -> None:
         page = opened.open(f"{SEARCH}?q=again")
         page.locator("main table").get_by_role("link", name=CODE).click()
         page.get_by_role("button", name="Resend").click()
-        assert page.get_by_role("status").is_visible()
+        page.get_by_role("status").wait_for()
         stocked.settle()
         page.reload()
         assert page.get_by_text("2 attempts").is_visible()
@@ -147,7 +147,7 @@ def test_the_empty_tell_the_next_step(browser: Browser, dev: Gateway) -> None:
 def test_a_viewer_is_offered_no_resend(browser: Browser, strict: Gateway) -> None:
     """Reading is all; sending the form by hand is refused in tests of the console in process."""
     with webhook() as hook:
-        stocked = stock(strict, hook)
+        stocked = stock(strict, hook, "Shed")
         stocked.publish("looked-at", {"sku": "A1"})
         with tab(browser, strict.url) as opened:
             page = sign_in(opened, "viewer")

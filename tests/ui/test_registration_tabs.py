@@ -21,7 +21,7 @@ EXPIRED = "1.0.0.20260101.1"
 
 @pytest.fixture(scope="module")
 def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stocked]:
-    """A registration with a past, and a replay that is done; nothing here changes it."""
+    """A registration with a past, and a replay that has hardly begun; nothing here changes it."""
     gateway = Gateway(tmp_path_factory.mktemp("past") / "data", ("--dev",))
     try:
         gateway.start()
@@ -29,7 +29,7 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stocked]:
             stocked = stock(gateway, hook)
             give_past(stocked)
             place = f"/registrations/{stocked.registration}/replays"
-            stocked.api("POST", place, {"scope": "all", "events_per_second": 0.1})
+            stocked.api("POST", place, {"scope": "all", "events_per_second": 0.02})
             yield stocked
     finally:
         gateway.close()

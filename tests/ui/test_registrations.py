@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.e2e.gateway import Gateway, call
+from tests.e2e.gateway import Gateway
 from tests.ui.browser import NARROW, WIDE, Theme, tab
-from tests.ui.conftest import add_user
+from tests.ui.conftest import add_organization, add_user
 from tests.ui.content import CODE
 from tests.ui.stocked import stock
 from tests.ui.test_signing_in import sign_in
@@ -114,7 +114,7 @@ def test_the_empty_list_tells_the_next_step(browser: Browser, dev: Gateway) -> N
 def _choose(page: Page) -> None:
     """From the list to the delivery step, by what is on the pages."""
     page.get_by_role("link", name="Add events").click()
-    page.locator("main").get_by_role("link", name="Warehouse").click()
+    page.locator("main").get_by_role("link", name="Stock provider").click()
     page.get_by_role("button", name="Next: delivery").click()
     page.get_by_text("Choose at least one event type").wait_for()
     page.get_by_label("Stock low").check()
@@ -268,7 +268,7 @@ def test_hostile_names_do_no_harm(browser: Browser, dev: Gateway) -> None:
 def test_a_viewer_looks_and_changes_nothing(browser: Browser, strict: Gateway) -> None:
     """No page offers a change; what is sent all the same is refused, and nothing moves."""
     with webhook() as hook:
-        stocked = stock(strict, hook)
+        stocked = stock(strict, hook, "Yard")
         with tab(browser, strict.url) as opened:
             opened.expected = (403,)
             page = sign_in(opened, "viewer")
@@ -290,17 +290,16 @@ def test_a_viewer_looks_and_changes_nothing(browser: Browser, strict: Gateway) -
 def test_what_is_another_organizations_is_not_there(browser: Browser, strict: Gateway) -> None:
     """404 for who may see another organization only, and below that organization's own address."""
     with webhook() as hook:
-        stocked = stock(strict, hook)
-        sent = {**stocked.headers, "content-type": "application/json"}
-        made = call("POST", f"{strict.url}/console/organizations", sent, {"name": "Faraway"}).json()
-        add_user(strict, "stranger", "admin", "--org", made["id"])
+        stocked = stock(strict, hook, "Quay")
+        other = add_organization(strict, "Faraway")
+        add_user(strict, "stranger", "admin", "--org", other)
         with tab(browser, strict.url) as opened:
             page = sign_in(opened, "stranger")
             for below in ("", "/edit", "/delete", "/traces", "/traces/live", "/traces/x"):
-                for org in ("1001", made["id"]):
+                for org in ("1001", other):
                     path = stocked.page.replace("/1001/", f"/{org}/") + below
                     assert page.request.get(f"{strict.url}{path}").status == 404, path
-            page.goto(f"{strict.url}/ui/orgs/{made['id']}/registrations")
+            page.goto(f"{strict.url}/ui/orgs/{other}/registrations")
             assert page.get_by_text("No registration yet").is_visible()
-            target = f"{strict.url}/ui/orgs/{made['id']}/registrations/new?for={stocked.registration}"
+            target = f"{strict.url}/ui/orgs/{other}/registrations/new?for={stocked.registration}"
             assert page.request.get(target).status == 404

@@ -21,7 +21,8 @@ async def find_replay(store: ControlReads, registration: Registration, replay_id
     stored = await store.get("replay", registration.org, replay_id)
     replay = None if stored is None else decode_replay(stored)
     if stored is None or replay is None or replay.registration_id != registration.registration_id:
-        raise GatewayError(Reason.NOT_FOUND, f"replay {replay_id} does not exist")
+        message = f"replay {replay_id!r} does not exist in registration {registration.registration_id}"
+        raise GatewayError(Reason.NOT_FOUND, message)
     return stored, replay
 
 

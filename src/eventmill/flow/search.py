@@ -25,6 +25,8 @@ BODIES_MAX = 2_000
 """Likewise of events whose body is read."""
 WAYS_MAX = 1_000
 """Likewise of ways to registrations whose state is looked up."""
+WAYS_TOLD = 10
+"""Of each event that is found."""
 _STEP = 500
 _STEP_OF_BODIES = 100
 _BODY_BYTES_PER_STEP = 4 << 20
@@ -175,7 +177,7 @@ class _Search:
             if not ways:
                 return
         else:
-            ways = [WayState(lane, await self._states.of(lane, event.seq)) for lane in own[:3]]
+            ways = [WayState(lane, await self._states.of(lane, event.seq)) for lane in own[:WAYS_TOLD]]
         self._hits.append(Hit(event, published, tuple(ways), len(lanes)))
 
 

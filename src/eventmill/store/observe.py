@@ -169,8 +169,8 @@ class ObserveStore(Protocol):
         """The newest with this id, be it ours, as text, or its publisher's."""
 
     async def backlog(self, limit: int) -> Backlog:
-        """*System*: at most `limit` lanes. What a lane pushes counts from above its mark on, unless settled; of one that
-        pushes nothing, its units only."""
+        """*System*: at most `limit` lanes. What a lane pushes counts from above its mark on, unless settled; of one
+        that pushes nothing, its units only."""
 
     async def waiting_since(self, lane: Lane) -> int | None:
         """`Waiting.since_ms` of one lane; None when nothing waits."""

@@ -202,20 +202,18 @@ def _attempt(attempt: Attempt) -> AttemptBody:
 def _why(way: Way) -> str:
     if way.why_not is not None:
         return _WHY_NOT[way.why_not] + (f"; {way.filter_miss}" if way.filter_miss else "")
-    last = f"status {way.attempts[-1].status}" if way.attempts else "no status"
+    last = f"the last attempt ended with status {way.attempts[-1].status}" if way.attempts else ""
     if way.unit is not None:
-        return (
-            f"matched; the last attempt ended with {last}, and another follows"
-            if way.attempts
-            else ("matched; it is to be sent again")
-        )
+        return f"matched; {last}, and another follows" if last else "matched; it is to be sent again"
     if way.state != "undelivered":
         return _WHY_PLAIN[way.state]
     if way.gap is not None:
         return _why_gap(way.gap)
+    if not last:
+        return "matched, but not attempted any more"
     if way.in_view is not None and way.in_view.cause == "gave_up":
-        return f"matched, but given up after 24 hours of retries; the last attempt ended with {last}"
-    return f"matched, but refused for good: the last attempt ended with {last}"
+        return f"matched, but given up after 24 hours of retries; {last}"
+    return f"matched, but refused for good: {last}"
 
 
 def _why_gap(gap: Gap) -> str:

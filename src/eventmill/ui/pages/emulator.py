@@ -76,7 +76,13 @@ async def move_clock(visit: Visit) -> Reply:
     """Forward, or to another pace."""
     rate = visit.field("rate")
     if rate:
-        return await _do(visit, "POST", "/_dev/clock", {"rate": _number(rate)}, f"Business time runs at {rate} times the pace of the machine.")
+        return await _do(
+            visit,
+            "POST",
+            "/_dev/clock",
+            {"rate": _number(rate)},
+            f"Business time runs at {rate} times the pace of the machine.",
+        )
     seconds = _number(visit.field("seconds"))
     factor = {"minutes": 60, "hours": 3600, "days": 86_400}.get(visit.field("unit"), 1)
     amount = seconds * factor if isinstance(seconds, int | float) else seconds

@@ -21,9 +21,9 @@ from eventmill.web.http import Reply
 
 STATES: Mapping[str, tuple[str, str]] = {
     "delivered": ("ok", "delivered"),
-    "journal_only": ("ok", "in its journal"),
-    "waiting": ("warn", "waits for its first attempt"),
-    "scheduled": ("warn", "is tried again"),
+    "journal_only": ("ok", "in the journal"),
+    "waiting": ("warn", "waiting for the first attempt"),
+    "scheduled": ("warn", "to be tried again"),
     "undelivered": ("bad", "undelivered"),
     "expired": ("bad", "expired undelivered"),
     "deleted": ("quiet", "registration deleted"),

@@ -174,11 +174,18 @@ async def list_changes(visit: Visit) -> Reply:
         "operations/changes.html",
         tab="changes",
         found=list(zip(listed.changes, shown, strict=False)),
+        names={each: _name_of(visit, each) for each in {each.who for each in found}},
         people=sorted({each.who for each in found})[:50],
         who=who,
         next=visit.url("operations", "changes", who=who, after=listed.next) if listed.next else "",
         curl=visit.curl("GET", f"/events/{visit.org.id}/changes"),
     )
+
+
+def _name_of(visit: Visit, who: str) -> str:
+    """Of the credential with this api key, where it is the organization's."""
+    credential = visit.parts.catalogue.credential_by_client(who)
+    return credential.name if credential is not None and credential.org == visit.org.id else ""
 
 
 _OPERATIONS = "/operations"

@@ -41,9 +41,9 @@ async def list_registrations(visit: Visit) -> Reply:
     q, status = visit.query("q"), visit.query("status")
     own = [each for each in visit.parts.catalogue.registrations() if each.org == visit.org.id]
     named = [each for each in own if _matches(each, q.lower())]
-    counts = Counter(standing_of(each).key for each in named)
-    found = [each for each in named if not status or standing_of(each).key == status]
-    found.sort(key=_order)
+    keys = [standing_of(each).key for each in named]
+    counts = Counter(keys)
+    found = sorted((each for each, key in zip(named, keys, strict=True) if not status or key == status), key=_order)
     shown = page_of(found, visit.query("after"), _LISTED, _key)
     return visit.render(
         "registrations/list.html",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 from urllib.parse import urlencode
 
@@ -35,7 +36,7 @@ async def search(visit: Visit) -> Reply:
         status=200 if outcome.ok else outcome.status,
         asked=asked,
         is_narrowed=any(asked.values()),
-        found=[(each, ms_of(each["published_at"])) for each in found["events"]],
+        found=[(each, ms_of(each["published_at"]), _summed(each["registrations"])) for each in found["events"]],
         searched=found["searched"],
         back_to_ms=ms_of(found["back_to"]),
         next=visit.url("search", **following) if found["next"] else "",
@@ -46,6 +47,16 @@ async def search(visit: Visit) -> Reply:
         refusal=None if outcome.ok else outcome,
         curl=outcome.curl,
     )
+
+
+def _summed(ways: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Tone and words of each state, with how many ways came to it."""
+    counts = Counter(each["state"] for each in ways)
+    many = len(ways) > 1
+    return [
+        (STATES[state][0], f"{number} {STATES[state][1]}" if many else STATES[state][1])
+        for state, number in counts.items()
+    ]
 
 
 async def _known_id(visit: Visit, text: str) -> str:
@@ -71,9 +82,7 @@ async def list_unmatched(visit: Visit) -> Reply:
     found = await visit.read(path)
     code, cause = visit.query("code"), visit.query("cause")
     events = [
-        each
-        for each in found["events"]
-        if (not code or each["code"] == code) and (not cause or each["cause"] == cause)
+        each for each in found["events"] if (not code or each["code"] == code) and (not cause or each["cause"] == cause)
     ]
     ids = [each["id"] for each in events]
     start = ids.index(visit.query("after")) + 1 if visit.query("after") in ids else 0

@@ -1,0 +1,83 @@
+"""Who changed what: noted by every change of the API and the console, told to the organization, and forgotten in time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from eventmill.flow.actions import KEPT_MS, KEPT_PER_ORG, action_id, note_action, read_actions
+from eventmill.flow.sweeping import sweep
+from eventmill.model import BUILTIN_ORG, Action, OrgId, Session
+from eventmill.store.control import Create, Key
+from tests.http.world import CLIENT, World, running
+
+pytestmark = pytest.mark.anyio
+ORG = OrgId("1001")
+
+
+async def changes(world: World, query: str = "") -> Any:
+    answer = await world.call("GET", f"/events/1001/changes{query}")
+    assert answer.status == 200, answer.body
+    return answer.json()
+
+
+async def test_changes_are_told_newest_first(tmp_path: Path) -> None:
+    """Who, when, what; refused and reading calls are not among them, and no body is."""
+    async with running(tmp_path) as world:
+        topic = await world.topic()
+        world.clock.advance(1000)
+        registration = (await world.register(topic))["registration_id"]
+        path = f"/events/1001/2001/3001/registrations/{registration}"
+        await world.call("GET", path)
+        await world.call("DELETE", "/events/1001/2001/3001/registrations/nobodys")
+        world.clock.advance(1000)
+        assert (await world.call("DELETE", path)).status == 204
+        listed = (await changes(world))["changes"]
+        assert [(each["method"], each["path"], each["status"]) for each in listed][:2] == [
+            ("DELETE", path, 204),
+            ("POST", "/events/1001/2001/3001/registrations", 201),
+        ]
+        assert {each["who"] for each in listed} == {CLIENT}
+        assert len(listed) == len({each["id"] for each in listed})
+
+
+async def test_changes_are_paged(tmp_path: Path) -> None:
+    """`next` goes on where a page ended; what is no number is refused."""
+    async with running(tmp_path) as world:
+        for _ in range(3):
+            await world.topic()
+            world.clock.advance(1000)
+        whole = (await changes(world))["changes"]
+        first = await changes(world, "?limit=2")
+        rest = await changes(world, f"?after={first['next']}")
+        assert (first["changes"] + rest["changes"], rest["next"]) == (whole, None)
+        assert (await world.call("GET", "/events/1001/changes?limit=0")).status == 400
+
+
+async def test_notes_and_sessions_go_in_time(tmp_path: Path) -> None:
+    """The oldest of too many notes, those too old, and sessions that are over; nothing else."""
+    async with running(tmp_path) as world:
+        parts, store = world.parts, world.store
+        now_ms = parts.clock.machine_ms()
+        for age_ms in (0, KEPT_MS - 1000, KEPT_MS + 1000):
+            await note_action(store, ORG, _action(world, now_ms - age_ms))
+        for number in range(KEPT_PER_ORG + 3):
+            await note_action(store, BUILTIN_ORG, _action(world, now_ms - number))
+        idle_ms = parts.config.session_idle_s * 1000
+        for name, seen_ms in (("here", now_ms - idle_ms + 1000), ("gone", now_ms - idle_ms)):
+            session = Session(id=name, user="ann", role=None, orgs=(), started_ms=seen_ms, seen_ms=seen_ms)
+            await store.write(
+                [Create("session", BUILTIN_ORG, name, msgspec.json.encode(session), (Key("user", "ann"),))]
+            )
+        assert await sweep(store, parts.config, now_ms) == 5
+        assert [each.at_ms for each in await read_actions(store, ORG)] == [now_ms, now_ms - KEPT_MS + 1000]
+        kept = await read_actions(store, BUILTIN_ORG)
+        assert [each.at_ms for each in kept] == [now_ms - number for number in range(KEPT_PER_ORG)]
+        assert [each.id for each in await store.list_docs("session", BUILTIN_ORG)] == ["here"]
+
+
+def _action(world: World, at_ms: int) -> Action:
+    return Action(id=action_id(world.parts.ids, at_ms), at_ms=at_ms, who="w", method="POST", path="/p", status=200)
