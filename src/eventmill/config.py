@@ -64,6 +64,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Public base URL in all links; empty: `http://127.0.0.1:<port>`."""
     clock_rate: float = 1.0
     """Dev mode: business seconds per machine second."""
+    seed: str = ""
+    """Dev mode: file from `GET /_dev/snapshot` that an empty data directory begins with."""
     delivery_processes: int = 0
     """Delivery children; 0: one per core but one, at least 1. Dev mode has none."""
     seal_key: str = ""

@@ -16,6 +16,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import structlog
@@ -27,7 +28,7 @@ from eventmill.clock import VirtualClock
 from eventmill.config import Config
 from eventmill.config_sources import unknown_variables
 from eventmill.core.builtin import Builtin
-from eventmill.errors import StartupError, StoreUnavailable
+from eventmill.errors import GatewayError, Reason, StartupError, StoreUnavailable
 from eventmill.flow.aims import Aims
 from eventmill.flow.attempt import Attempter
 from eventmill.flow.builtin import load_builtin, refuse_taken_ids
@@ -59,6 +60,7 @@ from eventmill.send.webhook import WebhookSender
 from eventmill.store.base import Store
 from eventmill.store.open import make_store
 from eventmill.store.seal import Sealer, load_seal_key
+from eventmill.store.sqlite.archive import pack, unpack
 from eventmill.store.sqlite.store import SqliteStore
 from eventmill.supervise import DeliveryChildren
 from eventmill.ui.app import ConsoleApp
@@ -103,6 +105,8 @@ async def _serve(config: Config, on_ready: Callable[[], None]) -> None:
     if config.tls_port:
         tls = https_context(config, clock)
         listeners.append(_Listener(_listen(config.host, config.tls_port, "EVENTMILL_TLS_PORT"), tls))
+    if config.seed:
+        await _begin_with(config)
     store = make_store(config, clock)
     await store.open()
     try:
@@ -113,6 +117,14 @@ async def _serve(config: Config, on_ready: Callable[[], None]) -> None:
     finally:
         await store.close()
     log.info(telemetry.GATEWAY_STOPPED)
+
+
+async def _begin_with(config: Config) -> None:
+    """What the seed holds, unless there is something already."""
+    if not config.dev or config.store:
+        raise StartupError("--seed is for --dev with a data directory: it would bring keys and people that others know")
+    if await asyncio.to_thread(unpack, Path(config.seed), Path(config.data)):
+        log.info(telemetry.STORE_SEEDED, data=config.data, seed=config.seed)
 
 
 class _Listener(NamedTuple):
@@ -209,7 +221,15 @@ class Front:
         if config.dev and self._deliver is not None:
             timed = (self._validations, self._health, self._buses, self._notices, self._replaying)
             self._travel = TimeTravel(clock, store, self._deliver, self._upkeep, timed)
-            dev = DevHooks(clock, self._travel.advance, self._travel.set_rate, self._reset, self._mailbox, self._faults)
+            dev = DevHooks(
+                clock=clock,
+                advance=self._travel.advance,
+                set_rate=self._travel.set_rate,
+                reset=self._reset,
+                mailbox=self._mailbox,
+                faults=self._faults,
+                snapshot=self._snapshot,
+            )
         self._token_upkeep = TokenUpkeep(store, catalogue, sealer, clock, self._ids, config)
         self._issuer = (
             OutsideIssuer(config, clock, IssuerClient(config).fetch_keys)
@@ -258,6 +278,12 @@ class Front:
         if self._deliver is not None:
             self._deliver.wake()
             await self._deliver.quiesce()
+
+    async def _snapshot(self) -> bytes:
+        if not isinstance(self._store, SqliteStore):
+            raise GatewayError(Reason.NOT_FOUND, "snapshots are of data directories; PostgreSQL has tools of its own")
+        await self._ingest.unmatched.flush()
+        return await asyncio.to_thread(pack, Path(self._config.data))
 
     # --- Running and ending ---
 

@@ -62,6 +62,7 @@ TENANTS_MISSING: Final = _event(
 TENANCY_CHANGED: Final = _event(
     "tenancy_changed", "A caller changed an organization, project, workspace or credential; `action` says how."
 )
+STORE_SEEDED: Final = _event("store_seeded", "An empty data directory began with a snapshot.")
 ACTION_UNNOTED: Final = _event("action_unnoted", "A change was made, but could not be put on record; `cause` says why.")
 USER_CHANGED: Final = _event("user_changed", "A caller changed who may sign in to the console; `action` says how.")
 

@@ -190,7 +190,6 @@ async def test_everybody_changes_their_own_password(world: World) -> None:
     assert await visitor.get("/ui/password") == 200
     assert await visitor.post("/ui/password", now="wrong one it is", new="another long one") == 403
     assert await visitor.post("/ui/password", now=PASSWORD, new="short") == 400
-    world.clock.advance(1000)
     assert await visitor.post("/ui/password", now=PASSWORD, new="another long one") == 303
     assert await visitor.get(ORG) == 200
     assert await other.get(ORG) == 303

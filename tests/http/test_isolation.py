@@ -80,6 +80,7 @@ OPEN = {
     ("GET", "/_dev/faults"): "dev mode only, from this machine only",
     ("POST", "/_dev/faults"): "dev mode only, from this machine only",
     ("DELETE", "/_dev/faults"): "dev mode only, from this machine only",
+    ("GET", "/_dev/snapshot"): "dev mode only, from this machine only",
     ("POST", "/_dev/reset"): "dev mode only, from this machine only",
 }
 """Routes that ask for no token before their handler runs, each with the reason why that is right."""

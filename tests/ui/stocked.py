@@ -65,12 +65,12 @@ class Stocked:
         return self.api("GET", f"/registrations/{self.registration}/undelivered").json()
 
 
-def stock(gateway: Gateway, hook: Webhook, provider_label: str = "Warehouse") -> Stocked:
+def stock(gateway: Gateway, hook: Webhook, shop: str = "Stock") -> Stocked:
     """Whose webhook took everything so far; nothing was published yet. On a gateway of several tests, each has a label
     of its own."""
     env = gateway.env()
     made = Stocked(gateway, hook, auth_headers(env), "", "")
-    described = {"label": provider_label, "description": "Stock of every shop, as it moves"}
+    described = {"label": f"Warehouse of {shop}", "description": "Stock of every shop, as it moves"}
     provider = made.api("POST", "/providers", described).json()["id"]
     sample = base64.b64encode(json.dumps({"sku": "A1-204", "left": 3, "floor": 5}).encode()).decode()
     code = {"event_code": CODE, "label": "Stock low", "description": "Stock fell under its floor"}

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from tests.e2e.gateway import Gateway, call
+from tests.e2e.gateway import Gateway
 from tests.ui.browser import NARROW, WIDE, Theme, tab
-from tests.ui.conftest import add_user
+from tests.ui.conftest import add_organization, add_user
 from tests.ui.stocked import Stocked, give_past, stock
 from tests.ui.test_signing_in import sign_in
 from tests.ui.webhook import webhook
@@ -125,19 +125,14 @@ def test_a_viewer_changes_nothing(browser: Browser, strict: Gateway) -> None:
 
 def test_what_is_another_organizations_is_not_there(browser: Browser, strict: Gateway) -> None:
     """404, for who may see the other organization only, and for the other organization's name in the address."""
-    headers = {"content-type": "application/json"}
     with webhook() as hook:
         stocked = stock(strict, hook, "Depot")
-        env = {**stocked.headers, **headers}
-        made = call("POST", f"{strict.url}/console/organizations", env, {"name": "Elsewhere"})
-        add_user(strict, "outsider", "admin", "--org", made.json()["id"] if made.status == 201 else "1001")
+        other = add_organization(strict, "Elsewhere")
+        add_user(strict, "outsider", "admin", "--org", other)
         with tab(browser, strict.url) as opened:
-            opened.expected = (404,)
             page = sign_in(opened, "outsider")
             for name in ("journal", "filter", "undelivered", "replays", "replays/x", "journal/live", "replays/x/live"):
-                for org in ("1001", made.json()["id"]):
-                    answer = page.request.get(
-                        f"{strict.url}{stocked.page.replace('/1001/', f'/{org}/')}/{name}",
-                        headers={"accept": "text/html"},
-                    )
-                    assert answer.status == 404, (name, org)
+                for org in ("1001", other):
+                    path = f"{stocked.page.replace('/1001/', f'/{org}/')}/{name}"
+                    answer = page.request.get(f"{strict.url}{path}", headers={"accept": "text/html"})
+                    assert answer.status == 404, path

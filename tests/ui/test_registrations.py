@@ -114,7 +114,7 @@ def test_the_empty_list_tells_the_next_step(browser: Browser, dev: Gateway) -> N
 def _choose(page: Page) -> None:
     """From the list to the delivery step, by what is on the pages."""
     page.get_by_role("link", name="Add events").click()
-    page.locator("main").get_by_role("link", name="Stock provider").click()
+    page.locator("main").get_by_role("link", name="Warehouse").click()
     page.get_by_role("button", name="Next: delivery").click()
     page.get_by_text("Choose at least one event type").wait_for()
     page.get_by_label("Stock low").check()

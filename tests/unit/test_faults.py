@@ -21,7 +21,7 @@ def test_a_fault_is_for_so_many_attempts() -> None:
 
 def test_faults_of_one_kind_follow_each_other() -> None:
     """The second begins when the first is over; other kinds strike beside it."""
-    faults = (Fault("status", 1, 500), Fault("latency", 2, latency_ms=30), Fault("status", 1, 503))
+    faults: tuple[Fault, ...] = (Fault("status", 1, 500), Fault("latency", 2, latency_ms=30), Fault("status", 1, 503))
     first, faults = plan_attempt(faults)
     second, faults = plan_attempt(faults)
     assert first == Plan(latency_ms=30, status=500)

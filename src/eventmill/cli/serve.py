@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     help="How catalogue events are delivered.  [default: adobe_io]",
 )
 @click.option("--clock-rate", type=float, help="With --dev: business seconds per machine second.  [default: 1]")
+@click.option("--seed", metavar="FILE", help="With --dev: snapshot that an empty data directory begins with.")
 @click.option("--delivery-processes", type=int, help="Delivery processes.  [default: cores - 1, at least 1]")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="[default: text on a terminal, else json]")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")

@@ -19,11 +19,11 @@ from eventmill.store.log import EventLog, EventOutline
 from eventmill.store.observe import ObserveStore
 from eventmill.store.work import PULLED, Gap, LaneRecord, WorkStore
 
-POSITIONS_MAX = 20_000
+POSITIONS_MAX = 6_000
 """That are looked at in one go; events of others, where positions are shared, are among them."""
 BODIES_MAX = 2_000
 """Likewise of events whose body is read."""
-WAYS_MAX = 1_000
+WAYS_MAX = 500
 """Likewise of ways to registrations whose state is looked up."""
 WAYS_TOLD = 10
 """Of each event that is found."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 
-_HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
+from eventmill.ui.shown import HIDDEN
+
 _ESCAPED = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 def shell_word(text: str) -> str:
     """Quoted. What people would not see, or what would turn the direction of the rest, is written by its number, in the
     form that bash and zsh read (`$'…'`)."""
-    if not _HARMFUL.search(text):
+    if not HIDDEN.search(text):
         return shlex.quote(text)
     return "$'" + "".join(_escape(each) for each in text) + "'"
 
@@ -20,6 +20,6 @@ def shell_word(text: str) -> str:
 def _escape(char: str) -> str:
     if char in _ESCAPED:
         return _ESCAPED[char]
-    if not _HARMFUL.match(char):
+    if not HIDDEN.match(char):
         return char
     return f"\\x{ord(char):02x}" if ord(char) < 0x80 else f"\\u{ord(char):04x}"

@@ -1,8 +1,9 @@
-"""/_dev/clock, /_dev/mailbox and /_dev/reset: the virtual clock, the mails that nobody gets, and a fresh start; in dev
-mode and from this machine only."""
+"""/_dev/clock, /_dev/mailbox, /_dev/snapshot and /_dev/reset: the virtual clock, mails that nobody gets, all data in a
+file, and a fresh start; in dev mode and from this machine only."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -20,6 +21,7 @@ from eventmill.web.shapes import ClockBody
 
 ADVANCE_SECONDS_MAX = 10 * 366 * 86400
 RATE_MAX = 1_000_000
+GZIP = "application/gzip"
 
 log = structlog.get_logger()
 
@@ -68,6 +70,16 @@ async def post_reset(parts: Parts, request: Request) -> Reply:
     await parts.catalogue.refresh()
     log.info(telemetry.STORE_RESET)
     return NO_CONTENT
+
+
+async def get_snapshot(parts: Parts, request: Request) -> Reply:
+    """GET /_dev/snapshot: everything, to begin another gateway with."""
+    snapshot = dev_hooks(parts, request).snapshot
+    if snapshot is None:
+        raise GatewayError(Reason.NOT_FOUND, "there is no data directory to make a snapshot of")
+    name = f"eventmill-{datetime.fromtimestamp(parts.clock.machine_ms() / 1000, UTC):%Y%m%d-%H%M%S}.tar.gz"
+    headers = ((b"content-disposition", f'attachment; filename="{name}"'.encode()), (b"cache-control", b"no-store"))
+    return Reply(200, await snapshot(), GZIP, headers)
 
 
 async def list_mails(parts: Parts, request: Request) -> Reply:

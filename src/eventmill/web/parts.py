@@ -57,6 +57,8 @@ class DevHooks(msgspec.Struct, frozen=True):
     """Stays empty when mails are really sent."""
     faults: Faults = msgspec.field(default_factory=Faults)
     """What deliveries suffer where they are made by a `FaultySender`."""
+    snapshot: Callable[[], Awaitable[bytes]] | None = None
+    """The data directory as one file. Raises `NOT_FOUND` where there is none, `TOO_LARGE`."""
 
 
 class DeliveryProcess(msgspec.Struct, frozen=True):

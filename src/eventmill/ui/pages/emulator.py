@@ -14,7 +14,7 @@ from eventmill.web.http import Reply
 _MAILS_LISTED = 50
 _CHOICES_MAX = 500
 ADVANCES = (("1 minute", 60), ("5 minutes", 300), ("1 hour", 3600), ("1 day", 86_400), ("7 days", 604_800))
-RATES = (("real time", 1), ("10 times", 10), ("60 times", 60), ("600 times", 600))
+RATES = (("stopped", 0), ("real time", 1), ("10 times", 10), ("60 times", 60), ("600 times", 600))
 KINDS = (
     ("status", "Answer with a status"),
     ("latency", "Latency"),
@@ -55,6 +55,7 @@ async def _page(visit: Visit, refusal: Outcome | None = None) -> Reply:
         clock_curl=visit.curl("POST", "/_dev/clock", {"advance_seconds": 3600}),
         fault_curl=visit.curl("POST", "/_dev/faults", {"registration_id": "…", "kind": "status", "status": 503}),
         mail_curl=visit.curl("GET", "/_dev/mailbox"),
+        snapshot_curl=visit.curl("GET", "/_dev/snapshot") + " \\\n  -o snapshot.tar.gz",
         reset_curl=visit.curl("POST", "/_dev/reset"),
     )
 
@@ -81,7 +82,9 @@ async def move_clock(visit: Visit) -> Reply:
             "POST",
             "/_dev/clock",
             {"rate": _number(rate)},
-            f"Business time runs at {rate} times the pace of the machine.",
+            "Business time stands still."
+            if rate == "0"
+            else f"Business time runs at {rate} times the pace of the machine.",
         )
     seconds = _number(visit.field("seconds"))
     factor = {"minutes": 60, "hours": 3600, "days": 86_400}.get(visit.field("unit"), 1)

@@ -5,20 +5,19 @@ Nothing is stored before it is applied.
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
-from eventmill.core.ruler import FILTER_CHARS_MAX, Filter, compile_filter
+from eventmill.core.ruler import FILTER_CHARS_MAX, Filter
 from eventmill.core.ruler_match import Miss
 from eventmill.errors import GatewayError
 from eventmill.flow.filters import filter_misses
 from eventmill.model import Registration, SubscriberFilter
 from eventmill.ui.act import Outcome
 from eventmill.ui.filter_gallery import GALLERY
+from eventmill.ui.filter_text import judge, pretty
 from eventmill.ui.page import Page
 from eventmill.ui.pages.one_registration import (
     REGISTRATION,
@@ -31,25 +30,7 @@ from eventmill.web.checks import parse_json
 from eventmill.web.filter_drafts import check_filterable
 from eventmill.web.http import Reply
 
-_PLACE = re.compile(r" \(line (\d+) column (\d+)\)$")
-_EXCERPT_CHARS = 90
-_LINE_CHARS = 56
 _OWN = "your event"
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """What a text is as a filter."""
-
-    paths: tuple[str, ...] = ()
-    """The fields it looks at; none: it is no filter."""
-    problem: str = ""
-    line: int = 0
-    """From 1; 0: no place is known."""
-    column: int = 0
-    excerpt: str = ""
-    """Of that line."""
-    marker: str = ""
-    """Blanks, then a mark below the place in the excerpt."""
 
 
 class Tried(msgspec.Struct, frozen=True):
@@ -69,31 +50,10 @@ class Trial(msgspec.Struct, frozen=True):
     curls: tuple[str, str]
 
 
-def judge(text: str) -> tuple[Verdict, Filter | None]:
-    try:
-        wanted = compile_filter(text)
-    except GatewayError as error:
-        return _problem(text, error.message), None
-    return Verdict(paths=tuple(sorted(wanted.paths))), wanted
-
-
-def _problem(text: str, message: str) -> Verdict:
-    what = message.removeprefix("subscriber_filter: ")
-    found = _PLACE.search(what)
-    if found is None:
-        return Verdict(problem=what)
-    line, column = int(found[1]), int(found[2])
-    whole = text.split("\n")[line - 1]
-    start = max(0, column - 1 - _EXCERPT_CHARS // 2)
-    excerpt = whole[start : start + _EXCERPT_CHARS]
-    marker = " " * (column - 1 - start) + "^"
-    return Verdict((), what[: found.start()], line, column, excerpt, marker)
-
-
 async def show_filter(visit: Visit) -> Reply:
     registration = find_registration(visit)
     chosen = next((each for each in GALLERY if each.key == visit.query("use")), None)
-    return _page(visit, registration, _pretty(chosen.filter) if chosen is not None else None)
+    return _page(visit, registration, pretty(chosen.filter) if chosen is not None else None)
 
 
 def _page(
@@ -106,7 +66,7 @@ def _page(
 ) -> Reply:
     """`text`: what is in the editor; None: the filter that the registration has."""
     held = registration.subscriber_filters[0] if registration.subscriber_filters else None
-    shown = text if text is not None else _pretty(held.subscriber_filter) if held is not None else ""
+    shown = text if text is not None else pretty(held.subscriber_filter) if held is not None else ""
     path = f"{registration_path(registration)}/filters"
     example = {"name": "Nearly out", "subscriber_filter": shown or GALLERY[0].filter}
     method, where = ("POST", path) if held is None else ("PUT", f"{path}/{held.id}")
@@ -115,39 +75,17 @@ def _page(
         status=200 if refusal is None else refusal.status,
         registration=registration,
         held=held,
-        held_text=_pretty(held.subscriber_filter) if held is not None else "",
+        held_text=pretty(held.subscriber_filter) if held is not None else "",
         shown=shown,
         verdict=judge(shown)[0] if shown else None,
         obstacle=_obstacle(visit, registration),
         gallery=GALLERY,
-        pretty=_pretty,
+        pretty=pretty,
         chars_max=FILTER_CHARS_MAX,
         refusal=refusal,
         trial=trial,
         curl=visit.curl(method, where, example),
     )
-
-
-def _pretty(text: str) -> str:
-    """On several lines where one would be long; as it is when that would change something in it."""
-    try:
-        return _laid_out(parse_json(text.encode()), "")
-    except GatewayError:
-        return text
-
-
-def _laid_out(value: Any, indent: str) -> str:
-    flat = json.dumps(value, ensure_ascii=False)
-    deeper = f"{indent}  "
-    if not value or (len(indent) + len(flat) <= _LINE_CHARS and (indent or not isinstance(value, dict))):
-        return flat
-    if isinstance(value, dict):
-        names = [json.dumps(name, ensure_ascii=False) for name in value]
-        laid = [f"{name}: {_laid_out(each, deeper)}" for name, each in zip(names, value.values(), strict=True)]
-        return "{\n" + ",\n".join(deeper + each for each in laid) + f"\n{indent}}}"
-    if isinstance(value, list):
-        return "[\n" + ",\n".join(deeper + _laid_out(each, deeper) for each in value) + f"\n{indent}]"
-    return flat
 
 
 def _obstacle(visit: Visit, registration: Registration) -> str:

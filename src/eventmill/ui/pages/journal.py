@@ -24,7 +24,7 @@ from eventmill.ui.visit import Visit
 from eventmill.web.hal import journal_credential_id
 from eventmill.web.http import Reply
 
-BATCHES = ("10", "25", "100", "500")
+BATCHES = ("10", "25", "100", "250")
 _BATCH = "25"
 _LIMIT = re.compile(r"[1-9]\d{0,5}", re.ASCII)
 _SEEK_MS_MAX = 900_000_000_000

@@ -41,7 +41,7 @@ def posted(visit: Visit) -> Form:
     return {name: visit.field(name) for name in FIELDS}
 
 
-def blank(visit: Visit) -> Form:
+def blank() -> Form:
     return {**dict.fromkeys(FIELDS, ""), "delivery": "webhook"}
 
 

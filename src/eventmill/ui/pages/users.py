@@ -134,7 +134,8 @@ async def set_password(visit: Visit) -> Reply:
 
     await change_user(visit.parts.store, user.name, decide)
     token = await visit.console.sessions.begin(user.name)
-    return with_session(visit, visit.redirect(f"{ROOT}/", "Your password is changed; other sessions are over."), token)
+    first = visit.console.first_page(visit.person)
+    return with_session(visit, visit.redirect(first, "Your password is changed; other sessions are over."), token)
 
 
 _PAGE = "/operations/users"

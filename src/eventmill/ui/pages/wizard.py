@@ -132,7 +132,7 @@ async def _replace_events(visit: Visit, target: Registration, chosen: Chosen) ->
 
 
 async def choose_delivery(visit: Visit) -> Reply:
-    return _delivery_page(visit, read_chosen(visit.query("chosen")), forms.blank(visit))
+    return _delivery_page(visit, read_chosen(visit.query("chosen")), forms.blank())
 
 
 def _delivery_page(visit: Visit, chosen: Chosen, form: forms.Form, refused: Outcome | None = None) -> Reply:

@@ -231,6 +231,18 @@ DEV = Group(
             ),
         ),
         Endpoint(
+            "GET",
+            "/_dev/snapshot",
+            dev.get_snapshot,
+            Operation(
+                "getSnapshot",
+                "Read everything as one file",
+                (Answer(200, bytes, dev.GZIP, ("Cache-Control",)),),
+                refusals=(Reason.LOOPBACK_ONLY, Reason.NOT_FOUND, Reason.TOO_LARGE),
+                about="`eventmill serve --dev --seed FILE` begins an empty data directory with it. It holds secrets.",
+            ),
+        ),
+        Endpoint(
             "POST",
             "/_dev/reset",
             dev.post_reset,
