@@ -53,7 +53,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     data: str = ".eventmill"
     """Data directory; one process at a time writes in it."""
     store: str = ""
-    """`postgresql://user:password@host:port/database`, shared by any number of gateways; empty: files in `data`."""
+    """`postgresql://user:password@host:port/database`, an experiment of one gateway so far; empty: files in `data`."""
     dev: bool = False
     """Emulator mode: one process, a ready-made tenant, loopback webhooks allowed, virtual clock."""
     auth: Literal["", "strict", "lenient"] = ""

@@ -63,8 +63,9 @@ def import_(remote: Remote, file: TextIO, *, dry_run: bool, as_json: bool, **opt
         return
     for warning in result["warnings"]:
         click.echo(f"warning: {warning}", err=True)
-    counts = f"{len(result['created'])} event codes created, {len(result['updated'])} updated"
-    click.echo(f"{'would be: ' if dry_run else ''}{result['provider_label']} {result['provider_id'] or ''}: {counts}")
+    counts = f"event codes created: {len(result['created'])}, updated: {len(result['updated'])}"
+    provider = " ".join(filter(None, (result["provider_label"], result["provider_id"])))
+    click.echo(f"{'would be: ' if dry_run else ''}{provider}: {counts}")
 
 
 def read_file(file: TextIO) -> Any:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.option("--host", metavar="ADDRESS", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="Port of every role.  [default: 8080]")
 @click.option("--data", metavar="DIR", help="Data directory.  [default: .eventmill]")
-@click.option("--store", metavar="URL", help="postgresql://..., which many gateways may share.  [default: DIR]")
+@click.option("--store", metavar="URL", help="postgresql://... in place of DIR; an experiment, one gateway.")
 @click.option("--base-url", metavar="URL", help="Public base URL in all links.  [default: http://127.0.0.1:<port>]")
 @click.option(
     "--auth",
@@ -70,10 +70,11 @@ def dev_banner(config: Config) -> str:
     eval "$({command})"
     curl -sS "$INGRESS_URL" -H "authorization: Bearer $ACCESS_TOKEN" -H "x-api-key: $CLIENT_ID" \\
       -H 'content-type: application/cloudevents+json' \\
-      -d '{{"id": "1", "source": "urn:uuid:PROVIDER_ID", "type": "com.acme.stock.low", "data": {{"sku": "A1"}}}}'
+      -d '{{"specversion": "1.0", "id": "1", "source": "urn:uuid:'"$PROVIDER_ID"'", "type": "com.acme.stock.low",
+           "data": {{"sku": "A1"}}}}'
 
-  "Five minutes" in README.md makes the provider, and a webhook that gets the event. Without one, there are the built-in
-  events, to which docs/catalog.md subscribes:
+  The console, or "Five minutes" in README.md, makes the provider whose id is PROVIDER_ID, and a webhook that gets the
+  event. Without one, there are the built-in events, to which docs/catalog.md subscribes:
 
     {simulate}
 """

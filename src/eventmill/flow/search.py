@@ -135,7 +135,7 @@ class _Search:
 
     async def _step(self, shard: int, first: int, upper: int) -> int:
         """Looks at positions [first, upper), from the last one back; returns the lowest that it came to."""
-        outlines = await self._store.outlines(shard, range(first, upper))
+        outlines = await self._store.outlines(shard, list(range(first, upper)))
         entries = (await self._store.read_log(shard, first - 1, upper - first)).entries
         lanes = {each.seq: each.lanes for each in entries}
         fitting = [each for each in outlines if self._wanted.fits(each) and self._has_lane(lanes.get(each.seq, ()))]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -20,6 +21,7 @@ from eventmill.store.work import SLOTS
 from eventmill.ui.charts import Bar
 from eventmill.ui.disk import Stored, stored_files
 from eventmill.ui.page import Page
+from eventmill.ui.pages.renewing import renew
 from eventmill.ui.settings_shown import shown_settings
 from eventmill.ui.visit import Visit
 from eventmill.web.actions import change_list
@@ -48,6 +50,34 @@ class HeldKey(msgspec.Struct, frozen=True):
 
 
 async def show_operations(visit: Visit) -> Reply:
+    parts = visit.parts
+    files: list[Stored] = []
+    if not visit.person.orgs and not parts.config.store:
+        files = await asyncio.to_thread(stored_files, Path(parts.config.data))
+    return visit.render(
+        "operations/show.html",
+        tab="show",
+        processes=parts.processes(),
+        own_slots=len(await parts.store.leases()),
+        slots=SLOTS,
+        files=files,
+        day_bars=[Bar(each.name, each.size) for each in reversed(files[:-1][:_DAYS_SHOWN])],
+        curl=visit.curl("GET", "/metrics"),
+        **await _lanes(visit),
+    )
+
+
+async def stream_lanes(visit: Visit) -> Reply:
+    """Figures and lanes, sent anew whenever they change."""
+
+    async def make() -> str:
+        return visit.console.views.render("operations/lanes.html", {"visit": visit, **await _lanes(visit)})
+
+    return renew(visit, make)
+
+
+async def _lanes(visit: Visit) -> dict[str, Any]:
+    """For `lanes.html`."""
     parts, figures = visit.parts, visit.console.figures
     totals, backlog = await figures.now()
     now_ms = parts.clock.now_ms()
@@ -59,28 +89,17 @@ async def show_operations(visit: Visit) -> Reply:
         if org == visit.org.id or sees_all:
             late = LateLane(registration, each.registration_id, org, max(0, now_ms - each.since_ms) / 1000)
             lanes.append(late)
-    files: list[Stored] = []
-    if sees_all and not parts.config.store:
-        files = await asyncio.to_thread(stored_files, Path(parts.config.data))
-    return visit.render(
-        "operations/show.html",
-        tab="show",
-        sees_all=sees_all,
-        lanes=lanes[:_LANES_LISTED],
-        lanes_total=len(lanes),
-        units=backlog.units,
-        processes=parts.processes(),
-        own_slots=len(await parts.store.leases()),
-        slots=SLOTS,
-        totals=totals,
-        days_left=figures.days_left(totals),
-        reserve=parts.config.disk_reserve_bytes,
-        unready=parts.unready(),
-        files=files,
-        day_bars=[Bar(each.name, each.size) for each in reversed(files[:-1][:_DAYS_SHOWN])],
-        stored_here=parts.store.stored_bytes(visit.org.id),
-        curl=visit.curl("GET", "/metrics"),
-    )
+    return {
+        "sees_all": sees_all,
+        "lanes": lanes[:_LANES_LISTED],
+        "lanes_total": len(lanes),
+        "units": backlog.units,
+        "totals": totals,
+        "days_left": figures.days_left(totals),
+        "reserve": parts.config.disk_reserve_bytes,
+        "unready": parts.unready(),
+        "stored_here": parts.store.stored_bytes(visit.org.id),
+    }
 
 
 async def show_keys(visit: Visit) -> Reply:
@@ -192,6 +211,7 @@ _OPERATIONS = "/operations"
 
 PAGES = (
     Page("GET", _OPERATIONS, show_operations, "Operations", section="operations"),
+    Page("GET", _OPERATIONS + "/live", stream_lanes),
     Page("GET", _OPERATIONS + "/keys", show_keys, "Keys and certificates", section="operations"),
     Page("GET", _OPERATIONS + "/settings", show_settings, "Settings", role="admin", section="operations"),
     Page("GET", _OPERATIONS + "/changes", list_changes, "Changes", section="operations"),
