@@ -119,7 +119,8 @@ class Remote:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise StartupError(
                 f"no gateway answers at {self.url} ({why}); "
-                "start one with: eventmill serve (--dev to try things out), or name another with --url, --port or --data"
+                "start one with: eventmill serve (--dev to try things out), or name another with "
+                "--url, --port or --data"
             ) from error
         finally:
             connection.close()
