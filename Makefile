@@ -9,8 +9,8 @@ PYTHON ?= python3
 PORT ?= $(or $(EVENTMILL_PORT),8080)
 BIN := .venv/bin
 PYTEST := timeout 900 $(BIN)/python -m pytest
-# Two workers: the suites wait on disk and sockets as much as they compute.
-WORKERS ?= 2
+# Twice as many workers as cores: the suites wait on disk and sockets more than they compute.
+WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 CLIENTS := tests/e2e/test_js_sdk.py tests/e2e/test_java_sdk.py tests/e2e/test_aio_cli.py
 CHECKED := src tests scripts bench
 
