@@ -17,7 +17,7 @@ CHECKED := src tests scripts bench
 # Hundreds of gateways start in a test run; compiling the package for each would take a third of a second apiece.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo run test check e2e fuzz fuzz-filters bench docs docs-demo fidelity format clean
+.PHONY: help setup demo run test check e2e ui fuzz fuzz-filters bench docs docs-demo fidelity format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ run: .make/python ## Run the gateway in dev mode on port 8080 (PORT=... for anot
 
 test: check .make/postgres .make/node .make/java .make/browser .make/fuzz/done ## Everything that must pass: checks, unit, store, http, short end-to-end (under 12 minutes)
 	$(PYTEST) -q -n $(WORKERS) tests/unit tests/store tests/http
-	$(PYTEST) -q -n $(WORKERS) tests/e2e tests/api tests/ui
+	$(PYTEST) -q -n 2 tests/e2e tests/api tests/ui/test_signing_in.py
 
 check: .make/python ## Lint, formatting, types, import directions, generated documents
 	$(BIN)/ruff check $(CHECKED)
@@ -43,6 +43,9 @@ check: .make/python ## Lint, formatting, types, import directions, generated doc
 
 e2e: .make/postgres .make/node .make/java ## The end-to-end tests with their full numbers (tens of minutes)
 	EVENTMILL_E2E=full timeout 7200 $(BIN)/python -m pytest tests/e2e
+
+ui: .make/python .make/node .make/browser ## The console in a real browser, with pictures of every page in .make/screens (ten minutes)
+	timeout 3600 $(BIN)/python -m pytest -q -n 2 tests/ui
 
 fuzz: .make/python .make/fuzz/done ## Valid and invalid input for every operation of the API's description (half an hour)
 	$(BIN)/python -m tests.api.fuzz --examples 200
