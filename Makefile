@@ -12,6 +12,8 @@ PYTEST := timeout 900 $(BIN)/python -m pytest
 # Twice as many workers as cores: the suites wait on disk and sockets more than they compute.
 WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 CLIENTS := tests/e2e/test_js_sdk.py tests/e2e/test_java_sdk.py tests/e2e/test_aio_cli.py
+# A minute each: `make e2e` and `make fidelity` take them.
+LONG_WALKS := test_console test_providers test_event_metadata
 CHECKED := src tests scripts bench
 
 # Hundreds of gateways start in a test run; compiling the package for each would take a third of a second apiece.
@@ -32,7 +34,7 @@ run: .make/python ## Run the gateway in dev mode on port 8080 (PORT=... for anot
 
 test: check .make/postgres .make/node .make/java .make/browser .make/fuzz/done ## Everything that must pass: checks, unit, store, http, short end-to-end (under 12 minutes)
 	$(PYTEST) -q -n $(WORKERS) tests/unit tests/store tests/http
-	$(PYTEST) -q -n 2 tests/e2e tests/api tests/ui/test_signing_in.py
+	$(PYTEST) -q -n 2 tests/e2e tests/api tests/ui/test_signing_in.py $(LONG_WALKS:%=--deselect tests/e2e/test_aio_cli.py::%)
 
 check: .make/python ## Lint, formatting, types, import directions, generated documents
 	$(BIN)/ruff check $(CHECKED)

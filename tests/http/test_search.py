@@ -143,7 +143,7 @@ async def test_others_see_nothing_of_it(world: World) -> None:
 
 async def test_what_cannot_be_searched_for_is_refused(world: World) -> None:
     """Named, and with what it must be."""
-    for query in ("status=gone", "from=yesterday", "to=0001-01-01", "before=x", "limit=-1"):
+    for query in ("status=gone", "from=yesterday", "to=0001-01-01", "before=x", "limit=-1", "limit=0", "limit=9999"):
         answer = await ask(world, f"?{query}")
         assert (answer.status, answer.json()["reason"]) == (400, "invalid_parameter"), query
         assert query.partition("=")[0] in answer.json()["message"]

@@ -80,6 +80,8 @@ class Operation(msgspec.Struct, frozen=True):
     bodies: tuple[RequestBody, ...] = ()
     refusals: tuple[Reason, ...] = ()
     about: str = ""
+    is_open_by_setting: bool = False
+    """A token is asked for where the operator says so."""
 
 
 class Endpoint(msgspec.Struct, Generic[H], frozen=True):

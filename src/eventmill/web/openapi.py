@@ -151,6 +151,8 @@ class _Writer:
             written["requestBody"] = self._request_body(operation.bodies)
         written["responses"] = self._responses(operation, refusals)
         written["security"] = [{"token": [], **({"apiKey": []} if needs_key else {})}] if needs_token else []
+        if operation.is_open_by_setting:
+            written["security"].append({})
         return written
 
     def _path_parameter(self, name: str) -> Json:

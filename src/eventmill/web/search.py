@@ -61,7 +61,7 @@ async def get_search(parts: Parts, request: Request, caller: Caller) -> Reply:
     """GET /events/{org}/search"""
     org = path_organization(parts, request, caller).id
     await parts.catalogue.refresh()
-    before, limit = _number(request, "before"), _number(request, "limit")
+    before, limit = _number(request, "before"), _limit(request)
     wanted_id = request.query_value("id") or ""
     raw_id = uuid_bytes(wanted_id)
     if raw_id is not None and before is None:
@@ -70,7 +70,7 @@ async def get_search(parts: Parts, request: Request, caller: Caller) -> Reply:
             outline = EventOutline(event.seq, event.day, event.ts_ms, event.event_id, event.origin, len(event.body))
             return json_reply(200, await _answer(parts, org, Found([Hit(outline, None, (), 0)], 1, event.ts_ms, None)))
     wanted = _wanted(parts, request, org, wanted_id)
-    found = await search_events(parts.store, wanted, before, max(1, min(limit or FOUND, FOUND_MAX)))
+    found = await search_events(parts.store, wanted, before, limit)
     return json_reply(200, await _answer(parts, org, found))
 
 
@@ -136,6 +136,13 @@ def _number(request: Request, name: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise GatewayError(Reason.INVALID_PARAMETER, f"{name}: must be a whole number, but is {show(text)}")
     return int(text)
+
+
+def _limit(request: Request) -> int:
+    limit = _number(request, "limit")
+    if limit is not None and not 1 <= limit <= FOUND_MAX:
+        raise GatewayError(Reason.INVALID_PARAMETER, f"limit: must be from 1 to {FOUND_MAX}, but is {limit}")
+    return FOUND if limit is None else limit
 
 
 def _time(request: Request, name: str) -> int | None:

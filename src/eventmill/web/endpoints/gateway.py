@@ -59,6 +59,7 @@ GATEWAY = Group(
                 "Read what it counts, for Prometheus",
                 (Answer(200, str, TEXT),),
                 refusals=(Reason.MISSING_TOKEN, Reason.INVALID_TOKEN),
+                is_open_by_setting=True,
                 about="An addition of Eventmill. Needs a token only if `EVENTMILL_METRICS_TOKEN` is set.",
             ),
         ),
