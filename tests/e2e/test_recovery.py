@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,11 +56,11 @@ async def test_all_processes_killed_during_a_replay(
             await asyncio.to_thread(gateway.start)
         await eventually(lambda: publishers.acknowledged <= set(ledger.delivered), "every delivery", 60)
 
-        replay = created.json()
-        async with asyncio.timeout(20):
-            while replay["state"] != "done" or replay["delivered"] < replay["total"]:
-                await asyncio.sleep(0.1)
-                replay = (await tenant.call("GET", created.json()["_links"]["self"]["href"])).json()
+        async def finished() -> Any:
+            replay = (await tenant.call("GET", created.json()["_links"]["self"]["href"])).json()
+            return replay if replay["state"] == "done" and replay["delivered"] >= replay["total"] else None
+
+        replay = await eventually(finished, "the replay is done", 20)
 
     assert (replay["handed"], replay["failed"]) == (replay["total"], 0)
     assert replay["total"] >= len(publishers.acknowledged)

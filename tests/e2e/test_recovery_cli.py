@@ -5,35 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import StartGateway
 from tests.e2e.gateway import Gateway
+from tests.e2e.harness.commands import ok, read, run
 from tests.e2e.harness.hook import Hook, always
 from tests.e2e.harness.http_client import Client
-from tests.e2e.harness.process import Finished, run_eventmill
 from tests.e2e.harness.production import NO_LIMITS, OPEN_LOOPBACK, write_bootstrap
 from tests.e2e.harness.tenant import Tenant
 
 pytestmark = pytest.mark.anyio
-
-
-async def run(gateway: Gateway, *words: str) -> Finished:
-    where = ("--data", str(gateway.data), "--port", str(gateway.port))
-    return await asyncio.to_thread(lambda: run_eventmill(*words, *where, directory=gateway.data.parent))
-
-
-async def ok(gateway: Gateway, *words: str) -> str:
-    """Standard output of a command that has to succeed."""
-    done = await run(gateway, *words)
-    assert done.code == 0, done.message
-    return done.output
-
-
-async def read(gateway: Gateway, *words: str) -> Any:
-    return json.loads(await ok(gateway, *words, "--json"))
 
 
 async def settle(tenant: Tenant) -> None:

@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import StartGateway
-from tests.e2e.gateway import Gateway
+from tests.e2e.harness.commands import ok, read, run
 from tests.e2e.harness.hook import Hook, always
 from tests.e2e.harness.http_client import Client
-from tests.e2e.harness.process import Finished, run_eventmill
+from tests.e2e.harness.process import Finished
 from tests.e2e.harness.tenant import Tenant, event_bytes
 
 pytestmark = pytest.mark.anyio
-
-
-async def run(gateway: Gateway, *words: str) -> Finished:
-    where = ("--data", str(gateway.data), "--port", str(gateway.port))
-    return await asyncio.to_thread(lambda: run_eventmill(*words, *where, directory=gateway.data.parent))
-
-
-async def ok(gateway: Gateway, *words: str) -> str:
-    done = await run(gateway, *words)
-    assert done.code == 0, done.message
-    return done.output
-
-
-async def read(gateway: Gateway, *words: str) -> Any:
-    return json.loads(await ok(gateway, *words, "--json"))
 
 
 async def test_commands(start_gateway: StartGateway) -> None:

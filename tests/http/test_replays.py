@@ -17,6 +17,7 @@ from tests.http.delivery import FAILED, Delivery, delivering
 from tests.http.test_insight import probe
 from tests.http.test_undelivered import disabled_with_events, enable, path_of, refused, undelivered
 from tests.http.world import BASE, World, running
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -60,10 +61,12 @@ async def shown(world: World, registration: Any, replay: Any) -> Any:
 
 
 async def until_done(delivery: Delivery, registration: Any, replay: Any) -> Any:
-    async with asyncio.timeout(20), replaying(delivery):
-        while (found := await shown(delivery.world, registration, replay))["state"] == "running":
-            await asyncio.sleep(0.02)
-    return found
+    async def ended() -> Any:
+        found = await shown(delivery.world, registration, replay)
+        return None if found["state"] == "running" else found
+
+    async with replaying(delivery):
+        return await eventually(ended, "the replay has ended", 20)
 
 
 def sent(delivery: Delivery, path: str) -> list[str]:

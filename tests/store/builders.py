@@ -11,7 +11,7 @@ from typing import Any
 
 from eventmill.clock import Clock, SystemClock
 from eventmill.config import Config
-from eventmill.model import Lane, OrgId, Origin
+from eventmill.model import Lane, OrgId, Origin, Registration
 from eventmill.store.base import Store
 from eventmill.store.control import Create, OpenLane
 from eventmill.store.log import Appended, NewEvent, StoredEvent
@@ -147,3 +147,24 @@ def ended(seqs: Sequence[int], at_ms: int = START_MS) -> Ended:
 
 def trace(ok: bool, number: int) -> TraceRecord:
     return TraceRecord(ok, START_MS + number, (number,), f"trace {number}".encode())
+
+
+def webhook_registration(lane: Lane, url: str, now_ms: int) -> Registration:
+    """An enabled one whose webhook is verified."""
+    return Registration(
+        id=lane,
+        registration_id="r1",
+        org=ORG,
+        project_id="p",
+        workspace_id="w",
+        client_id="c",
+        name="Stock",
+        description="",
+        events_of_interest=(),
+        delivery_type="webhook",
+        webhook_url=url,
+        enabled=True,
+        webhook_status="verified",
+        created_ms=now_ms,
+        updated_ms=now_ms,
+    )

@@ -24,7 +24,7 @@ from eventmill.ids import IdSource
 from eventmill.model import Lane, Notice, Registration
 from eventmill.store.control import Create, OpenLane
 from eventmill.store.sqlite.store import SqliteStore
-from tests.store.builders import ORG, START_MS, Stores, commit, ended, progress, tried
+from tests.store.builders import ORG, START_MS, Stores, commit, ended, progress, tried, webhook_registration
 
 MINUTE = 60_000
 HALF_MINUTE = 30_000
@@ -100,26 +100,6 @@ class Model:
             self.cuts.append(now)
 
 
-def registration(now: int) -> Registration:
-    return Registration(
-        id=LANE,
-        registration_id="r1",
-        org=ORG,
-        project_id="p",
-        workspace_id="w",
-        client_id="c",
-        name="Stock",
-        description="",
-        events_of_interest=(),
-        delivery_type="webhook",
-        webhook_url="https://erp.example/hook",
-        enabled=True,
-        webhook_status="verified",
-        created_ms=now,
-        updated_ms=now,
-    )
-
-
 class Weeks(RuleBasedStateMachine):
     rule_set: RuleSet = "v3"
     early: EarlyRecovery = "next_success"
@@ -132,7 +112,7 @@ class Weeks(RuleBasedStateMachine):
         self.stores.clock.at_ms = START_MS + HALF_MINUTE
         self.model = Model(self.rule_set, self.early)
         self.runner.run(self._open())
-        document = registration(self.now)
+        document = webhook_registration(LANE, "https://erp.example/hook", self.now)
         create = Create("registration", ORG, "r1", msgspec.json.encode(document))
         self.runner.run(self.store.write([create, OpenLane(LANE, ORG, "r1")]))
 

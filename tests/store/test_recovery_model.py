@@ -30,8 +30,8 @@ from eventmill.store.control import Create, OpenLane
 from eventmill.store.sqlite.layout import Layout
 from eventmill.store.sqlite.store import SqliteStore
 from eventmill.store.work import Ended, RetryUnit
-from tests.store.builders import ORG, Stores, append, commit
-from tests.store.test_health_model import LANE, registration
+from tests.store.builders import ORG, Stores, append, commit, webhook_registration
+from tests.store.test_health_model import LANE
 
 State = Literal["waiting", "scheduled", "delivered", "undelivered"]
 Fate = Literal["delivered", "retried", "refused", "gave_up"]
@@ -58,7 +58,7 @@ class Recovery(RuleBasedStateMachine):
         """Replayed while their first attempt was under way."""
         self.ids = IdSource()
         self.runner.run(self._open())
-        document = registration(self.stores.clock.at_ms)
+        document = webhook_registration(LANE, "https://erp.example/hook", self.stores.clock.at_ms)
         create = Create("registration", ORG, "r1", msgspec.json.encode(document))
         self.runner.run(self.store.write([create, OpenLane(LANE, ORG, "r1")]))
         self.runner.run(self._adopt())

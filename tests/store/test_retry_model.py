@@ -25,12 +25,12 @@ from eventmill.core.signing import DeliverySigner, generate_pair
 from eventmill.flow.aims import Aims
 from eventmill.flow.attempt import Attempter
 from eventmill.flow.deliver import Deliver
-from eventmill.model import Lane, Registration
+from eventmill.model import Lane
 from eventmill.send.webhook import Request, Response, WebhookSender
 from eventmill.store.control import Create, OpenLane
 from eventmill.store.seal import Sealer
 from eventmill.store.sqlite.store import SqliteStore
-from tests.store.builders import ORG, HandClock, Stores, event
+from tests.store.builders import ORG, HandClock, Stores, event, webhook_registration
 
 MINUTE = 60_000
 DAY_MIN = 1440
@@ -118,26 +118,6 @@ def signer() -> DeliverySigner:
     return DeliverySigner((("key", private_pem), ("key", private_pem)))
 
 
-def registration(now: int) -> Registration:
-    return Registration(
-        id=LANE,
-        registration_id="r1",
-        org=ORG,
-        project_id="p",
-        workspace_id="w",
-        client_id="c",
-        name="Stock",
-        description="",
-        events_of_interest=(),
-        delivery_type="webhook",
-        webhook_url="http://127.0.0.1/hook",
-        enabled=True,
-        webhook_status="verified",
-        created_ms=now,
-        updated_ms=now,
-    )
-
-
 class Days(RuleBasedStateMachine):
     asks: bool = False
     share: float = 0.0
@@ -162,7 +142,8 @@ class Days(RuleBasedStateMachine):
         self.store = SqliteStore(self.config, self.clock)
         await self.store.open()
         if not self.events:
-            create = Create("registration", ORG, "r1", msgspec.json.encode(registration(self.clock.at_ms)))
+            document = webhook_registration(LANE, "http://127.0.0.1/hook", self.clock.at_ms)
+            create = Create("registration", ORG, "r1", msgspec.json.encode(document))
             if await self.store.get("registration", ORG, "r1") is None:
                 await self.store.write([create, OpenLane(LANE, ORG, "r1")])
         aims = Aims(self.store)

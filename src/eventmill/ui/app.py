@@ -6,12 +6,11 @@ What the console is made of is imported when somebody first asks for it, so that
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from eventmill.ui.cookies import ROOT
 from eventmill.ui.figures import Figures
-from eventmill.web.http import ASGIApp, Receive, Reply, Request, Scope, Send
+from eventmill.web.http import ASGIApp, Receive, Reply, Request, Scope, Send, send_reply
 from eventmill.web.parts import Parts
 from eventmill.web.streaming import send_stream
 
@@ -55,7 +54,7 @@ class ConsoleApp:
         elif path != "/":
             await self._answer(scope, receive, send)
         elif scope["method"] in ("GET", "HEAD") and _is_browser(Request(scope, receive, {})):
-            await _send(scope, send, _TO_CONSOLE, ())
+            await send_reply(scope, send, _TO_CONSOLE, ())
         else:
             await self._api(scope, receive, send)
 
@@ -67,7 +66,7 @@ class ConsoleApp:
         if reply.stream is not None:
             await send_stream((scope, receive, send), reply, extra)
         else:
-            await _send(scope, send, reply, extra)
+            await send_reply(scope, send, reply, extra)
 
     async def _made(self) -> Console:
         """In a thread: importing and compiling would hold up publishing."""
@@ -87,13 +86,3 @@ def _is_browser(request: Request) -> bool:
     """Programs that take anything, or JSON, get what they always got."""
     accept = request.header(b"accept")
     return "text/html" in accept and "json" not in accept
-
-
-async def _send(scope: Scope, send: Send, reply: Reply, extra: Sequence[tuple[bytes, bytes]]) -> None:
-    headers = [*reply.headers, *extra]
-    if reply.content_type:
-        headers.insert(0, (b"content-type", reply.content_type.encode()))
-    if reply.status not in (204, 304):
-        headers.append((b"content-length", b"%d" % len(reply.body)))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})

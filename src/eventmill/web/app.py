@@ -5,7 +5,7 @@ Turns refusals into JSON, gives every reply its `x-request-id`, and is the last 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import structlog
 
@@ -13,7 +13,17 @@ from eventmill import telemetry
 from eventmill.errors import GatewayError, Reason
 from eventmill.flow.answers import error_answer
 from eventmill.web.checks import show
-from eventmill.web.http import ASGIApp, ClientGoneError, Receive, Reply, Request, Scope, Send, path_segments
+from eventmill.web.http import (
+    ASGIApp,
+    ClientGoneError,
+    Receive,
+    Reply,
+    Request,
+    Scope,
+    Send,
+    path_segments,
+    send_reply,
+)
 from eventmill.web.invoking import invoke
 from eventmill.web.journal import CORS_HEADERS
 from eventmill.web.parts import Parts
@@ -48,7 +58,7 @@ def build_app(parts: Parts) -> ASGIApp:
             except Exception:
                 request_id = parts.ids.request_id()
                 log.exception(telemetry.REQUEST_FAILED, request_id=request_id, **_told(scope))
-                await _send(scope, send, _failure(request_id), [_id_header(request_id)])
+                await send_reply(scope, send, _failure(request_id), [_id_header(request_id)])
         else:
             await _serve(parts, router, (scope, receive, send))
 
@@ -74,7 +84,7 @@ async def _serve(parts: Parts, router: Router[Route], asgi: tuple[Scope, Receive
     if reply.stream is not None:
         await send_stream(asgi, reply, extra)
     else:
-        await _send(scope, send, reply, extra)
+        await send_reply(scope, send, reply, extra)
 
 
 async def _dispatch(parts: Parts, methods: Mapping[str, Route], scope: Scope, request: Request) -> Reply:
@@ -128,13 +138,3 @@ def _told(scope: Scope) -> dict[str, str]:
 
 def _id_header(request_id: str) -> tuple[bytes, bytes]:
     return b"x-request-id", request_id.encode()
-
-
-async def _send(scope: Scope, send: Send, reply: Reply, extra: Sequence[tuple[bytes, bytes]]) -> None:
-    headers = [*reply.headers, *extra]
-    if reply.content_type:
-        headers.insert(0, (b"content-type", reply.content_type.encode()))
-    if reply.status not in (204, 304):
-        headers.append((b"content-length", b"%d" % len(reply.body)))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})

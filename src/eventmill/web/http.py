@@ -191,3 +191,14 @@ def hal_reply(status: int, value: object) -> Reply:
 
 
 NO_CONTENT = Reply(204)
+
+
+async def send_reply(scope: Scope, send: Send, reply: Reply, extra: Sequence[tuple[bytes, bytes]]) -> None:
+    """The whole answer but for a stream's; `extra` headers follow its own. To HEAD without the body."""
+    headers = [*reply.headers, *extra]
+    if reply.content_type:
+        headers.insert(0, (b"content-type", reply.content_type.encode()))
+    if reply.status not in (204, 304):
+        headers.append((b"content-length", b"%d" % len(reply.body)))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})

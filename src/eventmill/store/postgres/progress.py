@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
 
 import msgspec
 
@@ -20,6 +19,7 @@ from eventmill.store.postgres.queries import load_queries
 from eventmill.store.postgres.recovery import GapRow, read_gap, settle_in_gaps, write_settled
 from eventmill.store.postgres.rows import array, put_rows
 from eventmill.store.postgres.units import insert_ended, put_units
+from eventmill.store.replayed import without_replayed
 from eventmill.store.work import SLOTS, Ended, LaneProgress, RetryUnit, TraceRecord, WorkCommit
 
 _SQL = load_queries("work")
@@ -203,27 +203,7 @@ class WorkWrite:
             for seq in progress.settled
             if seq not in held and (state.disabled or seq <= state.mark or seq in state.done)
         }
-        if not taken:
-            return progress
-        return msgspec.structs.replace(
-            progress,
-            put_units=_without(progress.put_units, taken),
-            ended=_without(progress.ended, taken),
-        )
-
-
-Placed = TypeVar("Placed", RetryUnit, Ended)
-
-
-def _without(records: Sequence[Placed], taken: set[int]) -> tuple[Placed, ...]:
-    """First attempts' records without those positions; those of replays as they are."""
-    left: list[Placed] = []
-    for record in records:
-        if record.replay or taken.isdisjoint(record.positions):
-            left.append(record)
-        elif positions := tuple(seq for seq in record.positions if seq not in taken):
-            left.append(msgspec.structs.replace(record, positions=positions))
-    return tuple(left)
+        return without_replayed(progress, taken)
 
 
 def lost_slots(work: WorkCommit, held: dict[int, int]) -> frozenset[int]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
-from typing import TypeVar
 
 import msgspec
 
 from eventmill.model import Lane
+from eventmill.store.replayed import without_replayed
 from eventmill.store.sqlite.audit import PhiAudit
 from eventmill.store.sqlite.control import forget_lane
 from eventmill.store.sqlite.memory import LaneState, Memory, Outcome
@@ -173,27 +173,7 @@ class WorkWrite:
             for seq in progress.settled
             if seq not in held and (state.disabled or seq <= state.mark or seq in state.done)
         }
-        if not taken:
-            return progress
-        return msgspec.structs.replace(
-            progress,
-            put_units=_without(progress.put_units, taken),
-            ended=_without(progress.ended, taken),
-        )
-
-
-Placed = TypeVar("Placed", RetryUnit, Ended)
-
-
-def _without(records: Sequence[Placed], taken: set[int]) -> tuple[Placed, ...]:
-    """First attempts' records without those positions; those of replays as they are."""
-    left: list[Placed] = []
-    for record in records:
-        if record.replay or taken.isdisjoint(record.positions):
-            left.append(record)
-        elif positions := tuple(seq for seq in record.positions if seq not in taken):
-            left.append(msgspec.structs.replace(record, positions=positions))
-    return tuple(left)
+        return without_replayed(progress, taken)
 
 
 def _newest(traces: Sequence[TraceRecord], kept: int) -> list[TraceRecord]:
