@@ -92,7 +92,8 @@ class Feed:
                 await connection.execute(_SQL["tell"], "")
                 await asyncio.sleep(_QUIET_S)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._kick.wait(), _LOOK_S)
+                async with asyncio.timeout(_LOOK_S):  # `wait_for` of Python 3.11 can swallow the end of this task
+                    await self._kick.wait()
 
     async def _look(self, connection: Connection) -> None:
         row = await connection.fetchrow(_SQL["state"])
