@@ -45,7 +45,7 @@ check: .make/python ## Lint, formatting, types, import directions, generated doc
 	$(BIN)/python scripts/generate_docs.py --check
 
 e2e: .make/postgres .make/node .make/java ## The end-to-end tests with their full numbers (tens of minutes)
-	EVENTMILL_E2E=full timeout 7200 $(BIN)/python -m pytest tests/e2e
+	EVENTMILL_E2E=full timeout 7200 $(BIN)/python -m pytest tests/e2e tests/http/test_pacing.py
 
 ui: .make/python .make/node .make/browser ## The console in a real browser, with pictures of every page in .make/screens (ten minutes)
 	timeout 3600 $(BIN)/python -m pytest -q -n 2 tests/ui
