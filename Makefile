@@ -19,7 +19,7 @@ CHECKED := src tests scripts bench
 # Hundreds of gateways start in a test run; compiling the package for each would take a third of a second apiece.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo run test check e2e ui fuzz fuzz-filters bench docs docs-demo fidelity format clean
+.PHONY: help setup demo run test check e2e ui fuzz fuzz-filters bench docs site docs-demo fidelity format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ bench: .make/postgres ## Measure against the machine's own limits; rewrites benc
 
 docs: .make/python ## Rewrite the generated pages under docs/
 	$(BIN)/python scripts/generate_docs.py
+
+site: .make/site-tools/done ## Build the documentation as a site in .make/site
+	.make/site-tools/bin/zensical build --strict
 
 docs-demo: .make/python ## Run the demo and show its output in README.md
 	$(BIN)/python scripts/record_demo.py
@@ -127,6 +130,13 @@ clean: ## Remove what setup and runs made, the dev data directory included
 		$(BIN)/python -m venv .make/fuzz-filters && \
 		.make/fuzz-filters/bin/python -m pip install --quiet --disable-pip-version-check -r tests/fuzz/requirements.txt; \
 	fi
+	@touch $@
+
+# An environment of its own: the site's tool is nobody else's affair. Later releases need a package that is not to be had.
+.make/site-tools/done: .make/python
+	rm -rf .make/site-tools
+	$(BIN)/python -m venv .make/site-tools
+	.make/site-tools/bin/python -m pip install --quiet --disable-pip-version-check zensical==0.0.73
 	@touch $@
 
 # Without Maven the suite of the Java SDK says so and is skipped.

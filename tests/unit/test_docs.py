@@ -69,6 +69,14 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(linked.read_text()), f"{page.name} links to {target}"
 
 
+def test_the_site_shows_every_page() -> None:
+    """Each page stands in the site's navigation, once."""
+    nav = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["nav"]
+    shown = [page for section in nav for group in section.values() for page in group]
+
+    assert sorted(shown) == [path.name for path in PAGES if path.parent.name == "docs"]
+
+
 def test_generated_pages_say_so() -> None:
     """Whoever opens a generated page is told where to edit instead."""
     assert all("by `make docs`" in text for _, text in pages())
