@@ -21,7 +21,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_everything_is_inside(wheel: Path) -> None:
-    """Each file of the package that git knows is in the wheel: templates, styles, SQL, the catalogue; and the licence."""
+    """Each file of the package that git knows is in the wheel, templates and SQL too; and the licence."""
     tracked = succeed("git", "ls-files", "src/eventmill").split()
     names = zipfile.ZipFile(wheel).namelist()
 
