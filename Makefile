@@ -19,7 +19,7 @@ CHECKED := src tests scripts bench
 # Hundreds of gateways start in a test run; compiling the package for each would take a third of a second apiece.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo run test check e2e ui fuzz fuzz-filters bench docs site packages docs-demo fidelity format clean
+.PHONY: help setup demo run test check e2e e2e-cluster ui soak fuzz fuzz-filters bench docs site packages docs-demo fidelity format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +33,7 @@ run: .make/python ## Run the gateway in dev mode on port 8080 (PORT=... for anot
 	@exec $(BIN)/eventmill serve --dev --port $(PORT)
 
 test: check .make/postgres .make/node .make/java .make/browser .make/fuzz/done ## Everything that must pass: checks, unit, store, http, short end-to-end (under 12 minutes)
-	$(PYTEST) -q -n $(WORKERS) tests/unit tests/store tests/http
+	$(PYTEST) -q -n $(WORKERS) tests/unit tests/store tests/http tests/chaos
 	$(PYTEST) -q -n 2 tests/e2e tests/api $(LONG_WALKS:%=--deselect tests/e2e/test_aio_cli.py::%)
 	$(PYTEST) -q tests/ui/test_signing_in.py
 
@@ -46,6 +46,12 @@ check: .make/python ## Lint, formatting, types, import directions, generated doc
 
 e2e: .make/postgres .make/node .make/java ## The end-to-end tests with their full numbers (tens of minutes)
 	EVENTMILL_E2E=full timeout 7200 $(BIN)/python -m pytest tests/e2e tests/http/test_pacing.py
+
+soak: .make/postgres ## Chaos at length: nodes and databases killed, paused and cut off under load, judged by a checker (half an hour)
+	timeout 7200 $(BIN)/python -m tests.chaos.soak $(SOAK)
+
+e2e-cluster: .make/postgres .make/node .make/java ## The end-to-end tests against three nodes on PostgreSQL (tens of minutes)
+	EVENTMILL_E2E_STORE=cluster timeout 7200 $(BIN)/python -m pytest -q -n 2 -m "not on_files" tests/e2e
 
 ui: .make/python .make/node .make/browser ## The console in a real browser, with pictures of every page in .make/screens (ten minutes)
 	timeout 3600 $(BIN)/python -m pytest -q -n 2 tests/ui

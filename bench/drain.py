@@ -1,6 +1,6 @@
 """Draining a long journal in pages of 100 on one connection, beside the bare server sending the same bytes.
 
-    python bench/drain.py DATA EVENT --count 1000000
+    python bench/drain.py DATA EVENT --count 1000000 [--store DSN]
 
 The command fills the journal of the only registration of a gateway that does not run, through its store: what
 publishing costs is measured elsewhere.
@@ -23,15 +23,18 @@ _BATCH_EVENTS = 500
 _BATCHES_UNDER_WAY = 16
 
 
-def bench_drain(directory: Path, rounds: int, events: int) -> list[Row]:
-    rate = Row(f"journal, all of {events:,} x 1 KB drained, 1 connection", "pages/s", 0.5, over="bare server")
+def bench_drain(directory: Path, rounds: int, events: int, store: str = "") -> list[Row]:
+    """`store`: DSN of a database in place of files."""
+    where, target = (" on PostgreSQL", None) if store else ("", 0.5)
+    rate = Row(f"journal{where}, all of {events:,} x 1 KB drained, 1 connection", "pages/s", target, over="bare server")
     flat = Row("its last tenth beside its first", "ms/page", 1.25, at_most=True, over="first tenth")
-    gateway = Gateway(directory / "drain")
+    gateway = Gateway(directory / "drain", store=store)
     with gateway:
         path = gateway.register("journal", "journal")
         files = (gateway.head_file(), gateway.event_file())
     progress(f"drain: filling the journal with {events:,} events")
-    run_tool("drain.py", gateway.data, files[1], "--count", events, seconds_max=60 + events / 1000)
+    filling = ("--count", events, "--store", store)
+    run_tool("drain.py", gateway.data, files[1], *filling, seconds_max=60 + events / 1000)
     port, page = free_port(), directory / "page"
     start = f"{path}?limit={PAGE_EVENTS}"
     with gateway:
@@ -50,7 +53,7 @@ def bench_drain(directory: Path, rounds: int, events: int) -> list[Row]:
     return [rate, flat]
 
 
-async def fill(data: Path, event: bytes, count: int) -> None:
+async def fill(data: Path, event: bytes, count: int, place: str) -> None:
     """Appends an event so many times, each with an id of its own."""
     import msgspec
 
@@ -65,7 +68,7 @@ async def fill(data: Path, event: bytes, count: int) -> None:
     from eventmill.store.open import make_store
 
     clock, ids = SystemClock(), IdSource()
-    config = Config(data=str(data), log_level="warning")
+    config = Config(data=str(data), store=place, log_level="warning")
     telemetry.setup_logging(config)
     store = make_store(config, clock)
     await store.open()
@@ -93,8 +96,9 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("event", type=Path)
     parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("--store", default="", metavar="DSN")
     args = parser.parse_args()
-    asyncio.run(fill(args.data, args.event.read_bytes(), args.count))
+    asyncio.run(fill(args.data, args.event.read_bytes(), args.count, args.store))
     print("null")
 
 

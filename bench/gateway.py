@@ -44,12 +44,14 @@ class Gateway:
     """Ready on entry, ended on exit.
 
     `processes`: delivery processes, 0 for the default. `dev`: `serve --dev` and nothing else. `codes`: number of event
-    codes."""
+    codes. `store`: DSN of a database in place of files; then there may be several in one directory."""
 
-    def __init__(self, directory: Path, processes: int = 0, *, dev: bool = False, codes: int = 10) -> None:
+    def __init__(
+        self, directory: Path, processes: int = 0, *, dev: bool = False, codes: int = 10, store: str = ""
+    ) -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
-        self._flags = ["--dev"] if dev else []
+        self._flags = ["--dev"] if dev else ["--store", store] if store else []
         self._settings: dict[str, str] = {}
         if not dev:
             self._settings = SETTINGS | {"EVENTMILL_BOOTSTRAP": str(self._write_bootstrap())}
@@ -72,7 +74,7 @@ class Gateway:
         where = ("--port", str(self.port), "--data", str(self.data))
         log = self.directory / "gateway.log"
         self._process = Process("-m", "eventmill", "serve", *self._flags, *where, env=self._settings, log=log)
-        wait_for(self._ready, 30, "the gateway's start", 0.005)
+        wait_for(self._ready, 90, "the gateway's start", 0.005)
         return self
 
     def __exit__(self, *_: object) -> None:

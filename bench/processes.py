@@ -108,5 +108,17 @@ def _status_kb(pid: int, name: str) -> float:
 
 def cpu_s(pid: int) -> float:
     """CPU time of the process so far, its ended children not included."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+    return _ticks(pid, 11, 12) / _TICKS_PER_S
+
+
+def cpu_of_tree_s(pid: int) -> float:
+    """CPU time of the process and its children so far, those included that have ended."""
+    return (_ticks(pid, 11, 12, 13, 14) + sum(_ticks(child, 11, 12) for child in children_of(pid))) / _TICKS_PER_S
+
+
+def _ticks(pid: int, *places: int) -> int:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:  # it has ended since it was listed
+        return 0
+    return sum(int(fields[place]) for place in places)

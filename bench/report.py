@@ -13,7 +13,8 @@ END = "<!-- end of measured -->"
 
 @dataclass
 class Row:
-    """One measurement. With a baseline the target is a ratio to it, taken round by round; else one of the value."""
+    """One measurement. With a baseline the target is a ratio to it, taken round by round; otherwise, and with
+    `of_value`, one of the value."""
 
     what: str
     unit: str
@@ -22,6 +23,7 @@ class Row:
     """The target is a ceiling, not a floor."""
     over: str = ""
     """What the baseline is."""
+    of_value: bool = False
     ours: list[float] = field(default_factory=list)
     baseline: list[float] = field(default_factory=list)
 
@@ -38,13 +40,13 @@ class Row:
     def passed(self) -> bool | None:
         if self.target is None:
             return None
-        value = statistics.median(self.ratios or self.ours)
+        value = statistics.median(self.ours if self.of_value else self.ratios or self.ours)
         return value <= self.target if self.at_most else value >= self.target
 
     def cells(self) -> list[str]:
         passed = {None: "", True: "yes", False: "**no**"}[self.passed]
         sign = "≤" if self.at_most else "≥"
-        times = " x" if self.ratios else f" {self.unit}"
+        times = " x" if self.ratios and not self.of_value else f" {self.unit}"
         return [
             self.what,
             spread(self.ours) + f" {self.unit}",

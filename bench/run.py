@@ -1,6 +1,6 @@
 """Measures the event path and the control plane against the machine's own limits, and says what was met.
 
-    python bench/run.py [publish deliver journal longpoll memory ...] [--rounds 5] [--quick] [--json]
+    python bench/run.py [publish deliver journal longpoll memory ... | postgres] [--rounds 5] [--quick] [--json]
 
 Each figure with a baseline is measured beside it in the same run, in pairs of rounds, so that a slow or shared machine
 slows both. A complete run of at least five rounds rewrites the table in bench/RESULTS.md; any other only prints it.
@@ -18,8 +18,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from console import bench_console
 from control_plane import bench_listing, bench_tokens
-from database import bench_pgappend
+from database import bench_pgappend, bench_pgdrain, bench_pgdrop, bench_pgretries
 from deliveries import bench_deliver
 from drain import bench_drain
 from footprint import bench_memory, bench_start
@@ -27,12 +28,16 @@ from http_paths import bench_journal, bench_publish
 from longpoll import bench_longpoll
 from matching import bench_filters
 from neighbours import bench_idle, bench_neighbour
+from postgres_nodes import bench_pgnodes, bench_pgstart
 from processes import BENCH
 from report import Row, progress, record, table
+from sizes import bench_sizes
 
+POSTGRES = ("pgappend", "pgnodes", "pgretries", "pgstart", "pgdrop", "pgdrain", "sizes")
+"""What `postgres` stands for."""
 NAMES = (
     *("publish", "deliver", "batch", "neighbour", "journal", "drain", "longpoll", "tokens", "listing"),
-    *("filters", "memory", "idle", "start", "pgappend"),
+    *("filters", "console", "memory", "idle", "start", *POSTGRES),
 )
 RECORDED_ROUNDS = 5
 
@@ -70,8 +75,29 @@ def run_stores(directory: Path, names: list[str], rounds: int, quick: bool) -> l
         rows += bench_idle(directory, 1000 if quick else 10_000)
     if "start" in names:
         rows += bench_start(directory, rounds)
+    if "console" in names:
+        rows += bench_console(directory, rounds, 1000 if quick else 10_000, 20_000 if quick else 1_000_000)
+    return rows + run_postgres(directory, names, rounds, quick)
+
+
+def run_postgres(directory: Path, names: list[str], rounds: int, quick: bool) -> list[Row]:
+    """Where a round takes long, there are fewer."""
+    rows: list[Row] = []
+    few = min(rounds, 3)
     if "pgappend" in names:
-        rows += bench_pgappend(directory, rounds, 1.0 if quick else 4.0)
+        rows += bench_pgappend(rounds, 1.0 if quick else 2.5)
+    if "pgnodes" in names:
+        rows += bench_pgnodes(directory, few, 2000 if quick else 12_000)
+    if "pgretries" in names:
+        rows += bench_pgretries(few, 1.0 if quick else 5.0, 50_000 if quick else 1_000_000)
+    if "pgstart" in names:
+        rows += bench_pgstart(directory, 10_000 if quick else 100_000)
+    if "pgdrop" in names:
+        rows += bench_pgdrop(few, 51_200 if quick else 204_800)
+    if "pgdrain" in names:
+        rows += bench_pgdrain(directory, min(rounds, 2), 20_000 if quick else 1_000_000)
+    if "sizes" in names:
+        rows += bench_sizes(directory, 20_000 if quick else 100_000)
     return rows
 
 
@@ -88,16 +114,16 @@ def machine() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure against the machine's own limits.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)}; default: all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)}, postgres; default: all")
     parser.add_argument("--rounds", type=int, default=RECORDED_ROUNDS)
     parser.add_argument("--quick", action="store_true", help="short rounds, small numbers of events and lanes")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument("--dir", type=Path, help="where data goes (default: the temporary directory); needs 4 GB")
     args = parser.parse_args()
-    unknown = set(args.names) - set(NAMES)
+    names = [each for name in args.names for each in (POSTGRES if name == "postgres" else (name,))] or list(NAMES)
+    unknown = set(names) - set(NAMES)
     if unknown:
         parser.error(f"no such bench: {', '.join(sorted(unknown))}")
-    names = args.names or list(NAMES)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that started processes are ended
     with tempfile.TemporaryDirectory(prefix="eventmill-bench-", dir=args.dir) as directory:
         rows = run(Path(directory), names, args.rounds, args.quick)

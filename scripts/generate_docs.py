@@ -390,7 +390,8 @@ def health_window(figures: health.Figures) -> dict[str, Any]:
 # --- The map of the modules ------------------------------------------------------------------------------------------
 
 FOLDERS = (
-    *("core", "store", "store/sqlite", "send", "flow", "web", "web/console", "web/endpoints", "web/ims"),
+    *("core", "store", "store/sqlite", "store/postgres", "send", "flow"),
+    *("web", "web/console", "web/endpoints", "web/ims"),
     *("ui", "ui/pages"),
     *("cli", "simulate", "demo", "proxy", "testing"),
 )
@@ -426,9 +427,20 @@ METRICS_INTRO = """\
 `GET /metrics` (an addition of ours) answers in Prometheus' text format, without a token unless
 `EVENTMILL_METRICS_TOKEN` is set; then it wants that one as `Authorization: Bearer <token>`. Nothing in it names an
 organization: labels are ids of registrations. Counters begin at 0 with each start. Names are added, never renamed.
+
+Where several nodes share a PostgreSQL, ask each of them. What is of the *node* counts what this one did: add it up over
+the nodes. What is of the *store* is read from the database, so that every node says the same, give or take the seconds
+between two questions: take one of them (`max by`), and never the sum.
 """
 
 METRICS_OUTRO = """\
+
+```
+sum(rate(eventmill_published_events_total[5m]))
+sum(rate(eventmill_delivery_attempts_total[5m])) by (outcome)
+max(eventmill_oldest_undelivered_age_seconds)
+max by (registration_id) (eventmill_registration_oldest_undelivered_age_seconds)
+```
 
 Worth an alert: `eventmill_oldest_undelivered_age_seconds` above what your receivers may lag behind, as it grows whether
 an endpoint is slow, is failing, or is not attempted at all; `eventmill_ready` at 0; `eventmill_disk_free_bytes` near
@@ -447,15 +459,21 @@ def metrics_page() -> str:
     rows = []
     for metric in METRICS:
         name = metric.name + "".join(f"{{{label}}}" for label in metric.labels)
-        rows.append(f"| `{name}` | {metric.kind} | {cell(metric.meaning)} |")
+        rows.append(f"| `{name}` | {metric.kind} | {metric.of} | {cell(metric.meaning)} |")
     intro = [MADE_BY.format(source="`eventmill.web.metrics`"), "# Metrics\n", METRICS_INTRO]
-    return "\n".join([*intro, "| name | kind | meaning |", "|---|---|---|", *rows]) + "\n" + METRICS_OUTRO
+    return "\n".join([*intro, "| name | kind | of | meaning |", "|---|---|---|---|", *rows]) + "\n" + METRICS_OUTRO
 
 
 # --- The command -----------------------------------------------------------------------------------------------------
 
 
 def pages() -> Iterator[tuple[Path, str]]:
+    if str(ROOT) not in sys.path:  # run as a file, not as a module
+        sys.path.insert(0, str(ROOT))
+    from scripts.cli_docs import command_page, schemas
+
+    yield DOCS / "cli.md", command_page(MADE_BY)
+    yield from ((DOCS / "schemas/cli" / name, text) for name, text in schemas())
     yield DOCS / "configuration.md", configuration_page()
     yield DOCS / "errors.md", errors_page()
     yield DOCS / "health.md", health_page()
@@ -471,6 +489,7 @@ def main(arguments: list[str]) -> int:
         if "--check" in arguments:
             print(f"{name} is not what the code says; run `make docs`", file=sys.stderr)
         else:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
             print(f"wrote {name}")
     return 1 if stale and "--check" in arguments else 0

@@ -17,6 +17,8 @@ ENV_PREFIX = "EVENTMILL_"
 KIB = 1024
 MIB = 1024 * KIB
 
+ROLES = ("front", "deliver")
+
 ADOBE_HOSTS = (
     "api.adobe.io",
     "api-stage.adobe.io",
@@ -53,7 +55,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     data: str = ".eventmill"
     """Data directory; one process at a time writes in it."""
     store: str = ""
-    """`postgresql://user:password@host:port/database`, an experiment of one gateway so far; empty: files in `data`."""
+    """`postgresql://user:password@host:port/database`, which any number of nodes may share; empty: files in `data`."""
+    roles: tuple[str, ...] = ()
+    """What this node does, of nodes that share a database: `front` (publishing, journals, management, console),
+    `deliver`, or both; empty: both."""
     dev: bool = False
     """Emulator mode: one process, a ready-made tenant, loopback webhooks allowed, virtual clock."""
     auth: Literal["", "strict", "lenient"] = ""
@@ -67,7 +72,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     seed: str = ""
     """Dev mode: file from `GET /_dev/snapshot` that an empty data directory begins with."""
     delivery_processes: int = 0
-    """Delivery children; 0: one per core but one, at least 1. Dev mode has none."""
+    """Delivery children of this node; 0: one per core but one, at least 1. Dev mode has none."""
     seal_key: str = ""
     """Base64 of 32 bytes that seal secrets; empty: `DATA/seal.key`, made at first start."""
     log_format: Literal["", "text", "json"] = ""
@@ -82,14 +87,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     # Publishing
     publish_requests_per_5s: int = 3000
-    """Per api key; over it 429. 0: none."""
+    """Per api key, on all nodes together; over it 429. 0: none."""
     event_bytes_max: int = 1 * MIB
     publish_batch_events_max: int = 1000
     """Events in one batch; over it 413."""
     publish_batch_bytes_max: int = 4 * MIB
     """Body of one batch; each of its events keeps to `event_bytes_max` as well."""
     stored_bytes_per_org: int = 0
-    """Stored event bytes per organization; over it 429. 0: none."""
+    """Stored event bytes per organization; over it 429. 0: none. Several nodes may exceed it by what they publish within
+    five seconds."""
     disk_reserve_bytes: int = 256 * MIB
     """Free disk below which publishing answers 503."""
     strict_events: bool = False
@@ -230,6 +236,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     lane_reorder_max: int = 4096
     """Settled positions above a lane's mark; beyond it the lane waits for its oldest attempt."""
     checkpoint_interval_ms: int = 100
+    lease_ttl_s: float = 15.0
+    """On PostgreSQL: so long after a node was last heard of, others deliver what it would have. It stops by itself when
+    two thirds are over without an answer of the database. The same on all nodes."""
     trace_body_bytes_max: int = 64 * KIB
     traces_kept: int = 100
     """Per registration, of successes and of errors each."""
@@ -349,10 +358,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return dict(entry.split("=", 1) for entry in self.runtime_actions)
 
     @property
+    def is_front(self) -> bool:
+        return not self.roles or "front" in self.roles
+
+    @property
+    def delivers(self) -> bool:
+        return not self.roles or "deliver" in self.roles
+
+    @property
     def delivery_children(self) -> int:
-        """Delivery processes to start beside the front; 0 means deliver in the front process (dev mode, and on
-        PostgreSQL, where there are as many gateways as are started)."""
-        if self.dev or self.store:
+        """Delivery processes to start beside this one. None in dev mode, where the front itself delivers."""
+        if self.dev or not self.delivers:
             return 0
         return self.delivery_processes or max(1, (os.cpu_count() or 1) - 1)
 

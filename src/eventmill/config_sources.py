@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from eventmill.config import ENV_PREFIX, Config, is_loopback
+from eventmill.config import ENV_PREFIX, ROLES, Config, is_loopback
 from eventmill.errors import StartupError
 from eventmill.model import MAIL_ADDRESS, MAIL_ADDRESS_CHARS_MAX
 
@@ -107,6 +107,7 @@ def _check_ranges(config: Config, sources: Mapping[str, str]) -> None:
     for name, most in (("retry_after_max_s", 900), ("retry_jitter_share", 1)):
         if not (given := getattr(config, name)) <= most:
             raise StartupError(f"{sources[name]} must be at most {most}, but is {given:g}")
+    _check_roles(config, sources["roles"])
     _check_base_url(config.base_url, sources["base_url"])
     _check_mail(config)
     _check_adobe_hosts(config.adobe_hosts)
@@ -123,6 +124,7 @@ def _check_ranges(config: Config, sources: Mapping[str, str]) -> None:
         "in_flight_max",
         "in_flight_bytes_max",
         "checkpoint_interval_ms",
+        "lease_ttl_s",
         "token_lifetime_s",
         "refresh_token_lifetime_s",
         "webhook_batch_events_max",
@@ -135,6 +137,12 @@ def _check_ranges(config: Config, sources: Mapping[str, str]) -> None:
     for name in positive:
         if getattr(config, name) < 1:
             raise StartupError(f"{sources[name]} must be at least 1, but is {getattr(config, name)}")
+
+
+def _check_roles(config: Config, setting: str) -> None:
+    for role in config.roles:
+        if role not in ROLES:
+            raise StartupError(f"{setting}: {role!r} is not a role; there are {' and '.join(ROLES)}")
 
 
 def _check_base_url(url: str, setting: str) -> None:

@@ -1,8 +1,8 @@
 """A delivery child: the stages of `flow.deliver` in a process of their own, beside the front that started it.
 
-Reads the data directory directly; commits, leases and wake-ups go over the socket pair inherited from the front. Ends
-when the front closes that socket, after draining when the front or a SIGTERM asks for it, or with exit code 1 when
-delivery met something unforeseen; the front then starts another.
+Its store has a socket pair with the front that it inherited. Ends when the front closes that, after draining when the
+front or a SIGTERM asks for it, or with exit code 1 when delivery met something unforeseen or could not begin; the front
+then starts another.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ import uvloop
 from eventmill import telemetry
 from eventmill.clock import SystemClock
 from eventmill.config import Config
+from eventmill.errors import StartupError, StoreUnavailable
 from eventmill.flow.aims import Aims
 from eventmill.flow.attempt import Attempter
 from eventmill.flow.deliver import Deliver
 from eventmill.flow.keyring import delivery_signer
 from eventmill.send.webhook import WebhookSender
-from eventmill.store.seal import Sealer, load_seal_key
-from eventmill.store.sqlite.child import SqliteChild
+from eventmill.store.open import make_child_store
+from eventmill.store.seal import Sealer, read_seal_key
 from eventmill.telemetry import setup_logging
 
 log = structlog.get_logger()
@@ -35,11 +36,11 @@ log = structlog.get_logger()
 async def deliver_until_lost(config: Config, sock: socket.socket) -> bool:
     """Deliver until the front goes away (at once) or asks to drain (attempts under way may end). False: it failed."""
     clock = SystemClock()
-    store = SqliteChild(config, clock, sock)
+    store = make_child_store(config, clock, sock)
     # A service manager may signal all processes at once; what is under way is worth finishing then, too.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, store.drain_asked.set)
     await store.open()
-    sealer = Sealer(load_seal_key(config))
+    sealer = Sealer(read_seal_key(config))
     aims = Aims(store)
     await aims.load()
     signer = await delivery_signer(store, sealer)
@@ -71,8 +72,12 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front decides when a terminal's Ctrl-C ends us
     config = msgspec.json.decode(sys.stdin.buffer.read(), type=Config)
     setup_logging(config)
-    if not uvloop.run(deliver_until_lost(config, socket.socket(fileno=int(sys.argv[1])))):
-        sys.exit(1)
+    try:
+        went_well = uvloop.run(deliver_until_lost(config, socket.socket(fileno=int(sys.argv[1]))))
+    except (StartupError, StoreUnavailable) as error:
+        log.error(telemetry.DELIVERY_NOT_STARTED, cause=str(error))
+        went_well = False
+    sys.exit(not went_well)
 
 
 if __name__ == "__main__":

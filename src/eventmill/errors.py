@@ -147,10 +147,24 @@ class RoutingStale(Exception):
     """Internal: an append matched with an older routing epoch. Reload, match again, retry; never shown to a caller."""
 
 
+class Exit(IntEnum):
+    """What the command's exit codes mean; part of the public interface."""
+
+    FAILED = 1
+    SETTINGS = 2
+    """Somebody has to change something first: command line, settings, rights, the store itself."""
+    PENDING = 3
+    """`eventmill migrate check`: steps wait to be run."""
+    SCHEMA = 4
+    """The store's schema is not for this version."""
+    UNAVAILABLE = 5
+    """The database cannot be reached, or writes nothing now: the same command may succeed later."""
+
+
 class StartupError(Exception):
     """A start that cannot go on; the message names cause and remedy. The command exits with `exit_code`."""
 
-    def __init__(self, message: str, exit_code: int = 2) -> None:
+    def __init__(self, message: str, exit_code: int = Exit.SETTINGS) -> None:
         super().__init__(message)
         self.exit_code = exit_code
 

@@ -216,6 +216,10 @@ class Notice(Doc, frozen=True, kw_only=True):
     failed: int
     told: tuple[str, ...] = ()
     """Mail addresses that are done with: their server took the mail, or refused it for good."""
+    claimed_by: int = 0
+    """Term (`store.base.Store.presidency`) of the process that began to send its mail last."""
+    claimed_ms: int = 0
+    """When that was; machine time."""
 
 
 class Cursor(Doc, frozen=True, kw_only=True):

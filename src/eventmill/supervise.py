@@ -1,4 +1,4 @@
-"""Starts the delivery children, restarts those that die, and drains them at the end. SQLite engine only."""
+"""Starts the delivery children, restarts those that die or hang, and drains them at the end."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import contextlib
 import socket
 import sys
 from collections import Counter
+from functools import partial
 
 import msgspec
 import structlog
 
 from eventmill import telemetry
 from eventmill.config import Config
-from eventmill.store.sqlite.store import SqliteStore
-from eventmill.store.work import SLOTS
+from eventmill.store.children import BEAT_S, Beat, ParentStore
 from eventmill.web.parts import DeliveryProcess
 
 log = structlog.get_logger()
@@ -22,15 +22,20 @@ log = structlog.get_logger()
 _RESTART_DELAY_S = 0.2
 _RESTART_DELAY_MAX_S = 10.0
 _HEALTHY_AFTER_S = 10.0
+_MISSED_MAX = 20
+"""Beats in a row: a child that goes through a hundred thousand registrations may be silent for some."""
 
 
 class DeliveryChildren:
-    def __init__(self, store: SqliteStore, config: Config) -> None:
+    def __init__(self, store: ParentStore, config: Config) -> None:
         self._store = store
         self._config = config
         self._stopping = False
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._starts: Counter[int] = Counter()
+        self._slots: dict[int, int] = {}
+        self._heard: set[int] = set()
+        """Those that gave a sign of life lately."""
 
     async def run(self) -> None:
         """Keep every child alive until `stop`."""
@@ -40,11 +45,8 @@ class DeliveryChildren:
 
     def processes(self) -> tuple[DeliveryProcess, ...]:
         """By their number."""
-        count = self._config.delivery_children
         return tuple(
-            DeliveryProcess(
-                index, process.pid, process.returncode is None, len(range(index, SLOTS, count)), self._starts[index] - 1
-            )
+            DeliveryProcess(index, process.pid, process.returncode is None, self._slots[index], self._starts[index] - 1)
             for index, process in sorted(self._processes.items())
         )
 
@@ -97,10 +99,29 @@ class DeliveryChildren:
         self._processes[index] = process
         self._starts[index] += 1
         log.info(telemetry.DELIVERY_STARTED, process=index, pid=process.pid)
-        self._store.attach_child(ours, index, self._config.delivery_children)
+        self._slots[index] = 0
+        self._store.attach_child(ours, index, self._config.delivery_children, partial(self._hear, index))
         assert process.stdin is not None
         with contextlib.suppress(ConnectionError):  # it died at once; its exit code tells
             process.stdin.write(msgspec.json.encode(self._config))
             await process.stdin.drain()
             process.stdin.close()
-        return await process.wait()
+        watching = asyncio.create_task(self._kill_silent(index, process))
+        try:
+            return await process.wait()
+        finally:
+            watching.cancel()
+
+    def _hear(self, index: int, beat: Beat) -> None:
+        self._slots[index] = beat.slots
+        self._heard.add(index)
+
+    async def _kill_silent(self, index: int, process: asyncio.subprocess.Process) -> None:
+        """Counts looks, not time: whoever was stopped together with the child hears of it before there are so many."""
+        missed = 0
+        while missed < _MISSED_MAX:
+            self._heard.discard(index)
+            await asyncio.sleep(BEAT_S)
+            missed = 0 if index in self._heard else missed + 1
+        log.error(telemetry.DELIVERY_SILENT, process=index, pid=process.pid)
+        process.kill()

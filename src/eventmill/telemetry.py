@@ -37,14 +37,26 @@ GATEWAY_READY: Final = _event("gateway_ready", "Requests are served; `url` is th
 GATEWAY_DRAINING: Final = _event("gateway_draining", "Asked to stop: nothing new is accepted, what runs may finish.")
 GATEWAY_STOPPED: Final = _event("gateway_stopped", "The last line of an orderly stop.")
 DELIVERY_STARTED: Final = _event("delivery_started", "A delivery process runs, with its `pid`.")
+DELIVERY_NOT_STARTED: Final = _event("delivery_not_started", "A delivery process could not begin; `cause` says why.")
+DELIVERY_SILENT: Final = _event("delivery_silent", "A delivery process gave no sign of life any more, and was killed.")
 DELIVERY_EXITED: Final = _event("delivery_exited", "A delivery process ended; the next one starts in `restart_in_s`.")
 
 # The store
 STORE_OPENED: Final = _event("store_opened", "The data directory is locked and ready.")
 STORE_RECOVERED: Final = _event("store_recovered", "The last stop was not orderly; state was brought up to the log.")
 STORE_MIGRATED: Final = _event("store_migrated", "The on-disk format was raised to this release's version.")
+LOG_WENT_BACK: Final = _event(
+    "log_went_back",
+    "The database has lost events that it had shown: it was restored, or failed over to a standby that was behind. "
+    "What it lost is not delivered again; cursors of readers may be refused.",
+)
+STORE_READ_FAILED: Final = _event("store_read_failed", "The database refused a read; the caller was told to try again.")
 LEASES_NOT_RENEWED: Final = _event(
-    "leases_not_renewed", "The database did not renew this node's leases; it is tried again."
+    "leases_not_renewed", "The database did not renew this node's leases; it is tried again, until `leases_renewed`."
+)
+LEASES_RENEWED: Final = _event("leases_renewed", "This node's leases are renewed again.")
+PRESIDENCY_TAKEN: Final = _event(
+    "presidency_taken", "This node does from now on what is done once for all nodes: health, mails, replays, retention."
 )
 STORE_REFUSED: Final = _event("store_refused", "Publishing answers 503 from now on; `cause` says why.")
 STORE_ACCEPTING: Final = _event("store_accepting", "Publishing works again after a refusal.")
@@ -94,6 +106,7 @@ VALIDATION_EXPIRED: Final = _event(
     "validation_expired", "Nobody opened the link that a webhook was offered; `registration_id` is disabled."
 )
 STAGE_FAILED: Final = _event("stage_failed", "A stage met an unforeseen error, counted it and goes on.")
+STAGE_RESUMED: Final = _event("stage_resumed", "A stage that failed works again; `seconds` is how long it did not.")
 
 # Mails about webhooks
 NOTICE_MAILED: Final = _event(

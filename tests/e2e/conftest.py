@@ -8,10 +8,16 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.gateway import Gateway
+from tests.e2e.harness.engines import start_server
 
 StartGateway = Callable[..., Gateway]
 
 _started = pytest.StashKey[list[Gateway]]()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _database_server() -> None:
+    start_server()
 
 
 @pytest.fixture

@@ -16,6 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.harness.balancer import Balancer
+from tests.e2e.harness.engines import NODES, store_of, store_variables
+
 READY_WITHIN_S = 30.0
 STOP_WITHIN_S = 20.0
 _LOG_TAIL_BYTES = 20_000
@@ -67,6 +70,9 @@ class Gateway:
     variables: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    others: list[tuple[int, subprocess.Popen[bytes]]] = field(default_factory=list)
+    """Port and process of each, when the gateway is a cluster; then `process` is the first node."""
+    balancer: Balancer | None = None
 
     @property
     def url(self) -> str:
@@ -78,40 +84,75 @@ class Gateway:
 
     def start(self) -> Gateway:
         """Start the process and return once `/readyz` answers 200."""
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "eventmill", "serve", *self.flags, "--log-format", "text", *self._where()],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **self.variables},
-                start_new_session=True,
-            )
+        if NODES == 1 or "--store" in self.flags:
+            self.process = self._start_node(self.port)
+        else:
+            ports = [free_port() for _ in range(NODES)]
+            self.process, *others = [self._start_node(port) for port in ports]
+            self.others = list(zip(ports[1:], others, strict=True))
+            for port, process in zip(ports, (self.process, *others), strict=True):
+                self._wait_ready(f"http://127.0.0.1:{port}", process)
+            self.balancer = Balancer(self.port, ports)
+            self.balancer.start()
         self.wait_ready()
         return self
 
+    def _start_node(self, port: int) -> subprocess.Popen[bytes]:
+        store = "" if "--store" in self.flags else store_of(self.data)
+        variables = {"EVENTMILL_STORE": store} if store else {}
+        if port != self.port:
+            variables["EVENTMILL_BASE_URL"] = self.url
+        where = ["--data", str(self.data), "--port", str(port)]
+        with self.log_path.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "eventmill", "serve", *self.flags, "--log-format", "text", *where],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **variables, **self.variables},
+                start_new_session=True,
+            )
+
     def wait_ready(self) -> None:
         assert self.process is not None
+        self._wait_ready(self.url, self.process)
+
+    def _wait_ready(self, url: str, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + READY_WITHIN_S
-        while not self._answers_ready():
+        while not _answers_ready(url):
             try:
-                self.process.wait(timeout=0.02)
+                process.wait(timeout=0.02)
             except subprocess.TimeoutExpired:
                 assert time.monotonic() < deadline, f"not ready within {READY_WITHIN_S} s\n{self.log_tail()}"
             else:
-                raise AssertionError(f"exited with {self.process.returncode} before it was ready\n{self.log_tail()}")
+                raise AssertionError(f"exited with {process.returncode} before it was ready\n{self.log_tail()}")
 
     def stop(self) -> int:
         """SIGTERM, as an operator would; returns the exit code."""
         assert self.process is not None
-        self.process.terminate()
-        return self.process.wait(timeout=STOP_WITHIN_S)
+        processes = [self.process, *(process for _, process in self.others)]
+        for process in processes:
+            process.terminate()
+        codes = [process.wait(timeout=STOP_WITHIN_S) for process in processes]
+        self._stop_balancing()
+        return max(codes, key=abs)
 
     def kill(self) -> None:
         """SIGKILL to the gateway and its delivery processes at once, as a power cut would."""
         assert self.process is not None
+        for _, process in self.others:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(timeout=STOP_WITHIN_S)
+        self._stop_balancing()
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(timeout=STOP_WITHIN_S)
+
+    def _stop_balancing(self) -> None:
+        self.others = []
+        if self.balancer is not None:
+            self.balancer.stop()
+            self.balancer = None
 
     def close(self) -> None:
         """Whatever its state: afterwards nothing runs."""
@@ -122,22 +163,26 @@ class Gateway:
     def env(self, *flags: str) -> dict[str, str]:
         """What `eventmill env --json` says."""
         command = [sys.executable, "-m", "eventmill", "env", "--json", *flags, *self._where()]
-        done = subprocess.run(command, capture_output=True, env={**os.environ, **self.variables}, timeout=30)
+        variables = {**os.environ, **store_variables(str(self.data)), **self.variables}
+        done = subprocess.run(command, capture_output=True, env=variables, timeout=30)
         assert done.returncode == 0, done.stderr.decode()
         values: dict[str, str] = json.loads(done.stdout)
         return values
 
     def log_tail(self) -> str:
+        if not self.log_path.exists():
+            return "it was never started"
         return self.log_path.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace")
 
     def _where(self) -> list[str]:
         return ["--data", str(self.data), "--port", str(self.port)]
 
-    def _answers_ready(self) -> bool:
-        try:
-            return call("GET", f"{self.url}/readyz").status == 200
-        except OSError:
-            return False
+
+def _answers_ready(url: str) -> bool:
+    try:
+        return call("GET", f"{url}/readyz").status == 200
+    except OSError:
+        return False
 
 
 def auth_headers(env: dict[str, str]) -> dict[str, str]:

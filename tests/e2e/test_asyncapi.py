@@ -16,6 +16,7 @@ import yaml
 
 from tests.e2e.conftest import StartGateway
 from tests.e2e.gateway import Gateway, auth_headers, call
+from tests.e2e.harness.engines import store_variables
 from tests.unit.catalogue_facts import CHANNELS
 
 NODE = Path(__file__).parent / "asyncapi"
@@ -106,7 +107,10 @@ def test_documents_of_providers(gateway: Gateway) -> None:
     file.write_text(documents[f"providers/{provider} yaml 3.0.0"])
     command = [sys.executable, "-m", "eventmill", "asyncapi", "import", str(file), "--label", "Again", "--json"]
     done = subprocess.run(
-        [*command, "--data", str(gateway.data), "--port", str(gateway.port)], capture_output=True, timeout=30
+        [*command, "--data", str(gateway.data), "--port", str(gateway.port)],
+        capture_output=True,
+        timeout=30,
+        env={**os.environ, **store_variables(str(gateway.data))},
     )
     assert done.returncode == 0, done.stderr.decode()
     assert json.loads(done.stdout)["created"] == ["com.acme.low", "out", "odd_code.v1-a"]

@@ -19,6 +19,7 @@ from eventmill.cli.environment import mint_admin_token
 from eventmill.config import Config
 from tests.e2e.conftest import StartGateway
 from tests.e2e.gateway import Gateway, auth_headers, call, free_port
+from tests.e2e.harness.engines import store_of, store_variables
 from tests.e2e.harness.hook import Hook, Received
 from tests.e2e.harness.http_client import Client
 from tests.e2e.harness.tenant import Registration, Tenant, Topic, event_bytes
@@ -65,7 +66,7 @@ async def run_through(gateway: Gateway) -> Subscribed:
         ]
         journals = {code: await tenant.register(topic, name=f"Journal {code}") for code, topic in TOPICS.items()}
         assert all(each.body["webhook_status"] == "verified" for each in webhooks)
-        token = await asyncio.to_thread(mint_admin_token, Config(data=str(gateway.data)))
+        token = await asyncio.to_thread(mint_admin_token, _config(gateway))
         headers = {
             "authorization": f"Bearer {token}",
             "x-ims-org-id": env["ims_org_id"],
@@ -236,9 +237,14 @@ def test_taken_id(start_gateway: StartGateway, tmp_path: Path) -> None:
     file.write_text(json.dumps({"provider_metadata": [family], "providers": [provider]}))
 
     command = [sys.executable, "-m", "eventmill", "serve", "--dev", "--data", str(gateway.data), "--catalog", str(file)]
-    done = subprocess.run([*command, "--port", str(free_port())], capture_output=True, timeout=30)
+    variables = {**os.environ, **store_variables(str(gateway.data))}
+    done = subprocess.run([*command, "--port", str(free_port())], capture_output=True, timeout=30, env=variables)
 
     assert done.returncode == 2
     assert (
         f"the catalogue's provider {created['id']} (Shop) has the id of the provider Warehouse" in done.stderr.decode()
     )
+
+
+def _config(gateway: Gateway) -> Config:
+    return Config(data=str(gateway.data), store=store_of(gateway.data))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.gateway import Gateway
+from tests.e2e.harness.engines import store_variables
 
 ROOT = Path(__file__).parent.parent.parent
 NEXT_STEP = "--- next step ---"
@@ -53,6 +54,7 @@ def run_steps(blocks: list[str], gateway: Gateway) -> list[str]:
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "EVENTMILL_DATA": str(gateway.data),
             "EVENTMILL_PORT": str(gateway.port),
+            **store_variables(str(gateway.data)),
         },
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.gateway import Gateway, auth_headers, call
 
 
+@pytest.mark.on_files
 def test_an_emulator_begins_where_another_was(tmp_path: Path) -> None:
     """What the first holds the second holds, credentials and tokens included; a second start changes nothing."""
     place = "/events/1001/2001/3001/providers"

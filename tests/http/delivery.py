@@ -14,6 +14,7 @@ from eventmill.flow.attempt import Attempter
 from eventmill.flow.deliver import Deliver
 from eventmill.model import Lane
 from eventmill.send.webhook import WebhookSender
+from eventmill.store.base import Store
 from eventmill.testing import Connection, receiving, response
 from tests.http.world import DELIVERY_KEY, SEALER, WORKSPACE, World, key_pair, running
 
@@ -65,9 +66,9 @@ class Delivery:
         found = self.deliver._lanes.get(lane)
         return found is not None and not found.busy_units
 
-    def has_read_all(self) -> bool:
+    async def has_read_all(self) -> bool:
         """Whether the lanes know of everything that was published. Nothing outside shows it."""
-        return self.deliver._lanes.has_read({0: self.world.store._engine.log.head_seq})
+        return self.deliver._lanes.has_read(await self.world.store.heads())
 
     def held_bytes(self) -> int:
         """Bodies in memory. Nothing outside shows it."""
@@ -78,31 +79,44 @@ class Delivery:
 
 
 Prepare = Callable[[Delivery], Awaitable[None]]
+See = Callable[[Store], Store]
 
 
 @asynccontextmanager
-async def delivering(tmp_path: Path, prepare: Prepare | None = None, **settings: Any) -> AsyncIterator[Delivery]:
-    """Runs until the end of the block, then drains. `prepare` is awaited before delivery starts."""
+async def delivering(
+    tmp_path: Path, prepare: Prepare | None = None, see: See = lambda store: store, **settings: Any
+) -> AsyncIterator[Delivery]:
+    """Runs until the end of the block, then drains. `prepare` is awaited before delivery starts, which sees the store
+    as `see` gives it."""
     hook = Hook()
     async with running(tmp_path, dev=True, **settings) as world, receiving(hook.behave) as receiver:
         hook.url = receiver.url.removesuffix("/hook")
-        parts = world.parts
-        sender = WebhookSender(parts.config)
-        await sender.start()
-        private_pem, _ = key_pair()
-        signer = DeliverySigner(((DELIVERY_KEY, private_pem), (DELIVERY_KEY, private_pem)))
-        aims = Aims(parts.store)
-        await aims.load()
-        attempter = Attempter(sender, signer, SEALER, parts.clock, parts.config)
-        deliver = Deliver(parts.store, aims, attempter, parts.clock, parts.config)
-        delivery = Delivery(world, hook, deliver)
-        if prepare is not None:
-            await prepare(delivery)
-        delivery.stage = asyncio.create_task(deliver.run())
-        try:
+        async with delivering_for(world, hook, prepare, see) as delivery:
             yield delivery
-        finally:
-            hook.released.set()
-            deliver.stop()
-            await delivery.stage
-            await sender.close()
+
+
+@asynccontextmanager
+async def delivering_for(
+    world: World, hook: Hook, prepare: Prepare | None = None, see: See = lambda store: store
+) -> AsyncIterator[Delivery]:
+    """Likewise, for a gateway that is there."""
+    parts, store = world.parts, see(world.store)
+    sender = WebhookSender(parts.config)
+    await sender.start()
+    private_pem, _ = key_pair()
+    signer = DeliverySigner(((DELIVERY_KEY, private_pem), (DELIVERY_KEY, private_pem)))
+    aims = Aims(store)
+    await aims.load()
+    attempter = Attempter(sender, signer, SEALER, parts.clock, parts.config)
+    deliver = Deliver(store, aims, attempter, parts.clock, parts.config)
+    delivery = Delivery(world, hook, deliver)
+    if prepare is not None:
+        await prepare(delivery)
+    delivery.stage = asyncio.create_task(deliver.run())
+    try:
+        yield delivery
+    finally:
+        hook.released.set()
+        deliver.stop()
+        await delivery.stage
+        await sender.close()

@@ -29,9 +29,10 @@ from eventmill.model import (
     Provider,
     Registration,
 )
+from eventmill.store.base import Store
 from eventmill.store.control import CloseLane, Create, Delete, Kind, OpenLane
-from eventmill.store.sqlite.store import SqliteStore
 from eventmill.web.caller import Authenticator
+from tests.http.world import make_engine, with_store
 
 ORG = OrgId("1001")
 IMS_ORG = "AAAAAAAAAAAAAAAAAAAAAAAA@AdobeOrg"
@@ -66,7 +67,7 @@ class Answer:
 class World:
     config: Config
     clock: Clock
-    store: SqliteStore
+    store: Store
     catalogue: Catalogue
     ingest: Ingest
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
@@ -191,9 +192,9 @@ def event_bytes(**changes: Any) -> bytes:
 @asynccontextmanager
 async def tenant(tmp_path: Path, **settings: Any) -> AsyncIterator[World]:
     """An organisation with a credential and a provider, a second organisation, and nobody subscribed."""
-    config = Config(data=str(tmp_path), dev=True, **{"disk_reserve_bytes": 0} | settings)
+    config = with_store(Config(data=str(tmp_path), dev=True, **{"disk_reserve_bytes": 0} | settings))
     clock = Clock()
-    store = SqliteStore(config, clock)
+    store = make_engine(config, clock)
     await store.open()
     try:
         catalogue = Catalogue(store)

@@ -13,6 +13,7 @@ from eventmill.flow.actions import KEPT_MS, KEPT_PER_ORG, action_id, note_action
 from eventmill.flow.sweeping import sweep
 from eventmill.model import BUILTIN_ORG, Action, OrgId, Session
 from eventmill.store.control import Create, Key
+from tests.http.test_console_pages import PASSWORD, signed_in
 from tests.http.world import CLIENT, World, running
 
 pytestmark = pytest.mark.anyio
@@ -90,3 +91,31 @@ async def test_notes_and_sessions_go_in_time(tmp_path: Path) -> None:
 
 def _action(world: World, at_ms: int) -> Action:
     return Action(id=action_id(world.parts.ids, at_ms), at_ms=at_ms, who="w", method="POST", path="/p", status=200)
+
+
+async def test_changes_of_users_are_the_gateways(tmp_path: Path) -> None:
+    """Made, given another role, a password of their own, deleted: by name, in nobody's organization, in the order they
+    were made; a refused one is not among them.
+    """
+    async with running(tmp_path) as world:
+        admin, path = await signed_in(world, "admin"), "/ui/orgs/1001/operations/users"
+        await admin.get(path)
+        for target, form in (
+            (path, {"name": "ann@acme.example", "password": PASSWORD, "role": "viewer"}),
+            (path, {"name": "ann@acme.example", "password": PASSWORD, "role": "viewer"}),
+            (f"{path}/ann%40acme.example", {"role": "developer"}),
+            (f"{path}/ann%40acme.example/delete", {}),
+            ("/ui/password", {"now": PASSWORD, "new": "another long one"}),
+        ):
+            await next_ms(world)
+            await admin.post(target, **form)
+        noted = [(each.who, each.method, each.path) for each in await read_actions(world.store, BUILTIN_ORG)]
+        person, users = "console:admin", "/console/users"
+        assert noted == [
+            (person, "PATCH", f"{users}/admin"),
+            (person, "DELETE", f"{users}/ann%40acme.example"),
+            (person, "PATCH", f"{users}/ann%40acme.example"),
+            (person, "POST", f"{users}/ann%40acme.example"),
+            ("eventmill-admin", "POST", f"{users}/admin"),
+        ]
+        assert all("users" not in each.path for each in await read_actions(world.store, ORG))

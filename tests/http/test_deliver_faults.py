@@ -16,7 +16,6 @@ from eventmill.clock import VirtualClock
 from eventmill.errors import StoreUnavailable
 from eventmill.flow.upkeep import DAY_MS
 from eventmill.model import Lane
-from eventmill.store.sqlite.store import SqliteStore
 from eventmill.store.work import SLOTS, LaneProgress, RetryUnit, WorkCommit
 from tests.http.delivery import FAILED, Delivery, delivering
 from tests.waiting import eventually
@@ -99,7 +98,7 @@ async def test_a_refused_commit_is_never_overtaken(tmp_path: Path) -> None:
 async def test_a_read_that_a_commit_overtakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A read that takes its time may show a unit as it was before the retry just made: that is not made twice, and the
     next one keeps its time."""
-    read_now, calls = SqliteStore.due_units, 0
+    calls = 0
     was_read, goes_on = asyncio.Event(), asyncio.Event()
 
     async def read_slowly(*args: Any, **options: Any) -> list[RetryUnit]:
@@ -113,6 +112,7 @@ async def test_a_read_that_a_commit_overtakes(tmp_path: Path, monkeypatch: pytes
 
     async with delivering(tmp_path) as delivery:
         topic, store = await delivery.world.topic(), delivery.world.store
+        read_now = store.due_units
         lane = Lane((await delivery.register(topic, "/hang"))["id"])
         hook, clock = delivery.hook, delivery.world.parts.clock
         assert isinstance(clock, VirtualClock)
@@ -122,7 +122,7 @@ async def test_a_read_that_a_commit_overtakes(tmp_path: Path, monkeypatch: pytes
             await delivery.world.publish(topic, str(number))
         await delivery.deliver.quiesce()
         hook.released.clear()
-        monkeypatch.setattr(SqliteStore, "due_units", read_slowly)
+        monkeypatch.setattr(store, "due_units", read_slowly)
         clock.advance(60_000)
         delivery.deliver.wake()
         await was_read.wait()

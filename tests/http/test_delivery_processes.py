@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from eventmill import supervise
 from eventmill.delivery_process import deliver_until_lost
 from eventmill.flow.keyring import ensure_keys
 from eventmill.model import OrgId
@@ -30,7 +31,7 @@ async def test_a_child_that_cannot_be_started_is_tried_again(tmp_path: Path, mon
     """Publishing must go on when there is no memory or process to be had for delivery; the log says what is wrong."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "missing"))
     async with running(tmp_path, delivery_processes=1) as world:
-        children = DeliveryChildren(world.store, world.parts.config)
+        children = DeliveryChildren(world.engine, world.parts.config)
         with capture_logs() as logs:
             supervising = asyncio.create_task(children.run())
             await eventually(lambda: len(logs) == 2, "two log lines")
@@ -41,6 +42,25 @@ async def test_a_child_that_cannot_be_started_is_tried_again(tmp_path: Path, mon
     assert [entry["event"] for entry in logs] == ["delivery_exited", "delivery_exited"]
     assert [entry["restart_in_s"] for entry in logs] == [0.2, 0.4]
     assert all("missing" in entry["cause"] for entry in logs)
+
+
+async def test_a_child_that_hangs_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that gives no sign of life would keep its registrations waiting for ever: it is killed, and replaced."""
+    hanging = tmp_path / "hanging"
+    hanging.write_text("#!/bin/sh\nexec sleep 1000\n")
+    hanging.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(hanging))
+    monkeypatch.setattr(supervise, "BEAT_S", 0.02)
+    async with running(tmp_path, delivery_processes=1) as world:
+        children = DeliveryChildren(world.engine, world.parts.config)
+        with capture_logs() as logs:
+            supervising = asyncio.create_task(children.run())
+            await eventually(lambda: [entry for entry in logs if entry["event"] == "delivery_exited"], "its end")
+            await children.stop()
+            await supervising
+
+    assert [entry["event"] for entry in logs][:3] == ["delivery_started", "delivery_silent", "delivery_exited"]
+    assert logs[2]["code"] == -9
 
 
 async def test_a_child_that_breaks_off_says_why(tmp_path: Path) -> None:
@@ -56,7 +76,7 @@ async def test_a_child_that_breaks_off_says_why(tmp_path: Path) -> None:
         await world.register(topic, webhook_url=receiver.url)
         await world.publish(topic)
         ours, theirs = socket.socketpair()
-        world.store.attach_child(ours, 0, 1)
+        world.engine.attach_child(ours, 0, 1)
         with capture_logs() as logs:
             delivering = asyncio.create_task(deliver_until_lost(world.parts.config, theirs))
             await hook.until("/hook", 1)

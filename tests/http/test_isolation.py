@@ -383,6 +383,7 @@ SYSTEM = {
     "drop_observed": "retention, over everything",
     "backlog": "metrics: of every organization, but shown under registration ids only",
     "totals": "metrics: sums over everything",
+    "presidency": "which process does what is done once for all",
     "counted": "health: lanes whose counters grew",
     "replay_tally": "how the events of a replay fared, by its random id; handlers found the replay in its organization",
     "on_append": "a hint without content",

@@ -20,7 +20,7 @@ from eventmill.flow.notices import CAPTURED_TO, Notices
 from eventmill.model import Notice, OrgId
 from eventmill.send.mail import MailServer
 from eventmill.send.mailbox import MAILS_MAX, Mailbox
-from eventmill.store.control import Create
+from eventmill.store.control import Create, Replace
 from tests.http.console import ask
 from tests.http.mail_server import Mails, mail_server
 from tests.http.world import BASE, World, running
@@ -326,8 +326,15 @@ async def test_a_limited_step(tmp_path: Path) -> None:
         assert [subject.split(" is ")[0][-1] for subject in mails.subjects()] == ["0", "1", "2"]
 
 
-async def fails(_ops: Any) -> Any:
-    raise StoreUnavailable("the disk is full")
+def failing_after_claims(write: Any) -> Any:
+    """A store that takes nothing but the claims of those who are about to send a mail."""
+
+    async def fails(ops: Any) -> Any:
+        if isinstance(ops[0], Replace):
+            return await write(ops)
+        raise StoreUnavailable("the disk is full")
+
+    return fails
 
 
 async def test_a_store_that_fails_repeats_no_mail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,7 +342,7 @@ async def test_a_store_that_fails_repeats_no_mail(tmp_path: Path, monkeypatch: p
     async with mail_server() as mails, office(tmp_path, mails) as office_:
         await office_.write()
         with monkeypatch.context() as patch:
-            patch.setattr(office_.world.store, "write", fails)
+            patch.setattr(office_.world.store, "write", failing_after_claims(office_.world.store.write))
             for _ in range(2):
                 with pytest.raises(StoreUnavailable):
                     await office_.stage.step()
@@ -348,7 +355,7 @@ async def test_a_crash_after_the_mail_repeats_it_as_it_was(tmp_path: Path, monke
     async with mail_server() as mails, office(tmp_path, mails) as office_:
         await office_.write()
         with monkeypatch.context() as patch:
-            patch.setattr(office_.world.store, "write", fails)
+            patch.setattr(office_.world.store, "write", failing_after_claims(office_.world.store.write))
             with pytest.raises(StoreUnavailable):
                 await office_.stage.step()
         await office_.restarted().step()

@@ -56,7 +56,7 @@ class Recovery:
     def restart(self) -> None:
         """The stage as a new process would have it: what it knows is what is stored."""
         parts = self.parts
-        self.stage = Replaying(parts.store, parts.catalogue, parts.clock, parts.ids, parts.config)
+        self.stage = Replaying(parts.store, parts.clock, parts.ids, parts.config)
         self.travel = self._travel(self.stage)
 
     @property

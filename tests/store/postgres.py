@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -23,14 +21,12 @@ import pytest
 
 from eventmill.clock import Clock
 from eventmill.config import Config
-from eventmill.store.postgres.migrations import migrate
+from eventmill.store.postgres.migrations import Migrations
 from eventmill.store.postgres.queries import load_queries
 from eventmill.store.postgres.store import PostgresStore
 from tests.store.builders import DAY_MS, START_MS
-from tests.store.pg_binaries import MISSING, find_binaries
+from tests.store.pg_binaries import END_WITH_PARENT, MISSING, find_binaries, group_of, server_user
 
-_END_WITH_PARENT = ("setpriv", "--pdeathsig", "QUIT") if shutil.which("setpriv") else ()
-"""Tests may be killed."""
 _SETTINGS = {
     "fsync": "on",
     "listen_addresses": "",
@@ -50,14 +46,14 @@ class Server:
         if binaries is None:
             pytest.fail(MISSING, pytrace=False)
         self._home = Path(tempfile.mkdtemp(prefix="eventmill-pg-", dir="/tmp"))
-        self._user = _server_user()
+        self._user = server_user()
         if self._user is not None:
             shutil.chown(self._home, self._user)
         self._data = self._home / "data"
         self._as_user(binaries / "initdb", "-D", self._data, "-U", "gateway", "-A", "trust", "-E", "UTF8", "--locale=C")
         settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
         command = [
-            *_END_WITH_PARENT,
+            *END_WITH_PARENT,
             str(binaries / "postgres"),
             "-D",
             str(self._data),
@@ -68,7 +64,7 @@ class Server:
         self._process = subprocess.Popen(
             command,
             user=self._user,
-            group=_group_of(self._user),
+            group=group_of(self._user),
             cwd=self._home,
             stderr=subprocess.DEVNULL,
         )
@@ -99,7 +95,7 @@ class Server:
         done = subprocess.run(
             [str(part) for part in command],
             user=self._user,
-            group=_group_of(self._user),
+            group=group_of(self._user),
             cwd=self._home,
             capture_output=True,
             text=True,
@@ -107,18 +103,6 @@ class Server:
         )
         if done.returncode:
             pytest.fail(f"{command[0]} failed: {done.stderr}", pytrace=False)
-
-
-def _server_user() -> str | None:
-    """PostgreSQL refuses to run as root."""
-    if os.getuid() != 0:
-        return None
-    known = {entry.pw_name for entry in pwd.getpwall()}
-    return "postgres" if "postgres" in known else "nobody"
-
-
-def _group_of(user: str | None) -> int | None:
-    return None if user is None else pwd.getpwnam(user).pw_gid
 
 
 @cache
@@ -167,7 +151,7 @@ def _run(work: Coroutine[None, None, None]) -> None:
 async def _make_template() -> None:
     await _create(_TEMPLATE, "template1")
     connection = await asyncpg.connect(server().dsn(_TEMPLATE))
-    await migrate(connection, _TEMPLATE)
+    await Migrations(connection, _TEMPLATE).add()
     for day in range(START_MS // DAY_MS, START_MS // DAY_MS + 4):
         await connection.execute(load_queries("log")["make_day"], day)
     await connection.close()

@@ -48,6 +48,22 @@ async def test_lanes_come_by_slot(stores: Stores) -> None:
         assert await store.lanes([5]) == []
 
 
+async def test_a_lane_that_is_behind_says_so(stores: Stores) -> None:
+    """Whoever takes a lane over need not look for events where it says that there are none above the mark."""
+    async with stores.opened() as store:
+        waiting, settled, partly = [await open_lane(store) for _ in range(3)]
+        await append(store, [waiting, settled, partly], 4)
+        await commit(store, progress(settled, 4), progress(partly, 1, [3]))
+        records = {record.lane: record for record in await store.lanes(range(1024))}
+        assert records[waiting].behind
+        assert records[partly].behind
+        for lane, record in records.items():
+            found = await store.lane(lane)
+            assert found is not None
+            assert found.behind == record.behind
+            assert record.behind or not await store.lane_page(lane, record.mark, 1)
+
+
 async def test_disabling_opens_a_gap_at_the_mark(stores: Stores) -> None:
     """The gap begins after the last position settled without holes and knows those settled above; the journal goes on;
     a second disable changes nothing."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
-from eventmill.errors import StartupError
-from eventmill.store.migrate import Migration, load_migrations, migrate, read_format
+from eventmill.cli.migrate import migrate as command
+from eventmill.errors import Exit, StartupError
+from eventmill.store.migrate import Migration, load_migrations, migrate, read_format, read_migrations
 
 FIRST = Migration(
     1,
@@ -64,3 +68,50 @@ def test_the_engines_migrations_load() -> None:
     """The packaged files are numbered from one without a hole."""
     found = load_migrations("eventmill.store.sqlite", "sql/state")
     assert [migration.number for migration in found] == list(range(1, len(found) + 1))
+
+
+def test_names_say_what_a_step_does(tmp_path: Path) -> None:
+    """`.post` marks what takes away; other files are none of ours; a number stands once."""
+    for name in ("0002_more.post.sql", "0001_initial.sql", "README.md", "notes.sql"):
+        (tmp_path / name).write_text(name)
+    found = [(each.number, each.name, each.kind) for each in read_migrations(tmp_path)]
+    assert found == [(1, "initial", "pre"), (2, "more", "post")]
+    (tmp_path / "0002_again.sql").touch()
+    with pytest.raises(StartupError, match="several migrations 2; number them anew"):
+        read_migrations(tmp_path)
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> Path:
+    """A data directory as an earlier version left it."""
+    steps = load_migrations("eventmill.store.sqlite", "sql/state")
+    with closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as connection:
+        migrate(connection, steps[:-2], "f")
+    return tmp_path
+
+
+def run(data: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(command, [*arguments, "--data", str(data)])
+
+
+def test_a_directory_is_looked_at_and_brought_up(earlier: Path) -> None:
+    """`check` tells by its exit code, `status` by a table, and only `up` changes anything."""
+    newest = len(load_migrations("eventmill.store.sqlite", "sql/state"))
+    pending = f"Pending: {newest - 1}, {newest}. Run them with `eventmill migrate up`"
+    checked = run(earlier, "check")
+    assert (checked.exit_code, checked.output.startswith(pending)) == (Exit.PENDING, True)
+    assert "initial" in run(earlier, "status").output
+    report = json.loads(run(earlier, "status", "--json").output)
+    assert (report["schema"], report["program"], report["pending"]) == (newest - 2, newest, [newest - 1, newest])
+    done = json.loads(run(earlier, "up", "--json").output)
+    assert (done["applied"], done["pending"]) == ([newest - 1, newest], [])
+    assert run(earlier, "up").output == "Nothing to do.\n"
+    assert run(earlier, "check").exit_code == 0
+
+
+def test_a_directory_without_data(tmp_path: Path) -> None:
+    """Nothing is made where nothing was."""
+    for name in ("status", "check", "up"):
+        result = run(tmp_path / "none", name)
+        assert isinstance(result.exception, StartupError) and "no gateway has its data in" in str(result.exception)
+    assert list(tmp_path.iterdir()) == []

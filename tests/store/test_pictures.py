@@ -241,3 +241,33 @@ async def test_a_load_holds_a_page_at_a_time(tmp_path: Path) -> None:
             tracemalloc.stop()
         assert kept < 700 * len(numbers)
         assert peak < kept + 2000 * len(numbers) * 3 // 4
+
+
+class Away:
+    """A store whose registrations cannot be read any more."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def scan_page(self, *_: object) -> list[Versioned]:
+        raise StoreUnavailable("away")
+
+
+async def test_half_a_picture_is_none(stores: Stores) -> None:
+    """Where reading everything anew fails in the middle, what was known before is still known."""
+    async with stores.opened() as store:
+        await create(store, [registration(1001)])
+        for picture in (Catalogue(store), Aims(store)):
+            await picture.load()
+            picture._store = Away(store)  # type: ignore[assignment]
+            epoch = picture.epoch
+            with pytest.raises(StoreUnavailable):
+                await picture.load()
+            assert picture.epoch == epoch
+            if isinstance(picture, Catalogue):
+                assert [each.id for each in picture.registrations()] == [1001]
+            else:
+                assert picture.target(Lane(1001)) is not None

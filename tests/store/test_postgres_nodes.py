@@ -305,13 +305,16 @@ def leases(tmp_path: Path, **terms: float) -> Leases:
 
 
 async def test_slots_move_evenly(tmp_path: Path) -> None:
-    """A node that is alone holds all; with others each gets its share within two turns, and no slot has two holders;
-    those of a node that leaves are taken over."""
+    """A node that is alone holds all; with others each gets its share within three turns, and no slot has two holders:
+    what a node is to give up it says first, and releases then. Slots of a node that leaves are taken over."""
     async with nodes(tmp_path, 0), plain(tmp_path):
-        members = [leases(tmp_path) for _ in range(3)]
+        members = [leases(tmp_path, handover_s=0) for _ in range(3)]
         await members[0].turn()
         assert len(members[0].held()) == SLOTS
-        for _ in range(2):
+        await members[1].turn()
+        await members[0].turn()
+        assert [lease.leaving for lease in members[0].held()] == [False] * 512 + [True] * 512
+        for _ in range(3):
             for member in members:
                 await member.turn()
         held = [member.held() for member in members]

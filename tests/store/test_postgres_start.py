@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from eventmill.config import Config
-from eventmill.errors import StartupError
+from eventmill.errors import Exit, StartupError
 from eventmill.store.open import make_store
 from eventmill.store.postgres.connect import shown
+from eventmill.store.postgres.starting import check_server, explain
 from eventmill.store.postgres.store import PostgresStore
 from tests.store.builders import ORG, HandClock, append
 from tests.store.postgres import empty_database, server
@@ -78,7 +80,8 @@ async def test_a_role_without_rights() -> None:
     await run(dsn, "DROP ROLE IF EXISTS guest", "CREATE ROLE guest LOGIN")
     message = await refused(dsn.replace("//gateway@", "//guest@"))
     assert "permission denied" in message
-    assert 'GRANT CREATE ON DATABASE ... TO "guest"' in message
+    assert 'GRANT CREATE ON DATABASE "e' in message
+    assert '" TO "guest"' in message
 
 
 async def test_a_newer_schema_is_refused() -> None:
@@ -106,4 +109,24 @@ def test_passwords_are_not_shown() -> None:
     """What messages and logs call a database."""
     assert shown("postgresql://u:secret@db.example:5433/events?sslmode=require") == "database events at db.example:5433"
     assert shown("postgresql://u:secret@/events?host=/run/pg") == "database events at /run/pg"
-    assert "secret" not in shown("postgresql://u:sec/ret@[::1/x")
+    for unescaped in ("sec/ret@[::1/x", "sec/secret@db/x", "sec#secret@db/x", "sec?secret@db/x"):
+        assert shown(f"postgresql://u:{unescaped}") == "the database"
+
+
+def test_servers_that_will_not_do() -> None:
+    """Too old, or unable to hold names: what it is, what it must be, and what to do."""
+    check_server("d", 15, "UTF8")
+    with pytest.raises(StartupError, match="d is PostgreSQL 14; it must be 15 or later: upgrade it"):
+        check_server("d", 14, "UTF8")
+    with pytest.raises(StartupError, match="d has the encoding LATIN1"):
+        check_server("d", 17, "LATIN1")
+
+
+def test_every_refusal_has_a_remedy() -> None:
+    """Errors that cannot be had from a server here; hints of the server's own are left out, ours stand instead."""
+    untrusted = explain(ssl.SSLCertVerificationError("certificate verify failed"), "d")
+    assert "sslrootcert" in str(untrusted) and untrusted.exit_code == Exit.SETTINGS
+    assert "no firewall" in str(explain(TimeoutError(), "d"))
+    assert explain(asyncpg.CannotConnectNowError("starting up"), "d").exit_code == Exit.UNAVAILABLE
+    strange = explain(asyncpg.PostgresError("odd\nHINT:  none"), "d")
+    assert str(strange) == "d: odd; the database's log may tell more"

@@ -70,7 +70,7 @@ class Recovery(RuleBasedStateMachine):
         await self.store.open()
         catalogue = Catalogue(self.store)
         await catalogue.load()
-        self.replaying = Replaying(self.store, catalogue, self.stores.clock, self.ids, config)
+        self.replaying = Replaying(self.store, self.stores.clock, self.ids, config)
         self.replays = Replays(self.store, self.stores.clock, self.ids, config, self.replaying.note)
 
     async def _adopt(self) -> None:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import base64
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from eventmill.clock import SystemClock
 from eventmill.config import Config
 from eventmill.errors import StartupError
-from eventmill.store.seal import Sealer, load_seal_key
+from eventmill.flow.keyring import ensure_keys, open_sealer
+from eventmill.ids import IdSource
+from eventmill.store.seal import Sealer, load_seal_key, read_seal_key
+from eventmill.store.sqlite.store import SqliteStore
+
+pytestmark = pytest.mark.anyio
 
 KEY = bytes(range(32))
 
@@ -45,6 +52,40 @@ def test_the_key_file_is_made_once_and_private(tmp_path: Path) -> None:
     path = tmp_path / "data" / "seal.key"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [each.name for each in path.parent.iterdir()] == ["seal.key"]
+
+
+def test_first_starts_at_once_agree(tmp_path: Path) -> None:
+    """Nodes that make the key in one directory at the same time, with the same process id in their containers or not,
+    all go on with the same one, and leave nothing else behind."""
+    config = Config(data=str(tmp_path / "data"))
+    with ThreadPoolExecutor(8) as threads:
+        keys = set(threads.map(lambda _: load_seal_key(config), range(32)))
+    assert len(keys) == 1
+    assert [each.name for each in (tmp_path / "data").iterdir()] == ["seal.key"]
+
+
+def test_reading_makes_no_key(tmp_path: Path) -> None:
+    """A command, or a node that comes to a database in use, must not go on with a key of its own."""
+    with pytest.raises(StartupError, match=r"seal\.key does not exist; set EVENTMILL_SEAL_KEY"):
+        read_seal_key(Config(data=str(tmp_path / "data"), store="postgresql://x"))
+    assert not (tmp_path / "data").exists()
+
+
+async def test_another_key_stops_the_start(tmp_path: Path) -> None:
+    """Before anything is sealed with it; the message says which of the two is meant, and what to do."""
+    config = Config(data=str(tmp_path / "data"))
+    store = SqliteStore(config, SystemClock())
+    await store.open()
+    try:
+        sealer = await open_sealer(store, config)
+        await ensure_keys(store, sealer, SystemClock(), IdSource())
+        again = await open_sealer(store, config)
+        assert again.unseal(sealer.seal(b"secret", "x"), "x") == b"secret"
+        other = Config(data=config.data, seal_key=base64.b64encode(KEY).decode())
+        with pytest.raises(StartupError, match="sealed with another key than that of EVENTMILL_SEAL_KEY"):
+            await open_sealer(store, other)
+    finally:
+        await store.close()
 
 
 def test_a_configured_key_wins(tmp_path: Path) -> None:

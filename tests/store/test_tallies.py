@@ -84,18 +84,22 @@ async def test_lanes_with_failures_are_found(stores: Stores) -> None:
 
 
 async def test_lanes_that_counted_are_told_once(stores: Stores) -> None:
-    """Each lane with new counts, and whether anything failed; only what is durable, and nothing without a lease."""
+    """Each lane with new failures, and of the watched ones those with new successes too; only what is durable, and
+    nothing without a lease."""
     async with stores.opened() as store:
-        healthy, failing, quiet = await open_lane(store), await open_lane(store), await open_lane(store)
-        assert await store.counted() == {}
-        await commit(store, progress(healthy, counts=(tried(3, 0),)), progress(failing, counts=(tried(0, 1),)))
+        healthy, failing, watched, quiet = [await open_lane(store) for _ in range(4)]
+        assert await store.counted({watched}) == set()
+        await commit(store, *(progress(lane, counts=(tried(3, 0),)) for lane in (healthy, watched)))
+        await commit(store, progress(failing, counts=(tried(0, 1),)))
         await commit(store, progress(failing, counts=(tried(1, 0),)), progress(quiet))
-        assert await store.counted() == {healthy: False, failing: True}
-        assert await store.counted() == {}
+        assert await store.counted({watched, quiet}) == {watched, failing}
+        assert await store.counted({watched, failing, quiet}) == set()
+        await commit(store, *(progress(lane, counts=(tried(1, 0),)) for lane in (healthy, watched, failing)))
+        assert await store.counted({watched, failing, quiet}) == {watched, failing}
         (lease,) = [lease for lease in await store.leases() if lease.slot == quiet % SLOTS]
         lost = SlotLease(lease.slot, lease.epoch + 1)
         await store.commit(WorkCommit((lost,), (progress(quiet, counts=(tried(0, 1),)),)))
-        assert await store.counted() == {}
+        assert await store.counted({quiet}) == set()
 
 
 async def test_counters_of_a_lane_that_is_gone(stores: Stores) -> None:

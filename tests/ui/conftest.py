@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -74,7 +75,10 @@ def add_user(gateway: Gateway, name: str, role: str, *options: str) -> None:
     """By the command line, as the first person comes to be."""
     command = [sys.executable, "-m", "eventmill", "user", "add", name, "--role", role, "--password-stdin", *options]
     where = ["--data", str(gateway.data), "--port", str(gateway.port)]
-    done = subprocess.run([*command, *where], input=f"{PASSWORD}\n".encode(), capture_output=True, timeout=60)
+    env = {**os.environ, **gateway.variables}
+    if "--store" in gateway.flags:
+        env["EVENTMILL_STORE"] = gateway.flags[gateway.flags.index("--store") + 1]
+    done = subprocess.run([*command, *where], input=f"{PASSWORD}\n".encode(), capture_output=True, timeout=60, env=env)
     assert done.returncode == 0, done.stderr.decode()
 
 

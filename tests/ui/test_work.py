@@ -15,7 +15,6 @@ def test_a_newcomer_publishes(browser: Browser, dev: Gateway) -> None:
     """From `/` to an event that was taken, by buttons alone."""
     with tab(browser, dev.url) as opened:
         page = opened.open("/")
-        page.get_by_role("link", name="provider", exact=True).click()
         page.get_by_role("link", name="Create a provider").click()
         page.get_by_label("Label").fill("Warehouse")
         page.get_by_role("button", name="Create provider").click()

@@ -74,7 +74,7 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
         "CONSOLE_OIDC_CLIENT_SECRET",
     )
     secret_files = [f"EVENTMILL_{name}_FILE" for name in secrets]
-    variables["EVENTMILL_RETRY_JITTER_SHARE"] = "0.25"
+    variables |= {"EVENTMILL_RETRY_JITTER_SHARE": "0.25", "EVENTMILL_ROLES": "deliver, front"}
     variables |= {"EVENTMILL_STATE_RULES": "v1", "EVENTMILL_EARLY_RECOVERY": "off"}
     variables |= {"EVENTMILL_SMTP_TLS": "tls", "EVENTMILL_CONSOLE_URL": "https://console.example.com"}
     variables |= dict.fromkeys(("EVENTMILL_MAIL_FROM", "EVENTMILL_NOTICE_RECIPIENTS"), "ops@example.com")
@@ -174,6 +174,20 @@ def test_dev_mode_has_no_delivery_children() -> None:
     assert Config(dev=True, delivery_processes=3).delivery_children == 0
     assert Config(delivery_processes=3).delivery_children == 3
     assert Config().delivery_children >= 1
+
+
+def test_roles_of_a_node() -> None:
+    """Both unless one is named; a node that is no deliverer starts no delivery process."""
+    for roles, expected in (
+        ({}, (True, True)),
+        ({"roles": "front"}, (True, False)),
+        ({"roles": "deliver"}, (False, True)),
+    ):
+        config = load_config(roles, {})
+        assert (config.is_front, config.delivers) == expected
+        assert bool(config.delivery_children) == config.delivers
+    with pytest.raises(StartupError, match="'back' is not a role; there are front and deliver"):
+        load_config({"roles": "front,back"}, {})
 
 
 @pytest.mark.parametrize(

@@ -68,12 +68,14 @@ def test_what_everybody_wants_to_know_is_in_both_bodies() -> None:
         assert "18 of 21 delivery attempts in the 24 hours before 2026-03-01 10:20:01 UTC failed." in body
         assert f"{BASE}/events/{PLACE}/registrations/reg-1/health" in body
         assert f"{BASE}/traces/{PLACE}/registration/reg-1" in body
+        assert f"{BASE}/ui/orgs/1001/registrations/reg-1/undelivered" in body
         assert "eventmill project update 2001 --org 1001 --pause-notices" in body
         assert f"{BASE}/console/organizations/1001/projects/2001" in body
         assert "UNSTABLE (Unstable)" in body and "VERIFIED (Active)" in body
     assert "marked UNSTABLE (Unstable) from its previous status VERIFIED (Active)" in text
     assert re.findall(r"^\d\. ", text, re.MULTILINE) == ["1. ", "2. ", "3. "]
-    assert html.count("<li>") == 3 + 4
+    assert html.count("<li>") == 3 + 3 + 4
+    assert f'<a href="{BASE}/ui/orgs/1001/registrations/reg-1">Stock to ERP</a>' in html
 
 
 def test_disabled_means_another_thing() -> None:

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import click
 
+from eventmill.cli.remote import store_option
+
 
 @click.command(name="aio-config", short_help="Print or write the configuration of aio")
 @click.option("--data", metavar="DIR", help="Data directory of the gateway.  [default: .eventmill]")
+@store_option
 @click.option("--workspace", metavar="ID", help="Workspace that is selected.  [default: first with a credential]")
 @click.option("--write", metavar="PATH", help="Write into this file, keeping its other members: ./.aio, ~/.config/aio.")
-def aio_config(data: str | None, workspace: str | None, write: str | None) -> None:
+def aio_config(data: str | None, store: str | None, workspace: str | None, write: str | None) -> None:
     """Print the organization, project, workspace and credential as `aio` stores what was selected.
 
     With them `aio event …` works without `aio console … select`.
@@ -24,7 +27,7 @@ def aio_config(data: str | None, workspace: str | None, write: str | None) -> No
     from eventmill.config_sources import load_config
     from eventmill.errors import StartupError
 
-    ours = members(find_coordinates(load_config({"data": data}, os.environ), workspace))
+    ours = members(find_coordinates(load_config({"data": data, "store": store}, os.environ), workspace))
     if write is None:
         click.echo(json.dumps(ours, indent=2))
         return

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from eventmill.cli.remote import store_option
+
 if TYPE_CHECKING:
     from eventmill.config import Config
 
 
 @click.command(short_help="Print what a client needs: URLs, ids, credential, token")
 @click.option("--data", metavar="DIR", help="Data directory of the gateway.  [default: .eventmill]")
+@store_option
 @click.option("--port", type=int, help="Port of the gateway.  [default: 8080]")
 @click.option("--workspace", metavar="ID", help="Workspace whose credential is meant.  [default: first with one]")
 @click.option("--aio", is_flag=True, help="For the aio command line, which goes through `eventmill proxy`.")
@@ -21,7 +24,15 @@ if TYPE_CHECKING:
 @click.option("--proxy-port", type=int, default=8888, show_default=True, help="With --aio: port of the proxy.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of shell exports.")
 def env(  # noqa: PLR0913 - one parameter per flag
-    data: str | None, port: int | None, workspace: str | None, proxy_port: int, *, aio: bool, node: bool, as_json: bool
+    data: str | None,
+    store: str | None,
+    port: int | None,
+    workspace: str | None,
+    proxy_port: int,
+    *,
+    aio: bool,
+    node: bool,
+    as_json: bool,
 ) -> None:
     """Print URLs, ids, credential and a fresh access token; or what --aio and --node clients read instead.
 
@@ -29,7 +40,7 @@ def env(  # noqa: PLR0913 - one parameter per flag
     """
     from eventmill.config_sources import load_config
 
-    config = load_config({"data": data, "port": port}, os.environ)
+    config = load_config({"data": data, "store": store, "port": port}, os.environ)
     if aio or node:
         values = _official_clients(config, workspace, proxy_port if aio else None, node=node)
     else:

@@ -1,12 +1,11 @@
-"""The coordinates of a gateway, read from its data directory: URLs, ids, a credential and tokens.
+"""The coordinates of a gateway, read from its data directory or database: URLs, ids, a credential and tokens.
 
-Works beside a running gateway and without one: it only reads, and signs tokens with the directory's own token key.
+Works beside a running gateway and without one: it only reads, and signs tokens with the token key found there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -16,8 +15,8 @@ from eventmill.config import Config
 from eventmill.errors import StartupError
 from eventmill.model import Credential, Doc, Organization, Project, SigningKey, Workspace
 from eventmill.store.control import Kind
-from eventmill.store.seal import Sealer, load_seal_key
-from eventmill.store.sqlite.snapshot import read_documents
+from eventmill.store.open import place_of, read_documents
+from eventmill.store.seal import Sealer, read_seal_key
 from eventmill.web.tokens import Grant, load_token_key, mint_token
 
 Document = TypeVar("Document", bound=Doc)
@@ -37,14 +36,15 @@ def find_coordinates(config: Config, workspace_id: str | None) -> Coordinates:
 
     Raises `StartupError` naming what is missing and the remedy.
     """
-    data = Path(config.data)
-    workspace, credential = _find_credential(data, workspace_id)
+    kinds: tuple[Kind, ...] = ("organization", "project", "workspace", "credential")
+    organizations, projects, workspaces, credentials = read_documents(config, *kinds)
+    workspace, credential = _find_credential(
+        place_of(config), _decode(workspaces, Workspace), _decode(credentials, Credential), workspace_id
+    )
     return Coordinates(
-        organization=next(each for each in _read(data, "organization", Organization) if each.id == workspace.org),
+        organization=next(each for each in _decode(organizations, Organization) if each.id == workspace.org),
         project=next(
-            each
-            for each in _read(data, "project", Project)
-            if (each.org, each.id) == (workspace.org, workspace.project_id)
+            each for each in _decode(projects, Project) if (each.org, each.id) == (workspace.org, workspace.project_id)
         ),
         workspace=workspace,
         credential=credential,
@@ -81,7 +81,7 @@ def mint_service_token(config: Config, coordinates: Coordinates) -> str:
 
 
 def mint_admin_token(config: Config) -> str:
-    """A token of the operator's, for every organization. Whoever can open the data directory's keys is the operator.
+    """A token of the operator's, for every organization. Whoever can open the gateway's keys is the operator.
 
     Raises `StartupError` naming what is missing and the remedy.
     """
@@ -89,41 +89,37 @@ def mint_admin_token(config: Config) -> str:
 
 
 def _mint(config: Config, grant: Grant) -> str:
-    keys = list(_read(Path(config.data), "signing_key", SigningKey))
+    (keys,) = read_documents(config, "signing_key")
     try:
-        key = load_token_key(keys, _open_sealer(config))
+        key = load_token_key(_decode(keys, SigningKey), _open_sealer(config))
     except LookupError as error:
-        raise StartupError(f"{config.data} has no token key yet ({error}); start the gateway once") from error
+        raise StartupError(f"{place_of(config)} has no token key yet ({error}); start the gateway once") from error
     return mint_token(key, grant, now_ms=SystemClock().machine_ms())
 
 
-def _find_credential(data: Path, workspace_id: str | None) -> tuple[Workspace, Credential]:
-    workspaces = list(_read(data, "workspace", Workspace))
+def _find_credential(
+    place: str, workspaces: Sequence[Workspace], credentials: Sequence[Credential], workspace_id: str | None
+) -> tuple[Workspace, Credential]:
     wanted = [each for each in workspaces if workspace_id in (None, each.id)]
     if not workspaces:
         raise StartupError(
-            f"{data} has no workspace yet; eventmill org create NAME makes one, as serve --bootstrap FILE or --dev do"
+            f"{place} has no workspace yet; eventmill org create NAME makes one, as serve --bootstrap FILE or --dev do"
         )
     if not wanted:
         known = ", ".join(workspace.id for workspace in workspaces[:20])
-        raise StartupError(f"{data} has no workspace {workspace_id}; it has {known}")
-    credentials = list(_read(data, "credential", Credential))
+        raise StartupError(f"{place} has no workspace {workspace_id}; it has {known}")
     for workspace in wanted:
         for credential in credentials:
             if (credential.org, credential.workspace_id) == (workspace.org, workspace.id):
                 return workspace, credential
     which = f"workspace {workspace_id}" if workspace_id else "no workspace"
     has = "has no" if workspace_id else "has a"
-    raise StartupError(f"{which} in {data} {has} credential; make one with: eventmill credential create")
+    raise StartupError(f"{which} in {place} {has} credential; make one with: eventmill credential create")
 
 
 def _open_sealer(config: Config) -> Sealer:
-    path = Path(config.data) / "seal.key"
-    if not config.seal_key and not path.exists():
-        raise StartupError(f"{path} does not exist; set EVENTMILL_SEAL_KEY as it is set for the gateway")
-    return Sealer(load_seal_key(config))
+    return Sealer(read_seal_key(config))
 
 
-def _read(data: Path, kind: Kind, of: type[Document]) -> Iterator[Document]:
-    for doc in read_documents(data, kind):
-        yield msgspec.json.decode(doc, type=of)
+def _decode(docs: Iterable[bytes], of: type[Document]) -> list[Document]:
+    return [msgspec.json.decode(doc, type=of) for doc in docs]

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import click
 
+from eventmill.cli.remote import store_option
 from eventmill.errors import StartupError
 
 _URL = re.compile(r"https?://[^\s\"'<>]+")
@@ -28,8 +29,9 @@ class LoginRequest(NamedTuple):
 @click.command(short_help="Complete `aio login --no-open`")
 @click.argument("url", required=False)
 @click.option("--data", metavar="DIR", help="Data directory of the gateway.  [default: .eventmill]")
+@store_option
 @click.option("--workspace", metavar="ID", help="Workspace whose credential signs in.  [default: first with one]")
-def login(url: str | None, data: str | None, workspace: str | None) -> None:
+def login(url: str | None, data: str | None, store: str | None, workspace: str | None) -> None:
     """Sign the aio command line in: give the URL that `aio login --no-open` printed, or pipe its output here.
 
     aio login --no-open 2>&1 | eventmill login
@@ -40,7 +42,7 @@ def login(url: str | None, data: str | None, workspace: str | None) -> None:
     from eventmill.clock import SystemClock
     from eventmill.config_sources import load_config
 
-    config = load_config({"data": data}, os.environ)
+    config = load_config({"data": data, "store": store}, os.environ)
     coordinates = find_coordinates(config, workspace)
     asked = find_login_request([url] if url else sys.stdin)
     expiry = SystemClock().machine_ms() + config.token_lifetime_s * 1000

@@ -24,8 +24,8 @@ class Progress:
         self._drawn_s = 0.0
         self._done = 0
 
-    def step(self) -> None:
-        self._done += 1
+    def step(self, count: int = 1) -> None:
+        self._done += count
         now_s = self._clock.machine_s()
         if self._shown and now_s - self._drawn_s >= _EVERY_S:
             self._drawn_s = now_s
@@ -42,5 +42,5 @@ class Progress:
         pace = f"{self._done / max(took_s, 0.001):,.0f}/s"
         if not self._total:
             return f"  {self._done:,} {self._noun}   {pace}   Ctrl-C ends it"
-        filled = _BAR_WIDTH * self._done // self._total
+        filled = min(_BAR_WIDTH, _BAR_WIDTH * self._done // self._total)
         return f"  {'█' * filled}{'░' * (_BAR_WIDTH - filled)}  {self._done:,} of {self._total:,} {self._noun}   {pace}"

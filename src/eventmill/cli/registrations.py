@@ -30,10 +30,10 @@ def find_registration(remote: Remote, org: str | None, project: str | None, work
         parent, place = find_workspace(remote, org, project, workspace)
         path = f"/events/{parent['org_id']}/{parent['id']}/{place['id']}/registrations"
         found = _embedded(remote.call("GET", path)[1])
-    return _choose(found, wanted)
+    return choose_registration(found, wanted)
 
 
-def _choose(registrations: list[Json], wanted: str) -> Json:
+def choose_registration(registrations: list[Json], wanted: str) -> Json:
     """Names are unique in a workspace only."""
     chosen = [each for each in registrations if wanted == each["registration_id"]]
     chosen = chosen or [each for each in registrations if wanted == each["name"]]

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from eventmill.config import Config
 
+store_option = click.option(
+    "--store", metavar="URL", help="postgresql://... of the gateway, if that is where its data are."
+)
 CONSOLE_API_KEY = "aio-cli-console-auth"
 """What the official command line sends to the Console API; any bearer may use it there."""
 _TIMEOUT_S = 60.0
@@ -63,22 +66,27 @@ class Remote:
             self._headers["x-api-key"] = api_key
 
     @classmethod
-    def of(cls, url: str | None, token: str | None, data: str | None, port: int | None) -> Remote:
-        """The gateway at `url`, else the one of this machine; with `token`, else as the operator.
+    def of(
+        cls, url: str | None, token: str | None, data: str | None, port: int | None, store: str | None = None
+    ) -> Remote:
+        """The gateway at `url`, else the one that the variables of `eventmill env` name, else the one of this machine;
+        with `token`, else as the operator, where that is possible.
 
-        Raises `StartupError` when neither a token nor a data directory to make one from is there, or when that data
-        directory's operator is nobody at `url`.
+        Raises `StartupError` when neither a token nor a data directory or database to make one from is there, or when
+        the operator there is nobody at `url`.
         """
         from eventmill.config_sources import load_config
 
-        config = load_config({"data": data, "port": port}, os.environ)
+        config = load_config({"data": data, "port": port, "store": store}, os.environ)
+        if not any((url, token, data, port, store)) and (elsewhere := _from_variables(config)) is not None:
+            return cls(*elsewhere)
         if token is None:
             from eventmill.cli.environment import mint_admin_token
 
             if url is not None:
                 _check_own(url, config)
             token = mint_admin_token(config)
-        return cls(url or _local_url(config), token)
+        return cls(url or local_url(config), token)
 
     def headers(self, org: str | None = None) -> dict[str, str]:
         """Who asks, and for which IMS organization: what every request to the gateway carries."""
@@ -132,6 +140,15 @@ class Remote:
         return kind(self._place.hostname or "", self._place.port, timeout=_TIMEOUT_S)
 
 
+def _from_variables(config: Config) -> tuple[str, str] | None:
+    """URL and token that `eventmill env` printed; None when they are of this machine's gateway: it has an operator."""
+    url, token = os.environ.get("API_URL", ""), os.environ.get("ACCESS_TOKEN", "")
+    if not url or not token:
+        return None
+    is_own = _place(url).netloc in (urlsplit(config.url).netloc, urlsplit(local_url(config)).netloc)
+    return None if is_own and (config.store or os.path.isdir(config.data)) else (url, token)
+
+
 def _place(url: str) -> SplitResult:
     try:
         place = urlsplit(url)
@@ -149,16 +166,17 @@ def _no_url(url: str) -> StartupError:
 def _check_own(url: str, config: Config) -> None:
     """Whoever gets an operator's token is the operator: it goes to no other gateway than its own."""
     from eventmill.config import is_loopback
+    from eventmill.store.open import place_of
 
     place = _place(url)
     if not is_loopback(place.hostname or "") and place.netloc != urlsplit(config.url).netloc:
         raise StartupError(
             f"{url} is another machine's: say with --token who you are there. "
-            f"If it is the gateway of {config.data}, set EVENTMILL_BASE_URL to that URL."
+            f"If it is the gateway of {place_of(config)}, set EVENTMILL_BASE_URL to that URL."
         )
 
 
-def _local_url(config: Config) -> str:
+def local_url(config: Config) -> str:
     """Not the public base URL: that may lead through a proxy which only the outside can reach."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(config.host, config.host)  # noqa: S104
     return f"http://{f'[{host}]' if ':' in host else host}:{config.port}"
@@ -197,19 +215,26 @@ def _refused(url: str, status: int, parsed: Any) -> Refused:
 def remote_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds --url, --token, --data and --port to a command and hands it the `Remote` they name as `remote`."""
 
-    @click.option("--url", metavar="URL", help="URL of the gateway.  [default: the one on this machine]")
+    @click.option("--url", metavar="URL", help="URL of the gateway.  [default: $API_URL, else this machine's]")
     @click.option(
         "--token",
         metavar="TOKEN",
         envvar="EVENTMILL_TOKEN",
-        help="Access token.  [default: made from the data directory]",
+        help="Access token.  [default: made from the data directory or database]",
     )
     @click.option("--data", metavar="DIR", help="Data directory of the gateway.  [default: .eventmill]")
+    @store_option
     @click.option("--port", type=int, help="Port of the gateway on this machine.  [default: 8080]")
     @functools.wraps(command)
     def with_remote(
-        *args: Any, url: str | None, token: str | None, data: str | None, port: int | None, **options: Any
+        *args: Any,
+        url: str | None,
+        token: str | None,
+        data: str | None,
+        store: str | None,
+        port: int | None,
+        **options: Any,
     ) -> None:
-        command(*args, remote=Remote.of(url, token, data, port), **options)
+        command(*args, remote=Remote.of(url, token, data, port, store), **options)
 
     return with_remote

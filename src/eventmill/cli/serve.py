@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 @click.option("--host", metavar="ADDRESS", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="Port of every role.  [default: 8080]")
 @click.option("--data", metavar="DIR", help="Data directory.  [default: .eventmill]")
-@click.option("--store", metavar="URL", help="postgresql://... in place of DIR; an experiment, one gateway.")
+@click.option(
+    "--store", metavar="URL", help="postgresql://..., shared by any number of nodes.  [default: files in DIR]"
+)
+@click.option("--roles", metavar="ROLES", help="With --store: front, deliver or both.  [default: front,deliver]")
 @click.option("--base-url", metavar="URL", help="Public base URL in all links.  [default: http://127.0.0.1:<port>]")
 @click.option(
     "--auth",
@@ -41,6 +44,13 @@ def serve(**flags: Any) -> None:
 
     Every flag, and every further setting, is also an environment variable: EVENTMILL_ and the name in capitals, such as
     EVENTMILL_PORT. A flag beats the environment, the environment beats the default. docs/configuration.md lists all.
+
+    \b
+    Exit codes:   0  it was asked to end, and did
+                  1  it had to be cut off at the end, or fell
+                  2  it cannot start like this: the message says what to change
+                  4  the schema of the store is of a newer version, or of another build
+                  5  the database cannot be reached, or writes nothing now: try again
     """
     from eventmill.config_sources import load_config
     from eventmill.errors import StartupError
@@ -48,6 +58,13 @@ def serve(**flags: Any) -> None:
     config = load_config(flags, os.environ)
     if config.clock_rate != 1 and not config.dev:
         raise StartupError("--clock-rate moves the virtual clock, which only --dev has")
+    if config.roles and not config.store:
+        raise StartupError(
+            "--roles is for nodes that share a database; on files one gateway does everything: "
+            "leave it away, or name a database with --store postgresql://..."
+        )
+    if config.roles and config.dev:
+        raise StartupError("--roles and --dev exclude each other: in dev mode one process does everything")
 
     from eventmill.server import run
 
@@ -56,12 +73,17 @@ def serve(**flags: Any) -> None:
 
 def dev_banner(config: Config) -> str:
     """Where things are, and a first publish to copy."""
+    from eventmill.cli.hidden_arguments import without_passwords
+    from eventmill.store.open import place_of
+
     data = [] if config.data == ".eventmill" else ["--data", config.data]
+    if config.store and os.environ.get("EVENTMILL_STORE") != config.store:
+        data += ["--store", without_passwords(config.store)]
     port = [] if config.port == 8080 else ["--port", str(config.port)]
     command = shlex.join(["eventmill", "env", *data, *port])
     simulate = shlex.join(["eventmill", "simulate", "--count", "20", *data, *port])
     return f"""
-  Eventmill in dev mode   {config.url}   data in {config.data}   Ctrl-C stops it
+  Eventmill in dev mode   {config.url}   data in {place_of(config)}   Ctrl-C stops it
   Console                 {config.url}/ui/
 
   In a second terminal, in this directory:

@@ -45,7 +45,7 @@ def print_table(items: Sequence[Row], columns: Mapping[str, str], none: str) -> 
     if not items:
         click.echo(none, err=True)
         return
-    rows = [[_text(item.get(member)) for member in columns.values()] for item in items]
+    rows = [[one_line(item.get(member)) for member in columns.values()] for item in items]
     widths = [max(_width(cell) for cell in cells) for cells in zip(columns, *rows, strict=True)]
     for row in (list(columns), *rows):
         cells = (cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True))
@@ -60,13 +60,13 @@ def _width(text: str) -> int:
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     """Labels in one column, values in the next."""
-    lines = [(label, _text(value)) for label, value in fields]
+    lines = [(label, one_line(value)) for label, value in fields]
     width = max(len(label) for label, _ in lines)
     for label, value in lines:
         click.echo(f"{label.ljust(width)}{_GAP}{value}".rstrip())
 
 
-def _text(value: object) -> str:
+def one_line(value: object) -> str:
     """On one line and without control characters: names are other people's."""
     text = "" if value is None else str(value)
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)

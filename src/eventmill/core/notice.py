@@ -105,6 +105,7 @@ class _Words:
         self.after = notice.after.upper()
         place = f"{notice.org}/{notice.project_id}/{notice.workspace_id}"
         self._url = f"{base}/events/{place}/registrations/{notice.registration_id}"
+        self._page = f"{base}/ui/orgs/{notice.org}/registrations/{notice.registration_id}"
         self._change = (spelled(notice.after), spelled(notice.before))
         self._figures = (
             f"{notice.failed} of {notice.attempts} delivery attempts in the 24 hours before "
@@ -117,6 +118,11 @@ class _Words:
             "Make sure that it answers each request with a status of 2xx, in time.",
             f"Update the registration, or have it challenged again: when the endpoint agrees, it is {again}.",
         )
+        self._pages = {
+            "Its state, and what to do": self._page,
+            "What its endpoint answered": f"{self._page}/traces",
+            "What it missed, to be sent again": f"{self._page}/undelivered",
+        }
         self._links = {
             "Registration": self._url,
             "Its health": f"{self._url}/health",
@@ -135,27 +141,33 @@ class _Words:
     def text(self) -> str:
         after, before = self._change
         steps = "\n".join(f"{number}. {each}" for number, each in enumerate(self._steps, 1))
-        links = "\n".join(f"{label}: {url}" for label, url in self._links.items())
+        pages, links = (
+            "\n".join(f"{label}: {url}" for label, url in each.items()) for each in (self._pages, self._links)
+        )
         return (
             f"Organization: {self.organization}\n\nHello,\n\n"
             f'the registration "{self.name}" has been marked {after} from its previous status {before}.\n\n'
             f"{self._figures} {self._means}\n\nWhat to do:\n\n{steps}\n\n"
-            f"{links}\n\n{_LINKS_NEED}\n\n{self._stop}\n"
+            f"In the console:\n\n{pages}\n\nIn the management API:\n\n{links}\n\n{_LINKS_NEED}\n\n{self._stop}\n"
         )
 
     def html(self) -> str:
         after, before = map(escape, self._change)
         steps = "\n".join(f"<li>{escape(each)}</li>" for each in self._steps)
-        links = "\n".join(
-            f'<li>{escape(label)}: <a href="{escape(url)}">{escape(url)}</a></li>' for label, url in self._links.items()
+        pages, links = (
+            "\n".join(
+                f'<li>{escape(label)}: <a href="{escape(url)}">{escape(url)}</a></li>' for label, url in each.items()
+            )
+            for each in (self._pages, self._links)
         )
-        name = f'<a href="{escape(self._url)}">{escape(self.name)}</a>'
+        name = f'<a href="{escape(self._page)}">{escape(self.name)}</a>'
         return (
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>'
             f"{escape(self.name)}: {after}</title></head>\n<body>\n<p>Organization: {escape(self.organization)}</p>\n"
             f"<p>Hello,</p>\n<p>the registration <b>{name}</b> has been marked <b>{after}</b> from its previous "
             f"status <b>{before}</b>.</p>\n<p>{escape(self._figures)} {escape(self._means)}</p>\n"
-            f"<p>What to do:</p>\n<ol>\n{steps}\n</ol>\n<ul>\n{links}\n</ul>\n<p>{_LINKS_NEED}</p>\n"
+            f"<p>What to do:</p>\n<ol>\n{steps}\n</ol>\n<p>In the console:</p>\n<ul>\n{pages}\n</ul>\n"
+            f"<p>In the management API:</p>\n<ul>\n{links}\n</ul>\n<p>{_LINKS_NEED}</p>\n"
             f"<p><small>{escape(self._stop)}</small></p>\n</body></html>\n"
         )
 
@@ -168,4 +180,4 @@ _MEANINGS: Mapping[WebhookStatus, str] = MappingProxyType(
         "retries that were scheduled before go on until 24 hours after the first attempt.",
     }
 )
-_LINKS_NEED = "The links lead to the management API, and need a token and an api key of the organization."
+_LINKS_NEED = "These need a token and an api key of the organization."

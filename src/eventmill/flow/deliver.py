@@ -22,11 +22,14 @@ from eventmill.flow.attempt import Attempter
 from eventmill.flow.checkpoint import Checkpoints
 from eventmill.flow.lane import Lane, Unit
 from eventmill.flow.lanes import Lanes
+from eventmill.flow.stage import Passes
 from eventmill.flow.targets import Target
 from eventmill.store.work import LaneProgress, WorkStore
 
 _FAR_FUTURE_MS = 1 << 62
 _IDLE_S = 3600.0
+_AGAIN_S = 0.5
+"""After the store has failed."""
 _FOLLOW_INTERVAL_S = 0.005
 """The store moves with every commit; looking that often would cost more than the events are worth."""
 _LANES_PER_TURN = 64
@@ -62,6 +65,7 @@ class Deliver:
         self._next_follow_s = 0.0
         self._kick = asyncio.Event()
         self._quiet_waiters: list[asyncio.Future[None]] = []
+        self._passes = Passes("delivery")
 
     # --- Life ---
 
@@ -72,7 +76,9 @@ class Deliver:
             owner.create_task(self._checkpoints.run(self._config.checkpoint_interval_ms / 1000))
             while not self._stopping:
                 self._kick.clear()
-                await self._turn(owner)
+                if not await self._passes.make(lambda: self._turn(owner)):
+                    self._moved = True
+                    await asyncio.sleep(_AGAIN_S)
                 self._answer_waiters()
                 await self._sleep()
             await self._drain()
@@ -139,6 +145,8 @@ class Deliver:
             delay_s = min(delay_s, self._wakes[0][0] - self._clock.machine_s())
         if self._moved:
             delay_s = min(delay_s, self._next_follow_s - self._clock.machine_s())
+        if self._checkpoints.stalled:
+            delay_s = min(delay_s, _AGAIN_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, delay_s)):
                 await self._kick.wait()
@@ -188,11 +196,15 @@ class Deliver:
                 return
             lane = self._ready.popleft()
             lane.queued = False
-            if not self._lanes.holds(lane) or not self._has_place(lane):
+            if not self._lanes.may_launch(lane) or not self._has_place(lane):
                 continue  # an ended attempt of its own enqueues it again
             if lane.rate is not None and self._waits_for_rate(lane, lane.rate):
                 continue
-            unit = await self._next_unit(lane)
+            try:
+                unit = await self._next_unit(lane)
+            except StoreUnavailable:
+                self._enqueue(lane)
+                raise
             if unit is None:
                 continue
             if lane.rate is not None:
@@ -282,7 +294,11 @@ class Deliver:
         self._push_due(lane)
         if first is None:
             return None
-        events = await self._store.fetch(lane.shard, first.positions)
+        try:
+            events = await self._store.fetch(lane.shard, first.positions)
+        except StoreUnavailable:
+            lane.hasten(first.due_ms, of_replays=of_replays)
+            raise
         return Unit(tuple(events), first.batch, first)
 
     async def _fetch(self, lane: Lane, target: Target) -> None:

@@ -18,6 +18,7 @@ from eventmill.clock import Clock
 from eventmill.config import Config
 from eventmill.core.eventbridge import error_code, source_name
 from eventmill.flow.catalogue import Catalogue
+from eventmill.flow.presiding import while_presiding
 from eventmill.flow.probe_trace import Probe
 from eventmill.flow.registration_change import find_stored, replacement
 from eventmill.flow.stage import repeat
@@ -87,7 +88,7 @@ class EventBuses:
             return changed
 
     async def run(self) -> None:
-        await repeat("event_buses", self.step, _LOOK_S)
+        await repeat("event_buses", while_presiding(self._store, self.step), _LOOK_S)
 
     def _known_waiting(self) -> list[Registration]:
         if self._epoch != self._catalogue.epoch:

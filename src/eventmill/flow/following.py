@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 
 from eventmill.flow.catalogue import Catalogue
-from eventmill.flow.stage import try_step
+from eventmill.flow.stage import Passes
 from eventmill.store.log import EventLog
 
 _PAUSE_S = 0.05
 """Appends move the store all the time."""
+_AGAIN_S = 0.5
 
 
 class Following:
@@ -21,6 +22,7 @@ class Following:
         self._store = store
         self._catalogue = catalogue
         self._moved = asyncio.Event()
+        self._passes = Passes("following")
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -28,5 +30,8 @@ class Following:
         while True:
             await self._moved.wait()
             self._moved.clear()
-            await try_step("following", self._catalogue.refresh)
-            await asyncio.sleep(_PAUSE_S)
+            if await self._passes.make(self._catalogue.refresh):
+                await asyncio.sleep(_PAUSE_S)
+            else:
+                self._moved.set()  # nobody says so again
+                await asyncio.sleep(_AGAIN_S)

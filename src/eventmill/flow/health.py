@@ -1,9 +1,9 @@
 """Watches the webhooks of registrations: what their attempts, and time, make of `webhook_status` by `core.health`.
 
-One per gateway, in the front: it sees the counts that delivery, in whatever process, has committed, and only the front
-writes. A change of status is one write: the document (refused when anybody changed it since it was judged), the lane,
-and the notice for those who want to know. What is counted is durable, so a restart forgets nothing; all else here is a
-plan of whom to look at when.
+One front of a gateway does so, the one that presides: it sees the counts that delivery, in whatever process of whatever
+node, has committed. A change of status is one write: the document (refused when anybody changed it since it was
+judged), the lane, and the notice for those who want to know. What is counted is durable, so a restart forgets nothing;
+all else here is a plan of whom to look at when.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from eventmill.config import Config
 from eventmill.core.health import DAY_MS, WATCHED, Case, Outlook, Rule, judge, rules_for
 from eventmill.errors import StaleVersion
 from eventmill.flow.catalogue import Catalogue
+from eventmill.flow.presiding import Presided
 from eventmill.flow.registration_change import find_stored
-from eventmill.flow.stage import try_step
+from eventmill.flow.stage import Passes
 from eventmill.flow.targets import delivers
 from eventmill.flow.writes import WRITES_MAX, write_change
 from eventmill.ids import IdSource
@@ -40,7 +41,7 @@ _IDLE_SHARE = 9
 _ALL = 1 << 31
 
 
-class HealthStore(ControlStore, ObserveStore, Protocol):
+class HealthStore(ControlStore, ObserveStore, Presided, Protocol):
     """What is asked of the store here."""
 
 
@@ -76,6 +77,7 @@ class Health:
         self._stepping = asyncio.Lock()
         """The stage's own steps and those of a moving clock take turns."""
         self._has_begun = False
+        self._term = 0
         self._waiting: dict[Lane, None] = {}
         """To be judged, in order."""
         self._failing: set[Lane] = set()
@@ -91,11 +93,20 @@ class Health:
         return self._due[0][0] if self._due else None
 
     async def run(self) -> None:
+        passes = Passes("health")
         while True:
             began_s = self._clock.machine_s()
-            await try_step("health", lambda: self.step(_AT_ONCE))
+            await passes.make(self._preside)
             rest_s = _IDLE_SHARE * (self._clock.machine_s() - began_s)
             await asyncio.sleep(rest_s if self._waiting else max(rest_s, _LOOK_S))
+
+    async def _preside(self) -> None:
+        term = await self._store.presidency()
+        if term != self._term:
+            # What another process found, and planned, meanwhile is to be found again.
+            self._term, self._has_begun = term, False
+        if term:
+            await self.step(_AT_ONCE)
 
     async def step(self, limit: int = _ALL) -> int:
         """Judge those that have new attempts or are due, `limit` at most; returns how many."""
@@ -115,9 +126,8 @@ class Health:
         if not self._has_begun:
             await self._begin()
             self._has_begun = True
-        for lane, has_failed in (await self._store.counted()).items():
-            if has_failed or lane in self._failing:
-                self._waiting[lane] = None
+        for lane in await self._store.counted(self._failing):
+            self._waiting[lane] = None
         now_ms = self._clock.now_ms()
         while self._due and self._due[0][0] <= now_ms:
             due_ms, lane = heapq.heappop(self._due)

@@ -21,11 +21,12 @@ from eventmill.flow.batch import MATCHES_MAX, BatchStore
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.placing import Arrival, Placing
 from eventmill.flow.publishing import STRUCTURED_TYPE, Headers, Mode, detect_mode, has_phidata, read_event
-from eventmill.flow.throttle import Throttle
+from eventmill.flow.throttle import SharedThrottle, Throttle
 from eventmill.flow.unmatched import Unmatched, UnmatchedStore
 from eventmill.ids import IdSource
 from eventmill.model import Caller
 from eventmill.store.log import EventLog
+from eventmill.store.permits import Permits
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -52,6 +53,9 @@ _NOTHING_STORED = _Answer(204, (), {"type": "http.response.body", "body": b""})
 class IngestStore(EventLog, UnmatchedStore, Protocol):
     """What publishing needs of the store."""
 
+    @property
+    def permits(self) -> Permits | None: ...
+
 
 class Ingest:
     """One per front process; used from its event loop only."""
@@ -76,7 +80,9 @@ class Ingest:
         self.unmatched = Unmatched(store, clock, config)
         self._batches = BatchStore(store, catalogue, self.placing, self.unmatched)
         requests = config.publish_requests_per_5s
-        self._throttle = Throttle(requests) if requests else None
+        permits = store.permits
+        self._throttle = Throttle(requests) if requests and permits is None else None
+        self._shared_throttle = SharedThrottle(permits, requests) if requests and permits is not None else None
         self._stopped = False
 
     def stop(self) -> None:
@@ -100,7 +106,7 @@ class Ingest:
 
     async def _publish(self, raw_headers: Headers, receive: Receive) -> _Answer | None:
         """None when the client is gone."""
-        caller = self._admit(raw_headers)
+        caller = await self._admit(raw_headers)
         headers = dict(raw_headers)
         mode: Mode = "structured"
         if headers.get(b"content-type") != STRUCTURED_TYPE or b"content-encoding" in headers:
@@ -123,21 +129,25 @@ class Ingest:
             published = read_event(mode, raw_headers, body, config, self._ids.uuid)
         return _OK if await self._store_durable(published, arrival) else _NOTHING_STORED
 
-    def _admit(self, headers: Headers) -> Caller:
+    async def _admit(self, headers: Headers) -> Caller:
         """Check everything that can be checked before the body is read."""
         if self._stopped:
             message = "the gateway is shutting down"
             raise GatewayError(Reason.SHUTTING_DOWN, message, retry_after_s=_RESTART_RETRY_AFTER_S)
         caller = self._authorise(headers)
         if self._throttle is not None:
-            wait_s = self._throttle.take(caller.client_id, self._clock.machine_s())
-            if wait_s:
-                message = f"more than {self._config.publish_requests_per_5s} requests in 5 s with this api key"
-                raise GatewayError(Reason.THROTTLED, message, retry_after_s=wait_s)
+            self._check_rate(self._throttle.take(caller.client_id, self._clock.machine_s()))
+        elif self._shared_throttle is not None:
+            self._check_rate(await self._shared_throttle.take(caller.client_id, self._clock.machine_s()))
         refusal = self._store.refusal()
         if refusal is not None:
             raise refusal.with_traceback(None)  # one instance serves many requests: its traceback would grow
         return caller
+
+    def _check_rate(self, wait_s: int) -> None:
+        if wait_s:
+            message = f"more than {self._config.publish_requests_per_5s} requests in 5 s with this api key"
+            raise GatewayError(Reason.THROTTLED, message, retry_after_s=wait_s)
 
     async def _read_body(self, receive: Receive, mode: Mode, bytes_max: int) -> bytes | None:
         """The body; None when the connection closes before it is complete."""

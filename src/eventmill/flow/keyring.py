@@ -13,16 +13,37 @@ from typing import Literal
 import msgspec
 
 from eventmill.clock import Clock
+from eventmill.config import Config
 from eventmill.core.signing import DeliverySigner, generate_pair
+from eventmill.errors import Conflict, StartupError
 from eventmill.ids import IdSource
 from eventmill.model import OrgId, SigningKey
-from eventmill.store.control import ControlReads, ControlStore, Create, Delete
-from eventmill.store.seal import Sealer
+from eventmill.store.control import ControlReads, ControlStore, Create, Delete, Key
+from eventmill.store.seal import Sealer, load_seal_key, read_seal_key, seal_key_source
 
 _GATEWAY = OrgId("")
 """Signing keys belong to the gateway, not to an organization."""
 _DELIVERY_PAIRS = 2
 _Purpose = Literal["delivery", "token"]
+
+
+async def open_sealer(store: ControlReads, config: Config) -> Sealer:
+    """With the key that everything in the store is sealed with; a new store gets one. Inside `store.alone()`.
+
+    Raises `StartupError` when this gateway has another key, before anything is sealed with that."""
+    held = await _stored_keys(store)
+    if not held:
+        return Sealer(load_seal_key(config))
+    sealer = Sealer(read_seal_key(config))
+    if not sealer.opens(held[0].sealed_private_pem, _context(held[0].id)):
+        place = "the database" if config.store else config.data
+        elsewhere = "; another gateway needs another database" if config.store else ""
+        raise StartupError(
+            f"the secrets in {place} are sealed with another key than that of {seal_key_source(config)}; "
+            "set EVENTMILL_SEAL_KEY to the key that they were sealed with, or put that gateway's seal.key into "
+            f"{config.data}{elsewhere}"
+        )
+    return sealer
 
 
 async def ensure_keys(store: ControlStore, sealer: Sealer, clock: Clock, ids: IdSource) -> None:
@@ -42,24 +63,34 @@ async def ensure_keys(store: ControlStore, sealer: Sealer, clock: Clock, ids: Id
 
 
 async def rotate_token_key(
-    store: ControlStore, sealer: Sealer, clock: Clock, ids: IdSource, *, revoke_earlier: bool = False
+    store: ControlStore, sealer: Sealer, clock: Clock, ids: IdSource, *, newest: str = "", revoke_earlier: bool = False
 ) -> SigningKey:
-    """Make the key that signs from now on, durably. `revoke_earlier` withdraws all others, and so every token."""
+    """Make the key that signs from now on, durably. `revoke_earlier` withdraws all others, and so every token.
+
+    Raises `Conflict` when another process makes one at the same time, and when `newest` is given and is not."""
+    earlier = _token_keys(await _stored_keys(store))
+    if newest and (not earlier or earlier[-1].id != newest):
+        raise Conflict("there is a newer token key by now", earlier[-1].id if earlier else "")
     pair = await asyncio.to_thread(generate_pair)
-    held = await _stored_keys(store)
-    earlier = [key for key in held if key.purpose == "token"]
     # Newest by its time, whatever the machine's clock did since the last one.
     created_ms = max([clock.machine_ms(), *(key.created_ms + 1 for key in earlier)])
     key = _seal(sealer, ids.uuid(), pair, "token", created_ms)
     withdrawn = [Delete("signing_key", _GATEWAY, each.id) for each in earlier] if revoke_earlier else []
-    await store.write([Create("signing_key", _GATEWAY, key.id, msgspec.json.encode(key)), *withdrawn])
+    # Each has one successor: of two processes that make one at the same time, one does.
+    succeeds = tuple(Key("succeeds", each.id, at_most=1) for each in earlier[-1:])
+    await store.write([Create("signing_key", _GATEWAY, key.id, msgspec.json.encode(key), succeeds), *withdrawn])
     return key
 
 
 def retired_token_keys(keys: Iterable[SigningKey], *, now_ms: int, lifetime_s: int) -> list[SigningKey]:
     """Those whose last token has expired: their successor is older than any token gets."""
-    ordered = sorted((key for key in keys if key.purpose == "token"), key=lambda key: key.created_ms)
+    ordered = _token_keys(keys)
     return [key for key, successor in pairwise(ordered) if successor.created_ms + lifetime_s * 1000 < now_ms]
+
+
+def _token_keys(keys: Iterable[SigningKey]) -> list[SigningKey]:
+    """Newest last."""
+    return sorted((key for key in keys if key.purpose == "token"), key=lambda key: key.created_ms)
 
 
 async def _stored_keys(store: ControlReads) -> list[SigningKey]:
@@ -72,7 +103,7 @@ def _seal(sealer: Sealer, key_id: str, pair: tuple[str, str], purpose: _Purpose,
     return SigningKey(
         id=key_id,
         public_pem=public_pem,
-        sealed_private_pem=sealer.seal(private_pem.encode(), f"signing_key:{key_id}"),
+        sealed_private_pem=sealer.seal(private_pem.encode(), _context(key_id)),
         created_ms=created_ms,
         purpose=purpose,
     )
@@ -85,4 +116,8 @@ async def delivery_signer(store: ControlReads, sealer: Sealer) -> DeliverySigner
 
 
 def _private_pem(key: SigningKey, sealer: Sealer) -> str:
-    return sealer.unseal(key.sealed_private_pem, f"signing_key:{key.id}").decode()
+    return sealer.unseal(key.sealed_private_pem, _context(key.id)).decode()
+
+
+def _context(key_id: str) -> str:
+    return f"signing_key:{key_id}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -21,6 +21,11 @@ from eventmill.store.work import AttemptCount, Ended, LaneProgress, LaneRecord, 
 
 UNKNOWN_BODY_BYTES = 1 << 20
 """Until a lane has read its first body, it is taken for a large one."""
+_NO_EVENTS: list[StoredEvent] = []
+_NO_POSITIONS: list[int] = []
+_NO_OUTSTANDING: dict[int, None] = {}
+_NO_UNITS: dict[bytes, None] = {}
+"""All idle lanes share these: own ones would be half of what a lane takes. Nothing is ever put into them."""
 _TRACES_AT_ONCE = 20
 """A lane with at most this many new traces writes them with every checkpoint, a busier one once a second."""
 
@@ -99,15 +104,15 @@ class Lane:
 
         self.mark = self.taken = record.mark
         """`taken`: every position of the lane up to here was taken from the log."""
-        self.done: list[int] = list(record.done)
-        self.pending: list[int] = []
+        self.done: list[int] = list(record.done) or _NO_POSITIONS
+        self.pending: list[int] = _NO_POSITIONS
         self.pending_since_s = 0.0
         """Machine time at which the oldest waiting position came."""
-        self.fetched: list[StoredEvent] = []
+        self.fetched: list[StoredEvent] = _NO_EVENTS
         self.body_bytes = UNKNOWN_BODY_BYTES
         """Size of the largest body among those read last."""
         self.behind = True
-        self.outstanding: dict[int, None] = {}
+        self.outstanding: dict[int, None] = _NO_OUTSTANDING
         """Positions whose first attempt is under way, in order."""
 
         self.next_due_ms = record.next_due_ms
@@ -117,7 +122,7 @@ class Lane:
         """Whether a replay's unit goes before a new event; they take turns."""
         self.planned_due_ms: int | None = None
         """The due time for which the scheduler has planned a wake-up."""
-        self.busy_units: dict[bytes, None] = {}
+        self.busy_units: dict[bytes, None] = _NO_UNITS
         """Stored units under way, or ended but not yet committed: due rows that must not be taken again."""
         self.in_flight = 0
         self.window = Window(in_flight_max)
@@ -133,7 +138,7 @@ class Lane:
         self.dirty = False
         self._news: _News | None = None
         self._traces_kept = traces_kept
-        self._traces: dict[bool, deque[tuple[tuple[int, ...], TraceDetail]]] = {}
+        self._traces: dict[bool, deque[tuple[tuple[int, ...], TraceDetail]]] | None = None
         """Of successes and of failures, where there are any."""
         self._traces_flushed_s = 0.0
 
@@ -166,6 +171,7 @@ class Lane:
             return  # settled before this process took the lane over
         if not self.pending and not self.fetched:
             self.pending_since_s = now_s
+        self.pending = self.pending or []
         self.pending.append(seq)
 
     def first_pending(self, count: int) -> list[int]:
@@ -177,6 +183,7 @@ class Lane:
         if self.first_pending(len(seqs)) != seqs:
             return
         del self.pending[: len(seqs)]
+        self.fetched = self.fetched or []
         self.fetched += events
         self._bodies.held_bytes += _body_bytes(events)
         self.body_bytes = max((len(event.body) for event in events), default=1) or 1
@@ -206,7 +213,7 @@ class Lane:
     def reopen(self, record: LaneRecord) -> None:
         """Push again after the stored mark; everything before it is settled or in a gap."""
         self.open = True
-        self.behind = True
+        self.behind = record.behind
         if record.mark > self.mark:
             self.mark = record.mark
             self.outstanding = {seq: None for seq in self.outstanding if seq > record.mark}
@@ -242,10 +249,11 @@ class Lane:
         """The attempt starts; `land` follows in any case."""
         self.in_flight += 1
         if unit.retry is None:
+            self.outstanding = self.outstanding or {}
             self.outstanding.update(dict.fromkeys(unit.positions))
         else:
             self._bodies.held_bytes += _body_bytes(unit.events)
-            self.busy_units[unit.retry.unit_id] = None
+            self._hold_back(unit.retry.unit_id)
 
     def land(self, unit: Unit) -> None:
         """The attempt is no longer under way, whatever became of it."""
@@ -259,12 +267,16 @@ class Lane:
         self.dirty = True
         if put is not None:
             self._gathered().put_units.append(put)
-            self.busy_units[put.unit_id] = None
+            self._hold_back(put.unit_id)
         if unit.retry is not None and (put is None or put.unit_id != unit.retry.unit_id):
             self._gathered().end_units.append(unit.retry.unit_id)
         self._gathered().ended += ended
         if unit.retry is None:
             self._settle_positions(unit.positions)
+
+    def _hold_back(self, unit_id: bytes) -> None:
+        self.busy_units = self.busy_units or {}
+        self.busy_units[unit_id] = None
 
     def _settle_positions(self, positions: tuple[int, ...]) -> None:
         self._gathered().settled += positions
@@ -272,6 +284,7 @@ class Lane:
             known = seq in self.outstanding
             self.outstanding.pop(seq, None)
             if known:  # else a gap was closed over it meanwhile
+                self.done = self.done or []
                 insort(self.done, seq)
         first = next(iter(self.outstanding), None)
         if first is not None:
@@ -299,9 +312,10 @@ class Lane:
         if counts:
             key = trace.started_ms, ok
             news.counts[key] = news.counts.get(key, 0) + 1
-        kept = self._traces.get(ok)
+        traces = self._traces = self._traces or {}
+        kept = traces.get(ok)
         if kept is None:
-            kept = self._traces[ok] = deque(maxlen=self._traces_kept)
+            kept = traces[ok] = deque(maxlen=self._traces_kept)
         kept.append((unit.positions, trace))
 
     def unsettled(self, goal: int, now_ms: int) -> bool:
@@ -323,7 +337,7 @@ class Lane:
         return self._news
 
     def holds_traces(self) -> bool:
-        return any(self._traces.values())
+        return self._traces is not None and any(self._traces.values())
 
     def has_late_traces(self, now_s: float) -> bool:
         return now_s - self._traces_flushed_s >= 1 and self.holds_traces()
@@ -331,10 +345,11 @@ class Lane:
     def progress(self, now_s: float) -> LaneProgress:
         """What changed since the last call, to be committed; the lane counts as clean from here on."""
         traces: tuple[TraceRecord, ...] = ()
-        waiting = sum(len(kept) for kept in self._traces.values())
+        held = self._traces or {}
+        waiting = sum(len(kept) for kept in held.values())
         if waiting <= _TRACES_AT_ONCE or now_s - self._traces_flushed_s >= 1:
-            traces = self._encode_traces()
-            self._traces.clear()
+            traces = _encode_traces(held)
+            self._traces = None
             self._traces_flushed_s = now_s
         news, self._news, self.dirty = self._gathered(), None, False
         return LaneProgress(
@@ -354,15 +369,6 @@ class Lane:
             finished=self.closed and self.in_flight == 0,
         )
 
-    def _encode_traces(self) -> tuple[TraceRecord, ...]:
-        """Only now, when most attempts of a busy lane have already dropped out of the ring again."""
-        records = [
-            TraceRecord(ok=ok, ts_ms=trace.started_ms + trace.duration_ms, positions=positions, detail=trace.encode())
-            for ok, kept in self._traces.items()
-            for positions, trace in kept
-        ]
-        return tuple(sorted(records, key=lambda record: record.ts_ms))
-
     def committed(self, progress: LaneProgress) -> None:
         """The progress is durable: its units may be read from the store again."""
         for unit in progress.put_units:
@@ -374,3 +380,13 @@ class Lane:
 
 def _body_bytes(events: Iterable[StoredEvent]) -> int:
     return sum([len(event.body) for event in events])
+
+
+def _encode_traces(traces: Mapping[bool, Iterable[tuple[tuple[int, ...], TraceDetail]]]) -> tuple[TraceRecord, ...]:
+    """Only now, when most attempts of a busy lane have already dropped out of the ring again."""
+    records = [
+        TraceRecord(ok=ok, ts_ms=trace.started_ms + trace.duration_ms, positions=positions, detail=trace.encode())
+        for ok, kept in traces.items()
+        for positions, trace in kept
+    ]
+    return tuple(sorted(records, key=lambda record: record.ts_ms))

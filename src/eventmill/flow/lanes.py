@@ -1,6 +1,7 @@
 """The lanes of this process's slots, kept in step with the leases, the catalogue and the log.
 
-Follows only: it tells `on_ready` which lane may have something to send, and launches nothing itself.
+Follows only: it tells `on_ready` which lane may have something to send, and launches nothing itself. The store may fail
+at any of its questions; whoever follows again then goes on from there.
 """
 
 from __future__ import annotations
@@ -8,6 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
+import structlog
+
+from eventmill import telemetry
 from eventmill.clock import Clock
 from eventmill.config import Config
 from eventmill.core.pace import Rate
@@ -15,7 +19,10 @@ from eventmill.flow.aims import Aims
 from eventmill.flow.attempt import Attempter
 from eventmill.flow.lane import Bodies, Lane
 from eventmill.flow.targets import Target
+from eventmill.model import Lane as LaneNumber
 from eventmill.store.work import SLOTS, LaneRecord, SlotLease, WorkStore
+
+log = structlog.get_logger()
 
 _LOG_PAGE = 2000
 _SLOTS_AT_ONCE = 64
@@ -34,14 +41,23 @@ class Lanes:
         self._heads: dict[int, int] = {}
         """What the head was when the log was last read to its end. A reset leaves it above every entry."""
         self._lanes: dict[int, Lane] = {}
+        self._touched: set[LaneNumber] = set()
+        """Lanes whose registrations changed, and which were not looked at since."""
         self.bodies = Bodies()
         self.leases: dict[int, SlotLease] = {}
+        """Of the slots whose lanes are here."""
+        self._leaving: frozenset[int] = frozenset()
+        """Slots whose lanes launch nothing any more."""
         self.on_ready: Callable[[Lane], None] = lambda lane: None
         self.on_forgotten: Callable[[Lane], None] = lambda lane: None
 
     def holds(self, lane: Lane) -> bool:
         """Whether this very lane is ours: not lost and adopted anew meanwhile."""
         return self._lanes.get(lane.number) is lane
+
+    def may_launch(self, lane: Lane) -> bool:
+        """Ours, and not about to be another process's."""
+        return self.holds(lane) and lane.number % SLOTS not in self._leaving
 
     def get(self, number: int) -> Lane | None:
         return self._lanes.get(number)
@@ -70,7 +86,9 @@ class Lanes:
         self.on_forgotten(lane)
 
     async def _follow_leases(self) -> None:
-        held = {lease.slot: lease for lease in await self._store.leases()}
+        granted = await self._store.leases()
+        self._follow_leaving(frozenset(lease.slot for lease in granted if lease.leaving))
+        held = {lease.slot: SlotLease(lease.slot, lease.epoch) for lease in granted}
         before = self.leases
         if held == before:
             return
@@ -78,31 +96,49 @@ class Lanes:
         gained = [slot for slot, lease in held.items() if before.get(slot) != lease]
         for lane in [lane for number, lane in self._lanes.items() if number % SLOTS in lost]:
             self.forget(lane)
-        self.leases = held
+        self.leases = {slot: lease for slot, lease in before.items() if slot not in lost}
         for shard, head in (await self._store.heads()).items():
             self._tails.setdefault(shard, head)  # what lanes missed before the head they read from their journals
         await self._follow_catalogue()
         for at in range(0, len(gained), _SLOTS_AT_ONCE):
-            for count, record in enumerate(await self._store.lanes(gained[at : at + _SLOTS_AT_ONCE]), 1):
-                if record.lane not in self._lanes:  # else the catalogue's changes have brought it just now
-                    self._adopt(record)
+            slots = gained[at : at + _SLOTS_AT_ONCE]
+            records = await self._store.lanes(slots)
+            self.leases |= {slot: held[slot] for slot in slots}  # from here on the catalogue's changes are for them too
+            for count, record in enumerate(records, 1):
+                self._adopt(record)
                 if count % _ADOPTED_AT_ONCE == 0:
                     await asyncio.sleep(0)
             await asyncio.sleep(0)
 
+    def _follow_leaving(self, leaving: frozenset[int]) -> None:
+        staying, self._leaving = self._leaving - leaving, leaving
+        if staying:  # who was to have them is gone
+            for lane in self._lanes.values():
+                if lane.number % SLOTS in staying:
+                    self.on_ready(lane)
+
     async def _follow_catalogue(self) -> None:
-        for number in await self._aims.follow():
+        self._touched |= await self._aims.follow()
+        while self._touched:
+            number = self._touched.pop()
             if number % SLOTS not in self.leases:
                 continue
-            record = await self._store.lane(number)
-            lane = self._lanes.get(number)
-            if record is None:
-                if lane is not None:
-                    self.forget(lane)
-            elif lane is None:
-                self._adopt(record)
-            else:
-                self._aim(lane, record)
+            try:
+                record = await self._store.lane(number)
+            except BaseException:
+                self._touched.add(number)
+                raise
+            self._renew(number, record)
+
+    def _renew(self, number: LaneNumber, record: LaneRecord | None) -> None:
+        lane = self._lanes.get(number)
+        if record is None:
+            if lane is not None:
+                self.forget(lane)
+        elif lane is None:
+            self._adopt(record)
+        else:
+            self._aim(lane, record)
 
     def _adopt(self, record: LaneRecord) -> None:
         config = self._config
@@ -140,8 +176,21 @@ class Lanes:
         if target.events_per_second != (lane.rate.events_per_s if lane.rate else 0):
             lane.rate = Rate(target.events_per_second) if target.events_per_second else None
 
+    async def _start_over(self) -> None:
+        """The store has lost what it had shown: a database that was restored, or failed over without its last commits.
+        Positions that were seen come again with other events."""
+        log.error(telemetry.LOG_WENT_BACK)
+        for lane in list(self._lanes.values()):
+            self.forget(lane)
+        self.leases = {}
+        self._tails.clear()
+        await self._follow_leases()
+
     async def _tail_log(self) -> None:
-        for shard, head in (await self._store.heads()).items():
+        heads = await self._store.heads()
+        if any(head < self._tails.get(shard, head) for shard, head in heads.items()):
+            await self._start_over()
+        for shard, head in heads.items():
             while self._tails.get(shard, head) < head:
                 page = await self._store.read_log(shard, self._tails[shard], _LOG_PAGE)
                 if page.epoch != self._aims.epoch:

@@ -1,8 +1,9 @@
 """Tells people what `flow.health` found: a mail for each notice, tried again until every recipient is done with.
 
 The notices in the store are the outbox: one is written with the change of status that it tells of, and deleted once its
-mail is sent, or nobody is to be told any more. A crash between sending and deleting sends the same mail again, with the
-same `Message-ID`. Business time: retries and expiry take part in advances of the clock.
+mail is sent, or nobody is to be told any more. Whoever sends it claims it before, so that of several nodes one does. A
+crash between sending and deleting sends the same mail again, with the same `Message-ID`. Business time: retries and
+expiry take part in advances of the clock.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from eventmill import telemetry
 from eventmill.clock import Clock
 from eventmill.config import Config
 from eventmill.core.notice import compose, retry_delay_ms
-from eventmill.errors import StaleVersion
 from eventmill.flow.catalogue import Catalogue
+from eventmill.flow.outbox import NoticeStore, Outbox, Waiting
+from eventmill.flow.presiding import while_presiding
 from eventmill.flow.stage import repeat
 from eventmill.model import Notice, Organization, OrgId, Project
 from eventmill.send.mail import Post
-from eventmill.store.control import ControlOp, ControlStore, Delete, Replace
+from eventmill.store.control import Delete, Replace
 
 log = structlog.get_logger()
 
@@ -30,24 +32,14 @@ CAPTURED_FROM, CAPTURED_TO = "eventmill@localhost", "developer@localhost"
 """Of mails that dev mode shows instead of sending them, where the settings name nobody."""
 _DAY_MS = 86_400_000
 _LOOK_S = 0.5
-_CHANGES_PER_READ = 1000
 _ALL = 1 << 31
 
 
-class _Waiting(msgspec.Struct):
-    """A stored notice, and what this process knows of its mail."""
-
-    notice: Notice
-    version: int
-    tries: int = 0
-    due_ms: int = 0
-
-
 class Notices:
-    """One per gateway, in the front. `catalogue` is the front's; `post` None: there is no mail server."""
+    """One per front. `catalogue` is the front's; `post` None: there is no mail server."""
 
     def __init__(
-        self, store: ControlStore, catalogue: Catalogue, clock: Clock, config: Config, post: Post | None
+        self, store: NoticeStore, catalogue: Catalogue, clock: Clock, config: Config, post: Post | None
     ) -> None:
         self._store = store
         self._catalogue = catalogue
@@ -55,10 +47,8 @@ class Notices:
         self._config = config
         self._post = post
         self._keep_ms = config.notice_days * _DAY_MS
+        self._outbox = Outbox(store, clock, int(config.smtp_timeout_s * 1000))
         self._sender = config.mail_from or CAPTURED_FROM
-        self._epoch = -1
-        self._waiting: dict[str, _Waiting] = {}
-        """By id, oldest first."""
         self._failures = 0
         """Of the mail server, in a row."""
         self._resume_ms = 0
@@ -69,58 +59,39 @@ class Notices:
 
     def next_due_ms(self) -> int | None:
         """When a mail is tried next, or a notice expires."""
-        return min((self._due_ms(each) for each in self._waiting.values()), default=None)
+        return min(
+            (self._due_ms(each) for each in self._outbox.waiting() if not self._outbox.is_anothers(each)), default=None
+        )
 
     async def run(self) -> None:
-        await repeat("notices", self.step, _LOOK_S)
+        await repeat("notices", while_presiding(self._store, self.step), _LOOK_S)
 
     async def step(self, limit: int = _ALL) -> int:
         """See to what is due, `limit` notices at most; returns how many that were."""
         async with self._stepping:
             await self._catalogue.refresh()
-            await self._gather()
+            await self._outbox.gather()
+            await self._drop_excess()
             attended = 0
-            for each in [*self._waiting.values()]:
+            for each in self._outbox.waiting():
                 if attended >= limit:
                     break
                 attended += await self._attend(each)
             return attended
 
-    async def _gather(self) -> None:
-        """Know what is stored. What was done and could not be noted there yet stays done."""
-        epoch = await self._store.epoch()
-        if epoch == self._epoch:
-            return
-        if self._epoch < 0 or await self._has_changed():
-            known = self._waiting
-            found = [
-                known.get(each.id) or _Waiting(msgspec.json.decode(each.doc, type=Notice), each.version)
-                for each in await self._store.scan("notice")
-            ]
-            found.sort(key=lambda each: each.notice.at_ms)
-            self._waiting = {each.notice.id: each for each in found}
-            await self._drop_excess()
-        self._epoch = epoch
-
-    async def _has_changed(self) -> bool:
-        after = self._epoch
-        while changes := await self._store.changes(after, _CHANGES_PER_READ):
-            if changes[0].epoch != after + 1 or any(each.kind == "notice" for each in changes):
-                return True
-            after = changes[-1].epoch
-        return False
-
     async def _drop_excess(self) -> None:
-        counts = Counter(each.notice.org for each in self._waiting.values())
-        for each in [*self._waiting.values()]:
+        counts = Counter(each.notice.org for each in self._outbox.waiting())
+        for each in self._outbox.waiting():
             if counts[each.notice.org] > self._config.notices_per_org:
                 counts[each.notice.org] -= 1
                 await self._drop(each, "too_many")
 
     # --- One notice ---
 
-    async def _attend(self, waiting: _Waiting) -> bool:
+    async def _attend(self, waiting: Waiting) -> bool:
         """Whether there was anything to do."""
+        if self._outbox.is_anothers(waiting):
+            return False
         notice, now_ms = waiting.notice, self._clock.now_ms()
         organization = self._catalogue.organization(notice.org)
         project = self._catalogue.project(notice.org, notice.project_id)
@@ -137,9 +108,10 @@ class Notices:
         elif now_ms < self._due_ms(waiting):
             return False
         elif left := tuple(each for each in recipients if each not in notice.told):
-            await self._mail(waiting, organization, project, recipients, left)
+            if await self._outbox.claim(waiting):
+                await self._mail(waiting, organization, project, recipients, left)
         else:
-            await self._write(waiting, Delete("notice", notice.org, notice.id))
+            await self._outbox.write(waiting, Delete("notice", notice.org, notice.id))
         return True
 
     def _recipients(self, organization: Organization) -> tuple[str, ...]:
@@ -149,7 +121,7 @@ class Notices:
         captured = (CAPTURED_TO,) if self._config.captures_mail else ()
         return organization.notice_recipients or self._config.notice_recipients or captured
 
-    def _due_ms(self, waiting: _Waiting) -> int:
+    def _due_ms(self, waiting: Waiting) -> int:
         """Of the next try; of the end while nobody is mailed."""
         notice = waiting.notice
         organization = self._catalogue.organization(notice.org)
@@ -160,7 +132,7 @@ class Notices:
 
     async def _mail(
         self,
-        waiting: _Waiting,
+        waiting: Waiting,
         organization: Organization,
         project: Project,
         recipients: tuple[str, ...],
@@ -173,7 +145,7 @@ class Notices:
         posted = await self._post(mail, left)
         told = (*posted.taken, *(recipient for recipient, _ in posted.refused))
         # Known before it is stored: a store that cannot be written to must not have the mail sent again.
-        waiting.notice = msgspec.structs.replace(notice, told=(*notice.told, *told))
+        waiting.notice = msgspec.structs.replace(notice, told=(*notice.told, *told), claimed_by=0, claimed_ms=0)
         about = {"registration": notice.registration_id, "notice": notice.id}
         for recipient, cause in posted.refused:
             log.warning(telemetry.NOTICE_REFUSED, recipient=recipient, cause=cause, **about)
@@ -185,12 +157,14 @@ class Notices:
             log.warning(telemetry.NOTICE_DELAYED, cause=posted.failure, retry_in_s=retry_in_s, **about)
             if told:
                 encoded = msgspec.json.encode(waiting.notice)
-                await self._write(waiting, Replace("notice", notice.org, notice.id, encoded, waiting.version, None))
+                await self._outbox.write(
+                    waiting, Replace("notice", notice.org, notice.id, encoded, waiting.version, None)
+                )
             return
         self._failures = self._resume_ms = 0
-        await self._write(waiting, Delete("notice", notice.org, notice.id))
+        await self._outbox.write(waiting, Delete("notice", notice.org, notice.id))
 
-    def _postpone(self, waiting: _Waiting, *, is_servers: bool) -> int:
+    def _postpone(self, waiting: Waiting, *, is_servers: bool) -> int:
         """When the next try is due: of this mail, or of all when it was the server's fault."""
         now_ms = self._clock.now_ms()
         if is_servers:
@@ -202,9 +176,10 @@ class Notices:
         waiting.due_ms = now_ms + retry_delay_ms(waiting.tries)
         return waiting.due_ms
 
-    async def _drop(self, waiting: _Waiting, cause: str) -> None:
+    async def _drop(self, waiting: Waiting, cause: str) -> None:
         notice = waiting.notice
-        await self._write(waiting, Delete("notice", notice.org, notice.id))
+        if not await self._outbox.write(waiting, Delete("notice", notice.org, notice.id)):
+            return
         log.warning(
             telemetry.NOTICE_DROPPED,
             registration=notice.registration_id,
@@ -212,16 +187,6 @@ class Notices:
             status=notice.after,
             cause=cause,
         )
-
-    async def _write(self, waiting: _Waiting, op: ControlOp) -> None:
-        try:
-            written = await self._store.write([op])
-        except StaleVersion:  # gone, by a reset
-            written = []
-        if written:
-            waiting.version = written[0].version
-        else:
-            self._waiting.pop(waiting.notice.id, None)
 
     def _say_once(self, notice: Notice) -> None:
         if notice.org not in self._said:

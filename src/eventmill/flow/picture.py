@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
+from copy import copy
 
 from eventmill.model import OrgId
 from eventmill.store.control import ControlReads, Kind, Versioned
@@ -34,16 +35,20 @@ class Picture(ABC):
             await self._load()
 
     async def _load(self) -> None:
-        self.epoch = 0
-        epoch = await self._store.epoch()
-        await self._read_everything()
-        self.epoch = epoch
+        """What was known stays until the new picture is whole: half of one would refuse what is allowed."""
+        whole = copy(self)
+        whole.epoch = await self._store.epoch()
+        await whole._read_everything()
+        self.__dict__.update(whole.__dict__)
 
     async def refresh(self) -> None:
         """Catch up with the log of changes; afterwards every write answered before the call is known."""
-        if await self._store.epoch() == self.epoch:
+        epoch = await self._store.epoch()
+        if epoch == self.epoch:
             return
         async with self._refreshing:
+            if epoch < self.epoch and await self._store.epoch() < self.epoch:
+                await self._load()  # a database that was restored, or failed over without its last commits
             while changes := await self._store.changes(self.epoch, _CHANGES_PER_READ):
                 if changes[0].epoch != self.epoch + 1:
                     await self._load()  # the log no longer reaches back to us

@@ -1,7 +1,8 @@
 """Works off replays: hands out units bit by bit, each time in one write with how far the replay has come.
 
 What happens to a unit from there on is delivery's: so a crash neither loses nor doubles anything, and what fails for
-good is listed as undelivered again.
+good is listed as undelivered again. One node drives them all, the one that presides; should two for a moment, each
+write of the one has the other look again.
 """
 
 from __future__ import annotations
@@ -17,11 +18,10 @@ from eventmill import telemetry
 from eventmill.clock import Clock
 from eventmill.config import Config
 from eventmill.errors import StaleVersion
-from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.registration_change import find_stored, pause_cause
 from eventmill.flow.replay_docs import UNFINISHED_KEY, decode_replay, replacement
 from eventmill.flow.replay_units import UnitCutter
-from eventmill.flow.stage import try_step
+from eventmill.flow.stage import Passes
 from eventmill.flow.targets import delivers
 from eventmill.flow.upkeep import DAY_MS
 from eventmill.ids import IdSource
@@ -36,8 +36,8 @@ _WRITES_MAX = 8
 """How often a write is tried against others of the same job or lane."""
 _LOOK_S = 0.1
 """Between two looks at replays that run."""
-_IDLE_S = 5.0
-"""Between two looks for those of other processes."""
+_IDLE_S = 1.0
+"""Between two looks for those that other nodes were asked for."""
 _SWEEP_MS = 3_600_000
 _RETRYING_WINDOWS = 10
 _QUANTUM_MS = 250
@@ -47,11 +47,10 @@ _LAG_MS = 1000
 
 
 class Replaying:
-    """One per front; `catalogue` is the front's."""
+    """One per front."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, clock: Clock, ids: IdSource, config: Config) -> None:
+    def __init__(self, store: Store, clock: Clock, ids: IdSource, config: Config) -> None:
         self._store = store
-        self._catalogue = catalogue
         self._clock = clock
         self._window = config.replay_window_events
         self._kept_ms = config.journal_retention_days * DAY_MS
@@ -72,12 +71,19 @@ class Replaying:
         self._kick.set()
 
     async def run(self) -> None:
+        passes = Passes("replays")
         while True:
             self._kick.clear()
-            await try_step("replays", self._step)
+            await passes.make(self._preside)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S if self._running else _IDLE_S):
                     await self._kick.wait()
+
+    async def _preside(self) -> None:
+        if await self._store.presidency():
+            await self._step()
+        else:
+            self._running.clear()
 
     def next_due_ms(self) -> int | None:
         """When the rate of a replay lets the next events go."""
@@ -87,6 +93,7 @@ class Replaying:
 
     async def step(self) -> int:
         """Hand out what may be; returns how many events were since the last call, by the stage's own steps too."""
+        self._next_look_s = 0.0
         await self._step()
         handed, self._handed = self._handed, 0
         return handed
@@ -106,10 +113,8 @@ class Replaying:
             await self._sweep()
         elif now_s >= self._next_look_s:
             self._next_look_s = now_s + _IDLE_S
-            await self._catalogue.refresh()
-            for organization in self._catalogue.organizations():
-                for stored in await self._store.list_docs("replay", organization.id, UNFINISHED_KEY):
-                    self._remember(decode_replay(stored))
+            for stored in await self._store.scan("replay", UNFINISHED_KEY):
+                self._remember(decode_replay(stored))
 
     async def _sweep(self) -> None:
         """Finds those that run; drops all whose registration is gone, and those that stood still for so long that none

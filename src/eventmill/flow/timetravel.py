@@ -1,4 +1,5 @@
-"""Dev mode: moves business time, stopping at every due time on the way so that all that is due there really happens."""
+"""Dev mode: moves business time, stopping at every due time on the way so that all that is due there really happens, on
+all nodes."""
 
 from __future__ import annotations
 
@@ -7,14 +8,18 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from eventmill.clock import VirtualClock
-from eventmill.flow.deliver import Deliver
+from eventmill.flow.settling import Delivering, Everybody
 from eventmill.flow.upkeep import Upkeep
+from eventmill.store.fellows import Fellows
 
 _STEP_MS = 50
 """What is due this close to each other shares a stop, and happens late by no more."""
 
 
 class OffsetStore(Protocol):
+    @property
+    def fellows(self) -> Fellows | None: ...
+
     async def set_clock(self, offset_ms: int, jumped_ms: int) -> None: ...
 
 
@@ -29,12 +34,15 @@ class Timed(Protocol):
 
 
 class TimeTravel:
+    """`deliver` is this node's."""
+
     def __init__(
-        self, clock: VirtualClock, store: OffsetStore, deliver: Deliver, upkeep: Upkeep, timed: Sequence[Timed] = ()
+        self, clock: VirtualClock, store: OffsetStore, deliver: Delivering, upkeep: Upkeep, timed: Sequence[Timed] = ()
     ) -> None:
         self._clock = clock
         self._store = store
-        self._deliver = deliver
+        self._fellows = store.fellows
+        self._deliver = deliver if self._fellows is None else Everybody(deliver, self._fellows)
         self._upkeep = upkeep
         self._timed = timed
         self._moving = asyncio.Lock()
@@ -61,6 +69,13 @@ class TimeTravel:
         self._clock.set_rate(rate)
         self._deliver.wake()
         await self.save()
+        if self._fellows is not None:
+            await self._fellows.set_rate(rate)
+
+    async def quiesce(self) -> None:
+        """Until all nodes have seen to what is due now."""
+        self._deliver.wake()
+        await self._deliver.quiesce()
 
     def _next_due_ms(self) -> int | None:
         dues = (self._deliver.next_due_ms(), *(stage.next_due_ms() for stage in self._timed))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from itertools import count
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -11,9 +13,11 @@ import structlog
 from eventmill import telemetry
 from eventmill.clock import Clock
 from eventmill.config import Config
+from eventmill.errors import Conflict
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.keyring import retired_token_keys, rotate_token_key
-from eventmill.flow.stage import try_step
+from eventmill.flow.presiding import Presided, while_presiding
+from eventmill.flow.stage import Passes
 from eventmill.ids import IdSource
 from eventmill.model import BUILTIN_ORG, Revocation
 from eventmill.store.control import ControlStore, Delete
@@ -28,9 +32,13 @@ _DELETES_MAX = 500
 _DAY_MS = 86_400_000
 
 
+class TokenUpkeepStore(ControlStore, Presided, Protocol):
+    """What is asked of the store here."""
+
+
 class TokenUpkeep:
     def __init__(
-        self, store: ControlStore, catalogue: Catalogue, sealer: Sealer, clock: Clock, ids: IdSource, config: Config
+        self, store: TokenUpkeepStore, catalogue: Catalogue, sealer: Sealer, clock: Clock, ids: IdSource, config: Config
     ) -> None:
         self._store = store
         self._catalogue = catalogue
@@ -42,8 +50,10 @@ class TokenUpkeep:
 
     async def run(self) -> None:
         """What is over stays void while passes fail."""
+        presiding = while_presiding(self._store, self.step)
+        passes = Passes("token_upkeep")
         for turn in count():
-            await try_step("token_upkeep", self._catalogue.refresh if turn % _STEP_EVERY else self.step)
+            await passes.make(self._catalogue.refresh if turn % _STEP_EVERY else presiding)
             await asyncio.sleep(_LOOK_S)
 
     async def step(self) -> int:
@@ -52,8 +62,11 @@ class TokenUpkeep:
         now_ms = self._clock.machine_ms()
         keys = [key for key in self._catalogue.signing_keys() if key.purpose == "token"]
         if self._rotation_ms and all(key.created_ms + self._rotation_ms <= now_ms for key in keys):
-            key = await rotate_token_key(self._store, self._sealer, self._clock, self._ids)
-            log.info(telemetry.TOKEN_KEY_ROTATED, kid=key.id)
+            with contextlib.suppress(Conflict):  # another process did
+                newest = max(keys, key=lambda key: key.created_ms, default=None)
+                known = "" if newest is None else newest.id
+                key = await rotate_token_key(self._store, self._sealer, self._clock, self._ids, newest=known)
+                log.info(telemetry.TOKEN_KEY_ROTATED, kid=key.id)
         over = [
             Delete("signing_key", BUILTIN_ORG, key.id)
             for key in retired_token_keys(keys, now_ms=now_ms, lifetime_s=self._lifetime_s)

@@ -75,12 +75,13 @@ class Unmatched:
                 await self.flush()
 
     async def newest(self, org: OrgId, limit: int) -> UnmatchedPage:
+        """With what was published here until now, and on other nodes until about a second ago."""
         await self.flush()
         since_ms = self._clock.now_ms() - KEPT_MS
         total = await self._store.count_unmatched(org, since_ms)
         return UnmatchedPage(total, await self._store.unmatched(org, since_ms, limit))
 
     async def find(self, org: OrgId, event_id: str) -> UnmatchedEvent | None:
-        """By the id that we gave it, or by its publisher's."""
+        """By the id that we gave it, or by its publisher's; as fresh as `newest`."""
         await self.flush()
         return await self._store.find_unmatched(org, self._clock.now_ms() - KEPT_MS, event_id)

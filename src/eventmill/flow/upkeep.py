@@ -7,6 +7,7 @@ from typing import Protocol
 
 from eventmill.clock import Clock
 from eventmill.config import Config
+from eventmill.flow.presiding import Presided, while_presiding
 from eventmill.flow.stage import repeat
 from eventmill.flow.sweeping import SweptStore, sweep
 from eventmill.flow.traces import KEPT_MS as TRACES_KEPT_MS
@@ -18,7 +19,7 @@ _SWEEP_EVERY_MS = 600_000
 _PHI_AUDIT_KEPT_MS = 365 * DAY_MS
 
 
-class UpkeepStore(SweptStore, Protocol):
+class UpkeepStore(SweptStore, Presided, Protocol):
     async def expire(self, before_ms: int) -> int: ...
 
     async def drop_observed(self, traces_before_ms: int, unmatched_before_ms: int) -> None: ...
@@ -48,4 +49,4 @@ class Upkeep:
 
     async def run(self) -> None:
         """A failing pass is made up for by the next one: nothing expires until it is recorded."""
-        await repeat("upkeep", self.step, _INTERVAL_S)
+        await repeat("upkeep", while_presiding(self._store, self.step), _INTERVAL_S)

@@ -21,8 +21,10 @@ from typing import Protocol
 
 from eventmill.store.audit import AuditStore
 from eventmill.store.control import ControlStore
+from eventmill.store.fellows import Fellows
 from eventmill.store.log import EventLog
 from eventmill.store.observe import ObserveStore
+from eventmill.store.permits import Permits
 from eventmill.store.work import WorkStore
 
 
@@ -35,6 +37,19 @@ class Store(ControlStore, EventLog, WorkStore, ObserveStore, AuditStore, Protoco
 
     def alone(self) -> AbstractAsyncContextManager[None]:
         """Inside, no other process is: what a first start makes is made once."""
+
+    @property
+    def permits(self) -> Permits | None:
+        """Where the fronts of all nodes draw permits from; None: this process is the only front."""
+
+    @property
+    def fellows(self) -> Fellows | None:
+        """Development mode: other nodes; None where there cannot be any."""
+
+    async def presidency(self) -> int:
+        """Number of this process's term as the one that does what is done once for all; 0: another has it now. A later
+        term has a higher number. Two processes may have one for a moment: to be asked for before each piece of work,
+        which must bear being done by both."""
 
     async def clock_offset_ms(self) -> int: ...
 

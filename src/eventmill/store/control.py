@@ -213,8 +213,9 @@ class ControlReads(Protocol):
         """All documents of a kind in creation order, or those holding the key (name, value). Those of a kind in
         `UNROUTED` come in any order."""
 
-    async def scan(self, kind: Kind) -> list[Versioned]:
-        """*System*: all documents of a kind, of every organisation, in creation order."""
+    async def scan(self, kind: Kind, key: tuple[str, str] | None = None) -> list[Versioned]:
+        """*System*: all documents of a kind, of every organisation, in creation order, or those holding the key. Those
+        of a kind in `UNROUTED` come in any order."""
 
     async def scan_page(self, kind: Kind, after: tuple[str, str], limit: int) -> list[Versioned]:
         """*System*: the first `limit` of those whose (organisation, id) is above `after`, ascending; above two empty

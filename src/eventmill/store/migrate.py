@@ -1,58 +1,138 @@
-"""Brings a database file to the format this version writes: numbered `.sql` files, each applied in one transaction.
+"""The numbered `.sql` files that bring a store to the format of this version, and what a store lacks of them.
 
-What was applied is recorded with its checksum, so that a file edited after its release is noticed. Never goes back: a
-file of a newer format stops the start.
+Each is applied in one transaction, with its record. `NNNN_name.sql` only adds, so that programs of the version before
+work on beside it; `NNNN_name.post.sql` takes away what only they needed. On either engine neither kind may rely on an
+order between the two. What was applied is recorded with its checksum, so that a file edited after its release is
+noticed. Nothing ever goes back.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Literal, Protocol
 
 import msgspec
 
-from eventmill.errors import StartupError
+from eventmill.errors import Exit, StartupError
+
+StepKind = Literal["pre", "post"]
+StepState = Literal["applied", "pending", "unknown"]
 
 
 class Migration(msgspec.Struct, frozen=True):
     number: int
     name: str
     sql: str
+    post: bool = False
+
+    @property
+    def kind(self) -> StepKind:
+        return "post" if self.post else "pre"
 
     @property
     def checksum(self) -> str:
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
+class Step(msgspec.Struct, frozen=True):
+    """A migration as somebody sees it who asks for the state of a store."""
+
+    number: int
+    name: str
+    kind: StepKind
+    state: StepState
+    """unknown: applied by a later version, which says that this one may work on."""
+
+
+class LiveNode(msgspec.Struct, frozen=True):
+    id: str
+    version: str
+    schema: int
+    """The highest step its program knows."""
+    seen_s: int
+    """Seconds since its last sign of life."""
+
+
+class SchemaStatus(msgspec.Struct, frozen=True):
+    store: str
+    schema: int
+    """The highest step in the store; 0: none yet."""
+    program: int
+    """The highest step that this program knows."""
+    steps: tuple[Step, ...]
+    nodes: tuple[LiveNode, ...] = ()
+
+    @property
+    def pending(self) -> tuple[Step, ...]:
+        return tuple(step for step in self.steps if step.state == "pending")
+
+
+class Schema(Protocol):
+    """The schema of a store that no gateway has open in this process. Everything raises `StartupError`."""
+
+    async def status(self) -> SchemaStatus:
+        """Reads only. A store of a newer or another build is refused (`Exit.SCHEMA`)."""
+
+    async def bring_up(self, *, post: bool) -> tuple[Step, ...]:
+        """Apply what is pending, steps of the kind "post" only when asked to; returns what was applied."""
+
+
 def load_migrations(package: str, folder: str) -> list[Migration]:
-    """All `NNNN_name.sql` of a package's folder, by number."""
+    """All migrations of a package's folder, by number."""
+    return read_migrations(files(package).joinpath(folder))
+
+
+def read_migrations(folder: Traversable) -> list[Migration]:
     found = []
-    for entry in files(package).joinpath(folder).iterdir():
+    for entry in folder.iterdir():
         number, _, rest = entry.name.partition("_")
         if entry.name.endswith(".sql") and number.isdigit():
-            found.append(Migration(int(number), rest.removesuffix(".sql"), entry.read_text("utf-8")))
+            stem = rest.removesuffix(".sql")
+            name = stem.removesuffix(".post")
+            found.append(Migration(int(number), name, entry.read_text("utf-8"), post=name != stem))
+    twice = [number for number, times in Counter(each.number for each in found).items() if times > 1]
+    if twice:
+        raise StartupError(f"{folder} has several migrations {twice[0]}; number them anew")
     return sorted(found, key=lambda migration: migration.number)
 
 
+def steps_of(migrations: Sequence[Migration], applied: set[int]) -> tuple[Step, ...]:
+    return tuple(
+        Step(each.number, each.name, each.kind, "applied" if each.number in applied else "pending")
+        for each in migrations
+    )
+
+
 def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration], file: str) -> int:
-    """Apply what is missing; returns the format. `file` names the database in messages. Raises `StartupError`.
+    """Apply what is missing, of either kind: no other process has the file. Returns the format. `file` names the
+    database in messages. Raises `StartupError`.
 
     The connection must be in autocommit mode.
     """
+    present = check_format(connection, migrations, file)
+    for migration in migrations:
+        if migration.number > present:
+            _apply(connection, migration)
+    return migrations[-1].number
+
+
+def check_format(connection: sqlite3.Connection, migrations: Sequence[Migration], file: str) -> int:
+    """Format of a database file that these migrations can continue. Raises `StartupError`."""
     newest = migrations[-1].number
     present = read_format(connection)
     if present > newest:
         raise StartupError(
             f"{file} has format {present}, but this version reads up to {newest}; "
-            "start the newer version that wrote it, or name another data directory"
+            "start the newer version that wrote it, or name another data directory",
+            Exit.SCHEMA,
         )
     _check_history(connection, [m for m in migrations if m.number <= present], file)
-    for migration in migrations:
-        if migration.number > present:
-            _apply(connection, migration)
-    return newest
+    return present
 
 
 def read_format(connection: sqlite3.Connection) -> int:
@@ -78,7 +158,8 @@ def _check_history(connection: sqlite3.Connection, applied: Sequence[Migration],
         if recorded.get(migration.number) != migration.checksum:
             raise StartupError(
                 f"{file} was made by a build with another migration {migration.number} ({migration.name}); "
-                "start that build, or name another data directory"
+                "start that build, or name another data directory",
+                Exit.SCHEMA,
             )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -89,6 +89,21 @@ class Backlog(msgspec.Struct, frozen=True):
     """The lanes that have waited longest, longest first."""
 
 
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that has the store open beside others."""
+
+    id: str
+    version: str
+    """Of its program."""
+    slots: int
+    """That it holds."""
+    is_this: bool
+    presides: bool
+    """Does now what is done once for all of them."""
+    seen_s: float
+    """How long ago it gave a sign, in machine time."""
+
+
 class Totals(msgspec.Struct):
     """Counted since the process started, once durable."""
 
@@ -103,8 +118,8 @@ class Totals(msgspec.Struct):
     dropped_segments: int = 0
     stored_bytes: int = 0
     """Of event bodies, now."""
-    disk_free_bytes: int = 0
-    """Now; 0 where the disk is another machine's affair."""
+    disk_free_bytes: int | None = None
+    """None: the store is elsewhere, and nobody here knows."""
 
 
 class ObserveStore(Protocol):
@@ -148,9 +163,9 @@ class ObserveStore(Protocol):
         """*System*: those with failed attempts, or given-up events, in the buckets from `since_ms` on. Possibly others
         whose failures a later `EnableLane` made void. In one read that holds up nobody."""
 
-    async def counted(self) -> dict[Lane, bool]:
-        """*System*: the lanes whose tallies grew, durably, since the last call or the start; True where a failure was
-        among them. For one caller in the writing process."""
+    async def counted(self, watched: Collection[Lane]) -> set[Lane]:
+        """*System*: the lanes whose tallies grew by a failure, durably, since the last call or about the start; of the
+        watched ones also those that grew by successes. Possibly others. For one caller in a process that writes."""
 
     async def drop_observed(self, traces_before_ms: int, unmatched_before_ms: int) -> None:
         """*System*: forget older traces and unmatched events, and those unmatched events that are beyond what all
@@ -174,6 +189,9 @@ class ObserveStore(Protocol):
 
     async def waiting_since(self, lane: Lane) -> int | None:
         """`Waiting.since_ms` of one lane; None when nothing waits."""
+
+    async def nodes(self) -> list[Node]:
+        """*System*: this one first; none where the store is this process's own."""
 
     async def totals(self) -> Totals:
         """*System*: for one caller in the writing process."""

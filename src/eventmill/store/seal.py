@@ -10,6 +10,7 @@ import base64
 import binascii
 import os
 from pathlib import Path
+from tempfile import mkstemp
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -33,6 +34,13 @@ class Sealer:
         nonce = os.urandom(_NONCE_BYTES)
         return _PREFIX + base64.urlsafe_b64encode(nonce + self._cipher.encrypt(nonce, plain, context.encode())).decode()
 
+    def opens(self, sealed: str, context: str) -> bool:
+        try:
+            self.unseal(sealed, context)
+        except StartupError:
+            return False
+        return True
+
     def unseal(self, sealed: str, context: str) -> bytes:
         """Raises `StartupError` when key, context or text do not belong together."""
         if not sealed.startswith(_PREFIX):
@@ -48,25 +56,50 @@ class Sealer:
 
 
 def load_seal_key(config: Config) -> bytes:
-    """The configured key, else the one in `DATA/seal.key`, made when missing. Raises `StartupError`."""
+    """As `read_seal_key`; but a missing file is made."""
+    if not config.seal_key:
+        path = _key_file(config)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _create_key(path)
+        except OSError as error:
+            raise StartupError(f"seal key {path} cannot be made: {error}") from error
+    return read_seal_key(config)
+
+
+def read_seal_key(config: Config) -> bytes:
+    """The configured key, else the one in `DATA/seal.key`. Raises `StartupError`."""
     if config.seal_key:
         return _decode_key(config.seal_key, "EVENTMILL_SEAL_KEY")
-    path = Path(config.data) / "seal.key"
+    path = _key_file(config)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _create_key(path)
         return _decode_key(path.read_text("ascii"), str(path))
+    except FileNotFoundError as error:
+        which = "a node that works" if config.store else "the gateway"
+        raise StartupError(
+            f"there is no sealing key: {path} does not exist; "
+            f"set EVENTMILL_SEAL_KEY as it is set for {which}, or name its data directory with --data"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise StartupError(f"seal key {path} cannot be read or made: {error}") from error
+        raise StartupError(f"seal key {path} cannot be read: {error}") from error
+
+
+def seal_key_source(config: Config) -> str:
+    """Where the key comes from, for messages."""
+    return "EVENTMILL_SEAL_KEY" if config.seal_key else str(_key_file(config))
+
+
+def _key_file(config: Config) -> Path:
+    return Path(config.data) / "seal.key"
 
 
 def _create_key(path: Path) -> None:
-    """Written beside and linked into place, so that a crash cannot leave half a key under the final name."""
+    """Written beside and linked into place: of several processes that do so at a time all go on with the same key, and
+    a crash cannot leave half a one under the final name."""
     if path.exists():
         return
-    fresh = path.with_name(f"seal.key.{os.getpid()}")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    descriptor, fresh = mkstemp(prefix="seal.key.", dir=path.parent)
+    with os.fdopen(descriptor, "wb") as file:
         file.write(base64.b64encode(os.urandom(KEY_BYTES)) + b"\n")
         file.flush()
         os.fsync(file.fileno())
@@ -75,7 +108,7 @@ def _create_key(path: Path) -> None:
     except FileExistsError:
         pass
     finally:
-        fresh.unlink()
+        Path(fresh).unlink()
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)

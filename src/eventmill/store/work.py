@@ -17,6 +17,8 @@ SLOTS = 1024
 class SlotLease(msgspec.Struct, frozen=True):
     slot: int
     epoch: int
+    leaving: bool = False
+    """Given up in a moment for another process: nothing new is sent, what is under way may end and be committed."""
 
 
 class LaneRecord(msgspec.Struct, frozen=True):
@@ -37,6 +39,8 @@ class LaneRecord(msgspec.Struct, frozen=True):
     """Earliest due time of its retry units, those of replays aside."""
     next_replay_ms: int | None = None
     """Earliest due time of its units that are of replays."""
+    behind: bool = True
+    """Whether its journal may hold positions above the mark; whoever takes the lane over looks there."""
 
 
 class RetryUnit(msgspec.Struct, frozen=True):

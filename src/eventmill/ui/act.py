@@ -105,7 +105,8 @@ class Actions:
             (b"content-length", b"%d" % len(payload)),
         ]
         status, answer = await _collect(self._parts, scope, payload)
-        return Outcome(status, msgspec.json.decode(answer) if answer else None, curl)
+        # Who publishes is told by the status alone; only a refusal says more.
+        return Outcome(status, msgspec.json.decode(answer) if status >= 400 else None, curl)
 
     def curl(self, org: OrgId | None, method: str, path: str, body: object = None, media_type: str = JSON_TYPE) -> str:
         """What `eventmill env` sets stands for the token and the api key."""

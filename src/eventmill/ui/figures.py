@@ -79,7 +79,7 @@ class Figures:
 
     def days_left(self, now: Totals) -> float | None:
         """Until the disk is full, if it goes on as in the last hour; None: it does not fill, or nobody knows yet."""
-        if not self._samples:
+        if not self._samples or now.disk_free_bytes is None:
             return None
         first = self._samples[0]
         span_s = self._parts.clock.machine_s() - first.at_s

@@ -23,7 +23,9 @@ _SECRETS = frozenset(
         "console_oidc_client_secret",
     }
 )
-_USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
+_USER_INFO = re.compile(r"(?<=://)[^\s,]+@")
+"""To the last one: a password may hold a / or @ that should have been written as %XX."""
+_PASSWORD = re.compile(r"(?<=password=)[^&\s]+")
 _MASKED = "••••••"
 
 
@@ -63,4 +65,4 @@ def _shown(name: str, value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    return _USER_INFO.sub(f"{_MASKED}@", text)
+    return _PASSWORD.sub(_MASKED, _USER_INFO.sub(f"{_MASKED}@", text))

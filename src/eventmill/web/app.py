@@ -58,7 +58,7 @@ def build_app(parts: Parts) -> ASGIApp:
             except Exception:
                 request_id = parts.ids.request_id()
                 log.exception(telemetry.REQUEST_FAILED, request_id=request_id, **_told(scope))
-                await send_reply(scope, send, _failure(request_id), [_id_header(request_id)])
+                await send_reply(scope, send, failure_reply(request_id), [id_header(request_id)])
         else:
             await _serve(parts, router, (scope, receive, send))
 
@@ -74,11 +74,11 @@ async def _serve(parts: Parts, router: Router[Route], asgi: tuple[Scope, Receive
     except ClientGoneError:
         return
     except GatewayError as error:
-        reply = _refusal(error)
+        reply = refusal_reply(error)
     except Exception:
         log.exception(telemetry.REQUEST_FAILED, request_id=request_id, **_told(scope))
-        reply = _failure(request_id)
-    extra = [_id_header(request_id)]
+        reply = failure_reply(request_id)
+    extra = [id_header(request_id)]
     if _is_cross_origin(methods):
         extra += CORS_HEADERS
     if reply.stream is not None:
@@ -119,22 +119,22 @@ def _other_method(methods: Mapping[str, Route], scope: Scope) -> Reply:
     if method == "OPTIONS":
         return Reply(204, headers=(allow,))
     message = f"{show(method)} is not allowed here; allowed: {allow[1].decode()}"
-    refusal = _refusal(GatewayError(Reason.METHOD_NOT_ALLOWED, message))
+    refusal = refusal_reply(GatewayError(Reason.METHOD_NOT_ALLOWED, message))
     return Reply(refusal.status, refusal.body, headers=(*refusal.headers, allow))
 
 
-def _refusal(error: GatewayError) -> Reply:
+def refusal_reply(error: GatewayError) -> Reply:
     status, headers, body = error_answer(error, "")
     return Reply(status, body, headers=tuple(header for header in headers if header[0] not in _ADDED_WHEN_SENT))
 
 
-def _failure(request_id: str) -> Reply:
-    return _refusal(GatewayError(Reason.INTERNAL, f"the gateway failed; its log tells more under {request_id}"))
+def failure_reply(request_id: str) -> Reply:
+    return refusal_reply(GatewayError(Reason.INTERNAL, f"the gateway failed; its log tells more under {request_id}"))
 
 
 def _told(scope: Scope) -> dict[str, str]:
     return {"method": scope["method"], "path": show(scope["path"])}
 
 
-def _id_header(request_id: str) -> tuple[bytes, bytes]:
+def id_header(request_id: str) -> tuple[bytes, bytes]:
     return b"x-request-id", request_id.encode()

@@ -6,15 +6,15 @@ from eventmill import __version__
 from eventmill.errors import Reason
 from eventmill.web.bodies import Link
 from eventmill.web.http import Reply, Request, json_reply
-from eventmill.web.parts import Parts
+from eventmill.web.parts import Parts, Vitals
 from eventmill.web.shapes import Health, Index, IndexLinks, NotReady, Ready
 
 
-async def get_health(_parts: Parts, _request: Request) -> Reply:
+async def get_health(_parts: Vitals, _request: Request) -> Reply:
     return json_reply(200, Health("ok"))
 
 
-async def get_readiness(parts: Parts, _request: Request) -> Reply:
+async def get_readiness(parts: Vitals, _request: Request) -> Reply:
     why_not = parts.unready()
     if why_not is None:
         return json_reply(200, Ready("ready"))

@@ -15,7 +15,7 @@ import msgspec
 from eventmill import __version__
 from eventmill.errors import GatewayError, Reason
 from eventmill.web.http import Reply, Request
-from eventmill.web.parts import Parts
+from eventmill.web.parts import Vitals
 
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _Labels = tuple[tuple[str, str], ...]
@@ -27,6 +27,8 @@ class Metric(msgspec.Struct, frozen=True):
     kind: Literal["counter", "gauge"]
     labels: tuple[str, ...]
     meaning: str
+    of: Literal["node", "store"] = "node"
+    """`store`: of the store that nodes share, so that each of them says the same. What is of a node adds up."""
 
 
 METRICS = (
@@ -46,7 +48,7 @@ METRICS = (
         "Events that ended undelivered, for each registration: `refused` by a final answer, `gave_up` after 24 hours, "
         "`expired` before an attempt could be made.",
     ),
-    Metric("eventmill_retry_units", "gauge", (), "Events and batches that wait for another attempt."),
+    Metric("eventmill_retry_units", "gauge", (), "Events and batches that wait for another attempt.", of="store"),
     Metric(
         "eventmill_oldest_undelivered_age_seconds",
         "gauge",
@@ -54,21 +56,23 @@ METRICS = (
         "How long the oldest event has waited that a registration is still to get, since it was published or, once "
         "tried, since its first attempt; 0 when nothing waits. Journals and events that passed while a registration "
         "was disabled do not count.",
+        of="store",
     ),
     Metric(
         "eventmill_registration_oldest_undelivered_age_seconds",
         "gauge",
         ("registration_id",),
         "The same for each registration for which anything waits; the `EVENTMILL_METRICS_REGISTRATIONS_MAX` worst.",
+        of="store",
     ),
-    Metric("eventmill_store_bytes", "gauge", (), "Bodies of the events that are kept."),
-    Metric("eventmill_disk_free_bytes", "gauge", (), "Free space where the data is."),
+    Metric("eventmill_store_bytes", "gauge", (), "Bodies of the events that are kept.", of="store"),
+    Metric("eventmill_disk_free_bytes", "gauge", (), "Free space where the data is; not with PostgreSQL."),
     Metric("eventmill_expired_segments_total", "counter", (), "Files of events, one a day, that retention removed."),
 )
 """All of them; counters begin at 0 with each start."""
 
 
-async def get_metrics(parts: Parts, request: Request) -> Reply:
+async def get_metrics(parts: Vitals, request: Request) -> Reply:
     """GET /metrics"""
     _check_token(parts.config.metrics_token, request.header(b"authorization"))
     return Reply(200, "".join(_lines(await _read(parts))).encode(), TEXT_TYPE)
@@ -84,7 +88,7 @@ def _check_token(wanted: str, authorization: str) -> None:
         raise GatewayError(Reason.INVALID_TOKEN, "the token is not the one that EVENTMILL_METRICS_TOKEN sets")
 
 
-async def _read(parts: Parts) -> _Series:
+async def _read(parts: Vitals) -> _Series:
     totals = await parts.store.totals()
     backlog = await parts.store.backlog(parts.config.metrics_registrations_max)
     now_ms = parts.clock.now_ms()
@@ -103,7 +107,7 @@ async def _read(parts: Parts) -> _Series:
             ((("registration_id", registration_id),), age) for registration_id, age in ages
         ],
         "eventmill_store_bytes": [((), totals.stored_bytes)],
-        "eventmill_disk_free_bytes": [((), totals.disk_free_bytes)],
+        "eventmill_disk_free_bytes": [] if totals.disk_free_bytes is None else [((), totals.disk_free_bytes)],
         "eventmill_expired_segments_total": [((), totals.dropped_segments)],
     }
 
@@ -119,7 +123,8 @@ def _by_outcome(**counts: int) -> list[tuple[_Labels, float]]:
 
 def _lines(series: _Series) -> Iterable[str]:
     for metric in METRICS:
-        yield f"# HELP {metric.name} {metric.meaning}\n# TYPE {metric.name} {metric.kind}\n"
+        of = " Of the whole store: every node says the same." if metric.of == "store" else ""
+        yield f"# HELP {metric.name} {metric.meaning}{of}\n# TYPE {metric.name} {metric.kind}\n"
         for labels, value in series[metric.name]:
             named = ",".join(f'{name}="{text}"' for name, text in labels)
             yield f"{metric.name}{{{named}}} {value:.15g}\n" if named else f"{metric.name} {value:.15g}\n"

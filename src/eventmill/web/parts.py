@@ -21,6 +21,7 @@ from eventmill.ids import IdSource
 from eventmill.send.faults import Faults
 from eventmill.send.mailbox import Mailbox
 from eventmill.store.base import Store
+from eventmill.store.observe import Backlog, Totals
 from eventmill.store.seal import Sealer
 from eventmill.web.caller import Authenticator
 from eventmill.web.http import ASGIApp, Reply
@@ -61,6 +62,16 @@ class DevHooks(msgspec.Struct, frozen=True):
     """The data directory as one file. Raises `NOT_FOUND` where there is none, `TOO_LARGE`."""
 
 
+class VitalStore(Protocol):
+    """What a node has to ask its store to say how it is."""
+
+    def refusal(self) -> Exception | None: ...
+
+    async def totals(self) -> Totals: ...
+
+    async def backlog(self, limit: int) -> Backlog: ...
+
+
 class DeliveryProcess(msgspec.Struct, frozen=True):
     index: int
     pid: int
@@ -68,6 +79,22 @@ class DeliveryProcess(msgspec.Struct, frozen=True):
     slots: int
     """Shares of the registrations, of `store.work.SLOTS`, that are its to deliver for."""
     restarts: int
+
+
+class Vitals(Protocol):
+    """Those parts from which a node says how it is."""
+
+    @property
+    def config(self) -> Config: ...
+
+    @property
+    def store(self) -> VitalStore: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def unready(self) -> Callable[[], str | None]: ...
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from typing import Annotated
+from urllib.parse import quote
 
 import msgspec
 import structlog
@@ -22,6 +23,7 @@ from eventmill.store.control import ControlReads, ControlStore, Create, Delete, 
 from eventmill.web.bootstrap import UserEntry
 from eventmill.web.checks import read_object, show
 from eventmill.web.http import NO_CONTENT, Reply, Request, json_reply
+from eventmill.web.invoking import USERS
 from eventmill.web.parts import Parts
 from eventmill.web.passwords import SALT_BYTES, hash_password
 from eventmill.web.paths import not_found
@@ -60,7 +62,8 @@ async def create_user(parts: Parts, request: Request, caller: Caller) -> Reply:
     except Conflict:
         raise Conflict(f"there is a user named {user.name} already", user.name) from None
     _tell("created", user.name, caller)
-    return json_reply(201, _body(user))
+    location = f"{USERS}/{quote(user.name, safe='')}"
+    return json_reply(201, _body(user), headers=((b"location", location.encode()),))
 
 
 async def update_user(parts: Parts, request: Request, caller: Caller) -> Reply:

@@ -7,12 +7,13 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e.gateway import Gateway
+from tests.e2e.harness.engines import store_variables
 
 ENDS_WITHIN_S = 30
 
@@ -34,9 +35,16 @@ def run_eventmill(*arguments: str, directory: Path, variables: dict[str, str] | 
         capture_output=True,
         text=True,
         timeout=ENDS_WITHIN_S,
-        env={**os.environ, **(variables or {})},
+        env={**os.environ, **_store(arguments), **(variables or {})},
     )
     return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def _store(arguments: Sequence[str]) -> dict[str, str]:
+    """Where the gateway of `--data` has its data, unless that says it itself."""
+    if "--data" not in arguments or "--store" in arguments:
+        return {}
+    return store_variables(arguments[arguments.index("--data") + 1])
 
 
 def delivery_pids(gateway: Gateway) -> list[int]:

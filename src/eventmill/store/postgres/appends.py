@@ -18,7 +18,7 @@ import structlog
 from eventmill import telemetry
 from eventmill.clock import Clock
 from eventmill.config import MIB
-from eventmill.errors import RoutingStale, StoreUnavailable
+from eventmill.errors import Reason, RoutingStale, StoreUnavailable
 from eventmill.model import Lane, OrgId
 from eventmill.store.log import Appended, NewEvent
 from eventmill.store.postgres.channel import Channel
@@ -34,6 +34,10 @@ _APPEND = load_queries("log")["append"]
 _BATCH_EVENTS = 256
 _BATCH_BYTES = 4 * MIB
 _QUEUE_CALLS = 16_384
+_WAIT_S = 10.0
+"""A publish that has waited so long for its turn is refused: what holds up others may hold it up as long."""
+_FULL_S = 5.0
+"""After the disk was found full; then one more batch finds out whether it still is."""
 
 
 class AppendCall(msgspec.Struct):
@@ -43,6 +47,8 @@ class AppendCall(msgspec.Struct):
     future: asyncio.Future[Appended]
     epoch: int
     """Routing epoch of the event that was matched first."""
+    since_s: float = 0.0
+    """When it came, by the event loop's clock."""
 
 
 class Batch:
@@ -147,6 +153,7 @@ class Appends:
         self._kick = asyncio.Event()
         self._closing = False
         self._tasks: list[asyncio.Task[None]] = []
+        self._full_until_s = 0.0
         self.appended = 0
         """Events, since the start."""
         self.on_appended: Callable[[dict[int, int]], None] = lambda _heads: None
@@ -160,12 +167,17 @@ class Appends:
         self._kick.set()
         await asyncio.gather(*self._tasks)
 
-    @property
-    def full(self) -> bool:
-        return len(self._queue) >= _QUEUE_CALLS
+    def refusal(self) -> StoreUnavailable | None:
+        """Why nothing can be put at the moment."""
+        if self._full_until_s and self._full_until_s > asyncio.get_running_loop().time():
+            return StoreUnavailable("the database's disk is full", Reason.DISK_RESERVE_REACHED)
+        if len(self._queue) >= _QUEUE_CALLS:
+            return StoreUnavailable("too many publishes wait for the database")
+        return None
 
     def put(self, events: Sequence[NewEvent], future: asyncio.Future[Appended]) -> None:
-        self._queue.append(AppendCall(events, future, min([event.routing_epoch for event in events])))
+        now_s = future.get_loop().time()
+        self._queue.append(AppendCall(events, future, min([event.routing_epoch for event in events]), now_s))
         self._kick.set()
 
     async def _run(self, channel: Channel) -> None:
@@ -185,8 +197,12 @@ class Appends:
     def _take(self) -> list[AppendCall]:
         calls: list[AppendCall] = []
         events, size = _BATCH_EVENTS, _BATCH_BYTES
+        late_s = asyncio.get_running_loop().time() - _WAIT_S
         while self._queue and events > 0 and size > 0:
             call = self._queue.popleft()
+            if call.since_s < late_s:
+                self._refuse((call,), StoreUnavailable("the database is too slow at the moment"))
+                continue
             calls.append(call)
             events -= len(call.events)
             size -= sum([len(event.body) for event in call.events])
@@ -222,6 +238,8 @@ class Appends:
         if not isinstance(error, StoreUnavailable):
             _log.error(telemetry.STORE_COMMIT_FAILED, file="events", error=repr(error))
             error = refusal(error)
+        if error.reason is Reason.DISK_RESERVE_REACHED:
+            self._full_until_s = asyncio.get_running_loop().time() + _FULL_S
         for call in calls:
             if not call.future.done():
                 call.future.set_exception(error)

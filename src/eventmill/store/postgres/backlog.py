@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from heapq import nsmallest
 
+import msgspec
 from asyncpg import Record
 
 from eventmill.model import Lane
@@ -16,15 +18,22 @@ from eventmill.store.postgres.reads import StateReads
 _SQL, _WORK = load_queries("log"), load_queries("work")
 
 
+class First(msgspec.Struct, frozen=True):
+    """The first position above a lane's mark that is not settled."""
+
+    lane: Lane
+    registration_id: str
+    day: int
+    shard: int
+    seq: int
+
+
 class BacklogReads(LogReads, StateReads):
     async def backlog(self, limit: int) -> Backlog:
-        waiting = [
-            each for row in await self._pool.fetch(_WORK["waiting_lanes"], None) if (each := await self._first(row))
-        ]
         found: dict[Lane, Waiting] = {}
+        for first, since_ms in await self._waiting(await self._pool.fetch(_WORK["waiting_lanes"])):
+            found[first.lane] = Waiting(first.lane, first.registration_id, since_ms)
         units = 0
-        for lane, registration_id, since_ms in waiting:
-            found[lane] = Waiting(lane, registration_id, since_ms)
         for lane, registration_id, count, first_ms in await self._pool.fetch(_WORK["waiting_units"]):
             units += count
             if lane not in found or first_ms < found[lane].since_ms:
@@ -32,19 +41,25 @@ class BacklogReads(LogReads, StateReads):
         return Backlog(units, tuple(nsmallest(limit, found.values(), key=lambda each: each.since_ms)))
 
     async def waiting_since(self, lane: Lane) -> int | None:
-        row = await self._pool.fetchrow(_WORK["waiting_lanes"], lane)
-        first = None if row is None else await self._first(row)
-        times = [await self._pool.fetchval(_WORK["first_unit"], lane), None if first is None else first[2]]
-        return min((at_ms for at_ms in times if at_ms is not None), default=None)
+        waiting = await self._waiting(await self._pool.fetch(_WORK["waiting_lane"], lane))
+        first_ms: int | None = await self._pool.fetchval(_WORK["first_unit"], lane)
+        return min([since_ms for _, since_ms in waiting] + ([] if first_ms is None else [first_ms]), default=None)
 
-    async def _first(self, row: Record) -> tuple[Lane, str, int] | None:
-        """The first position above a lane's mark that is not settled: lane, registration, time. A lane's gaps lie below
-        its mark while it pushes."""
+    async def _waiting(self, rows: Sequence[Record]) -> list[tuple[First, int]]:
+        """With the time since when. The times of all are one question, however many they are."""
+        firsts = [first for row in rows if (first := await self._first(row)) is not None]
+        if not firsts:
+            return []
+        places = zip(*[(first.day, first.shard, first.seq) for first in firsts], strict=True)
+        times = [row["ts_ms"] for row in await self._pool.fetch(_SQL["times_of"], *places)]
+        return [(first, at_ms) for first, at_ms in zip(firsts, times, strict=True) if at_ms is not None]
+
+    async def _first(self, row: Record) -> First | None:
+        """A lane's gaps lie below its mark while it pushes."""
         mark, done, day = row["mark"], set(row["done"]), row["day"]
         posting = unpack_posting(row["first_seq"], row["last_seq"], row["rest"])
         seq = next((seq for seq in posting if seq > mark and seq not in done), None)
         if seq is None:
             found = await self._positions("lane_postings", row["lane"], mark, len(done) + 1)
             day, seq = next(((day, seq) for day, seqs in found for seq in seqs if seq not in done), (0, None))
-        since_ms = None if seq is None else await self._pool.fetchval(_SQL["time_of"], day, row["shard"], seq)
-        return None if since_ms is None else (row["lane"], row["registration_id"], since_ms)
+        return None if seq is None else First(row["lane"], row["registration_id"], day, row["shard"], seq)

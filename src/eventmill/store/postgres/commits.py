@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -54,7 +54,6 @@ class Commits:
         self._task: asyncio.Task[None]
         self.sums: Counter[str] = Counter()
         """What `Totals` counts."""
-        self.on_counted: Callable[[dict[Lane, bool]], None] = lambda _counted: None
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run())
@@ -89,7 +88,6 @@ class Commits:
     async def _commit(self, calls: Sequence[WorkCall | TraceCall]) -> None:
         works = [call for call in calls if isinstance(call, WorkCall)]
         traces = [(call.lane, call.traces) for call in calls if isinstance(call, TraceCall)]
-        counted: dict[Lane, bool] = {}
         sums: Counter[str] = Counter()
 
         async def write(connection: Connection) -> list[int]:
@@ -100,7 +98,6 @@ class Commits:
             except asyncpg.CheckViolationError:
                 self._partitions.forget()
                 raise
-            counted.update(write.counted)
             sums.clear()
             sums.update(write.sums)
             return [number for slots in lost for number in (len(slots), *slots)]
@@ -114,7 +111,6 @@ class Commits:
                 call.future.set_result(frozenset(answer[:count]))
             del answer[:count]
         self.sums.update(sums)
-        self.on_counted(counted)
         _settle([call for call in calls if isinstance(call, TraceCall)], [None] * len(traces))
 
 

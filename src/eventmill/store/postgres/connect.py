@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+from weakref import WeakSet
 
 import asyncpg
 
 from eventmill import __version__
-from eventmill.errors import Reason, StartupError, StoreUnavailable
+from eventmill.errors import Reason, StoreUnavailable
 
 CONNECT_S = 5.0
-_OLDEST_SERVER = 15
-_DURABLE = """
-SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
-"""
 _SETTINGS = {
     "application_name": f"eventmill {__version__}",
     "timezone": "UTC",
-    "jit": "off",
-    # A process that hangs in the middle of a transaction must not hold its locks for ever.
-    "idle_in_transaction_session_timeout": "10s",
-    "tcp_keepalives_idle": "5",
-    "tcp_keepalives_interval": "2",
-    "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "10000",
 }
+"""Of a new connection; poolers know these."""
+_PREPARE = """
+SELECT set_config('jit', 'off', false),
+    set_config('idle_in_transaction_session_timeout', '10s', false),
+    set_config('tcp_keepalives_idle', '5', false),
+    set_config('tcp_keepalives_interval', '2', false),
+    set_config('tcp_keepalives_count', '3', false),
+    set_config('tcp_user_timeout', '10000', false),
+    CASE WHEN current_setting('synchronous_commit') = 'off' THEN set_config('synchronous_commit', 'on', false) END
+"""
+"""A process that hangs in the middle of a transaction, or is gone, must not hold its locks for ever. Acknowledged means
+durable, whatever the server's default is."""
+
+_BOUND_WAITS = "SET lock_timeout = '12s'"
+"""Longer than a channel waits for an answer: whoever waits on the server for a lock ends when nobody listens any more,
+instead of piling up."""
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -57,45 +64,61 @@ UNDONE = (
 succeed."""
 
 
+class Hosts:
+    """The servers that a DSN names, the one that took a connection last first."""
+
+    def __init__(self, dsn: str) -> None:
+        self._each = each_host(dsn)
+        self._made: WeakSet[Connection] = WeakSet()
+
+    def drop_all(self) -> None:
+        """The connections that were made here: none of them leads anywhere any more."""
+        for connection in list(self._made):
+            connection.terminate()
+
+    async def connect(self) -> Connection:
+        """To the primary among them. One that starts, is full, or does not answer keeps nobody from the others.
+
+        Raises one of `LOST`, or another `asyncpg.PostgresError` when the database refuses."""
+        failure: Exception | None = None
+        for dsn in tuple(self._each):
+            try:
+                connection = await _connect(dsn)
+            except (*LOST, asyncpg.PostgresError) as error:
+                if failure is None or _tells_more(error, failure):
+                    failure = error
+            else:
+                self._each.sort(key=lambda each: each != dsn)
+                self._made.add(connection)
+                return connection
+        assert failure is not None, "a DSN names a server"
+        raise failure
+
+
 async def connect(dsn: str) -> Connection:
-    """Raises one of `LOST`, or another `asyncpg.PostgresError` when the database refuses."""
-    connection: Connection = await asyncpg.connect(dsn, **_arguments(dsn))
-    try:
-        await _prepare(connection)
-    except BaseException:
-        connection.terminate()
-        raise
-    return connection
+    """As `Hosts.connect`, once."""
+    return await Hosts(dsn).connect()
 
 
-async def open_pool(dsn: str, connections_max: int) -> Pool:
+async def open_pool(hosts: Hosts, connections_max: int) -> Pool:
     """For reads. Connections are made when they are needed, and again when they were lost."""
-    return await asyncpg.create_pool(dsn, min_size=0, max_size=connections_max, init=_prepare, **_arguments(dsn))
+    return await asyncpg.create_pool(
+        min_size=0, max_size=connections_max, connect=lambda *_, **__: hosts.connect(), reset=_keep
+    )
 
 
-async def connect_first(dsn: str) -> Connection:
-    """The first connection of a process. Raises `StartupError` naming cause and remedy."""
-    try:
-        connection = await connect(dsn)
-    except (ValueError, asyncpg.InterfaceError) as error:
-        raise StartupError(
-            "--store cannot be read: it must be like postgresql://user:password@host:5432/database, "
-            "with what is special in user and password written as %XX"
-        ) from error
-    except asyncpg.InvalidCatalogNameError as error:
-        raise StartupError(f"{shown(dsn)}: {error}; create it, for example with createdb") from error
-    except asyncpg.InvalidAuthorizationSpecificationError as error:
-        raise StartupError(f"{shown(dsn)}: {error}; check user and password of --store, and pg_hba.conf") from error
-    except (*LOST, asyncpg.PostgresError) as error:
-        raise StartupError(
-            f"{shown(dsn)} cannot be reached: {str(error) or type(error).__name__}; "
-            "check that PostgreSQL runs there and takes connections from here"
-        ) from error
-    major = connection.get_server_version().major
-    if major < _OLDEST_SERVER:
-        await connection.close()
-        raise StartupError(f"{shown(dsn)} is PostgreSQL {major}; it must be {_OLDEST_SERVER} or later")
-    return connection
+async def bound_waits(connection: Connection) -> None:
+    """For connections that may be given up while they wait for a lock."""
+    await connection.execute(_BOUND_WAITS)
+
+
+def each_host(dsn: str) -> list[str]:
+    """A DSN for each server of the list `host:port,host:port`; the driver would stop at the first that answers."""
+    parts = urlsplit(dsn)
+    user, at, hosts = parts.netloc.rpartition("@")
+    if "," not in hosts or {"host", "port"} & parse_qs(parts.query).keys():
+        return [dsn]
+    return [urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in hosts.split(",")]
 
 
 def shown(dsn: str) -> str:
@@ -105,21 +128,56 @@ def shown(dsn: str) -> str:
         hosts = parts.netloc.rpartition("@")[2] or parse_qs(parts.query).get("host", [""])[0]
     except ValueError:
         return "the database"
+    if "@" in parts.path + parts.query + parts.fragment and "@" not in parts.netloc:
+        return "the database"  # a password with an unescaped / or the like: nobody knows where it ends
     return f"database {parts.path.lstrip('/') or '(default)'} at {hosts or '(default host)'}"
 
 
+def explain_loss(error: BaseException) -> str:
+    """In words for those who ask why nothing goes."""
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+        return "the database takes no writes: it is a standby, or read-only"
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return "the database has no primary at the moment: only standbys answer"
+    if isinstance(error, asyncpg.TooManyConnectionsError):
+        return "the database takes no more connections"
+    if isinstance(error, TimeoutError):
+        return "the database does not answer"
+    return f"the database cannot be reached ({str(error).partition(chr(10))[0] or type(error).__name__})"
+
+
 def refusal(error: BaseException) -> StoreUnavailable:
-    """What callers are told of a failure that left nothing behind."""
+    """What callers are told of a failure. Of one of `LOST` it is not known whether the work was done."""
     if isinstance(error, asyncpg.DiskFullError):
         return StoreUnavailable("the database's disk is full", Reason.DISK_RESERVE_REACHED)
     if isinstance(error, LOST):
-        return StoreUnavailable("the database cannot be reached; try again")
+        return StoreUnavailable(f"{explain_loss(error)}; try again")
     return StoreUnavailable("the commit failed and left nothing behind; try again")
 
 
-async def _prepare(connection: Any) -> None:
-    """Acknowledged means durable, whatever the server's default is."""
-    await connection.execute(_DURABLE)
+async def _connect(dsn: str) -> Connection:
+    async with asyncio.timeout(CONNECT_S):
+        connection: Connection = await asyncpg.connect(dsn, **_arguments(dsn))
+        try:
+            await connection.execute(_PREPARE)
+        except BaseException:
+            connection.terminate()
+            raise
+    return connection
+
+
+def _tells_more(error: Exception, other: Exception) -> bool:
+    """A server that refuses tells more than a standby, and that more than one that cannot be reached."""
+
+    def rank(each: Exception) -> int:
+        return 2 * isinstance(each, asyncpg.PostgresError) + isinstance(each, asyncpg.TargetServerAttributeNotMatched)
+
+    return rank(error) > rank(other)
+
+
+async def _keep(connection: Any) -> None:
+    """Nothing is left behind on a connection that must not be there: resetting it would double the round trips of a
+    read, and undo what it was prepared with."""
 
 
 def _arguments(dsn: str) -> dict[str, Any]:

@@ -110,6 +110,13 @@ class Facts:
     def note_bytes(self, org: OrgId, size: int) -> None:
         self.stored_bytes[org] = self.stored_bytes.get(org, 0) + size
 
+    def forget_everything(self) -> None:
+        """The database has lost something: its numbers may mean something else now."""
+        self.shards.clear()
+        self.origins.clear()
+        self._origin_of.clear()
+        self.forget()
+
     def forget(self) -> None:
         """After retention or a reset: days begin elsewhere."""
         self._days.clear()

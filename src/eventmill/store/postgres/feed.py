@@ -16,7 +16,7 @@ import structlog
 from eventmill import telemetry
 from eventmill.clock import Clock, VirtualClock
 from eventmill.errors import StoreUnavailable
-from eventmill.store.postgres.connect import LOST, Connection, Dial
+from eventmill.store.postgres.connect import LOST, Connection, Dial, explain_loss
 from eventmill.store.postgres.queries import load_queries
 
 _log = structlog.get_logger()
@@ -24,11 +24,13 @@ _SQL = load_queries("log")
 _CHANNEL = "eventmill"
 _LOOK_S = 0.5
 _AGAIN_S = 0.1
+_ANSWER_S = 5.0
 _PATIENCE_S = 2.0
 """A connection that is lost, and soon there again, refuses nobody: what was sent meanwhile waits that long anyway."""
 _QUIET_S = 0.005
 """Between two notifications."""
 _CHORES_S = 5.0
+_CHORES_ANSWER_S = 30.0
 
 
 class Feed:
@@ -42,12 +44,20 @@ class Feed:
         self._moved = moved
         self._chores = chores
         self._seen: tuple[int, ...] = ()
+        self._highest = (0, 0)
+        """Epoch and heads, of which neither falls unless the database has lost something."""
         self._seen_clock: tuple[int, int] | None = None
+        self.on_fallen_back: Callable[[], None] = lambda: None
+        self.on_silent: Callable[[], None] = lambda: None
+        """The database does not answer, and takes no new connection: who waits for it on others waits in vain."""
         self._tell = False
         self._kick = asyncio.Event()
         self._next_chores_s = 0.0
         self._lost = ""
-        self._lost_since_s = 0.0
+        self._answered_s = 0.0
+        """Machine time of the last answer, and when the first one was asked for."""
+        self._was_silent = False
+        self._chores_fail = False
 
     def tell(self) -> None:
         """This process has committed something that others want to know."""
@@ -56,41 +66,44 @@ class Feed:
 
     @property
     def lost(self) -> str:
-        """Why the database cannot be reached; empty when it can, or could a moment ago."""
-        return self._lost if self._lost and self._clock.machine_s() - self._lost_since_s >= _PATIENCE_S else ""
+        """Why the database cannot be reached, or takes no writes; empty when it can, or could a moment ago."""
+        return self._lost if self._lost and self._silent_s() >= _PATIENCE_S else ""
 
     async def run(self) -> None:
         """Until it is cancelled."""
+        self._answered_s = self._clock.machine_s()
         while True:
             try:
                 connection = await self._dial()
             except (*LOST, asyncpg.PostgresError) as error:
-                self._note_lost(error)
+                self._note_lost(error, silent=not isinstance(error, asyncpg.TooManyConnectionsError))
                 await asyncio.sleep(_AGAIN_S)
                 continue
             try:
                 await self._follow(connection)
-            except (*LOST, asyncpg.PostgresError, StoreUnavailable) as error:
-                self._note_lost(error)
+            except (*LOST, asyncpg.PostgresError) as error:
+                self._note_lost(error, silent=isinstance(error, TimeoutError))
+                await asyncio.sleep(_AGAIN_S)
             finally:
                 connection.terminate()
 
     async def _follow(self, connection: Connection) -> None:
-        await connection.add_listener(_CHANNEL, lambda *_: self._kick.set())
+        async with asyncio.timeout(_ANSWER_S):
+            await connection.add_listener(_CHANNEL, lambda *_: self._kick.set())
         loop = asyncio.get_running_loop()
         while True:
             self._kick.clear()
-            await self._look(connection)
-            if self._lost:
-                self._lost = ""
-                _log.info(telemetry.STORE_ACCEPTING, cause="the database answers again")
-            if loop.time() >= self._next_chores_s:
-                self._next_chores_s = loop.time() + _CHORES_S
-                await self._chores(connection)
+            async with asyncio.timeout(_ANSWER_S):
+                await self._look(connection)
+            self._note_answer()
             if self._tell:
                 self._tell = False
-                await connection.execute(_SQL["tell"], "")
+                async with asyncio.timeout(_ANSWER_S):
+                    await connection.execute(_SQL["tell"], "")
                 await asyncio.sleep(_QUIET_S)
+            if loop.time() >= self._next_chores_s:
+                self._next_chores_s = loop.time() + _CHORES_S
+                await self._try_chores(connection)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):  # `wait_for` of Python 3.11 can swallow the end of this task
                     await self._kick.wait()
@@ -98,17 +111,50 @@ class Feed:
     async def _look(self, connection: Connection) -> None:
         row = await connection.fetchrow(_SQL["state"])
         assert row is not None
+        if row["read_only"]:
+            raise asyncpg.ReadOnlySQLTransactionError("the database is read-only")
         clock = (row["clock_offset_ms"], row["clock_jumped_ms"])
         if isinstance(self._clock, VirtualClock) and self._seen_clock not in (None, clock):
             self._clock.follow(*clock)  # another node has moved it
         self._seen_clock = clock
+        if row["epoch"] < self._highest[0] or row["heads"] < self._highest[1]:
+            self.on_fallen_back()
+        self._highest = row["epoch"], row["heads"]
         state = tuple(row)
         if state != self._seen:
             self._seen = state
             self._moved()
 
-    def _note_lost(self, error: BaseException) -> None:
+    async def _try_chores(self, connection: Connection) -> None:
+        """What fails is tried again the next time, and said once."""
+        try:
+            async with asyncio.timeout(_CHORES_ANSWER_S):
+                await self._chores(connection)
+        except LOST:
+            raise
+        except (StoreUnavailable, asyncpg.PostgresError) as error:
+            if not self._chores_fail:
+                _log.warning(telemetry.STAGE_FAILED, stage="database chores", cause=str(error))
+            self._chores_fail = True
+        else:
+            self._chores_fail = False
+
+    def _note_lost(self, error: BaseException, *, silent: bool) -> None:
+        """Once for each outage; afterwards everybody looks again, as hints may have been lost in it."""
+        self._seen = ()
+        if silent and not self._was_silent:
+            self._was_silent = True
+            self.on_silent()
         if not self._lost:
-            self._lost_since_s = self._clock.machine_s()
-            self._lost = f"the database cannot be reached ({type(error).__name__}: {error})"
-            _log.warning(telemetry.STORE_REFUSED, cause=self._lost)
+            _log.warning(telemetry.STORE_REFUSED, cause=explain_loss(error))
+        self._lost = explain_loss(error)
+
+    def _note_answer(self) -> None:
+        self._was_silent = False
+        if self._lost:
+            self._lost = ""
+            _log.info(telemetry.STORE_ACCEPTING, cause="the database answers again", seconds=round(self._silent_s(), 1))
+        self._answered_s = self._clock.machine_s()
+
+    def _silent_s(self) -> float:
+        return self._clock.machine_s() - self._answered_s

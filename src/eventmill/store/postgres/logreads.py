@@ -34,7 +34,9 @@ class LogReads:
         return await self._facts.shard(org)
 
     async def heads(self) -> dict[int, int]:
-        return {row["id"]: row["head"] for row in await self._pool.fetch(_SQL["heads"])}
+        row = await self._pool.fetchrow(_SQL["heads"])
+        assert row is not None
+        return dict(zip(row["ids"], row["heads"], strict=True))
 
     async def head(self, shard: int) -> Head:
         row = await self._pool.fetchrow(_SQL["head"], shard)

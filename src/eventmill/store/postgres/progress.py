@@ -66,8 +66,6 @@ class WorkWrite:
         self._attempts: list[tuple[Lane, bytes]] = []
         self._tallies: dict[tuple[Lane, int], list[int]] = {}
         """Lane and start of the bucket -> successes, failures, units given up."""
-        self.counted: dict[Lane, bool] = {}
-        """Lanes with new tallies; True where a failure is among them."""
         self.sums: Counter[str] = Counter()
         """What `Totals` counts."""
         self._closing: set[Lane] = set()
@@ -151,7 +149,7 @@ class WorkWrite:
             state.changed = True
 
     def _tally(self, progress: LaneProgress, split_ms: int) -> None:
-        lane, failed = progress.lane, False
+        lane = progress.lane
         for count in progress.counts:
             self.sums["succeeded"] += count.ok
             self.sums["failed"] += count.failed
@@ -159,12 +157,10 @@ class WorkWrite:
                 self._bucket(lane, max(count.at_ms, split_ms), split_ms)[0] += count.ok
             if count.failed:
                 self._bucket(lane, count.at_ms, split_ms)[1] += count.failed
-                failed = True
         for ended in progress.ended:
             self.sums[ended.outcome] += len(ended.positions)
             if ended.outcome == "gave_up":
                 self._bucket(lane, ended.at_ms, split_ms)[2] += 1
-        self.counted[lane] = failed or self.counted.get(lane, False)
 
     def _bucket(self, lane: Lane, at_ms: int, split_ms: int) -> list[int]:
         """The sums of the bucket of a time: of 5 minutes, but cut in two where a split lies."""

@@ -42,8 +42,12 @@ class StateReads:
             rows = await self._pool.fetch(_CATALOGUE["list_docs_by_key"], kind, key[0], key[1].encode(), org)
         return [Versioned(kind, org, *row) for row in rows]
 
-    async def scan(self, kind: Kind) -> list[Versioned]:
-        return [Versioned(kind, *row) for row in await self._pool.fetch(_CATALOGUE["scan_docs"], kind)]
+    async def scan(self, kind: Kind, key: tuple[str, str] | None = None) -> list[Versioned]:
+        if key is None:
+            rows = await self._pool.fetch(_CATALOGUE["scan_docs"], kind)
+        else:
+            rows = await self._pool.fetch(_CATALOGUE["scan_docs_by_key"], kind, key[0], key[1].encode())
+        return [Versioned(kind, *row) for row in rows]
 
     async def scan_page(self, kind: Kind, after: tuple[str, str], limit: int) -> list[Versioned]:
         rows = await self._pool.fetch(_CATALOGUE["scan_page"], kind, *after, limit)

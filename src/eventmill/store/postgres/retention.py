@@ -34,41 +34,51 @@ class Expiry:
         self._connection = connection
         self._before_ms = before_ms
         self._now_ms = now_ms
+        self.expired = 0
+        """Positions that were recorded so."""
 
     async def run(self) -> int:
         """Drop the oldest days whose last event is older than asked, and records that are as old. Returns how many
         days with events were dropped."""
         await self._connection.execute(_SQL["one_at_a_time"])
-        dropped = 0
+        passed: list[int] = []
+        empty: list[int] = []
         for day in [row[0] for row in await self._connection.fetch(_SQL["days"])]:
             newest = await self._newest(day)
             if newest is None:
                 if (day + 1) * DAY_MS <= self._before_ms:
-                    await self._connection.execute(_SQL["drop_day"], day)
+                    empty.append(day)
                 continue
             if newest >= self._before_ms:
                 break
-            await self._drop(day)
-            dropped += 1
+            await self._pass(day)
+            passed.append(day)
         await self._prune()
-        return dropped
+        # Last of all: from here to the commit nobody can append.
+        await self._connection.execute(_SQL["wait_little"])
+        for day in (*empty, *passed):
+            await self._connection.execute(_SQL["drop_day"], day)
+        return len(passed)
 
     async def _newest(self, day: int) -> int | None:
         newest: int | None = await self._connection.fetchval(_SQL["newest"], day)
         return newest
 
-    async def _drop(self, day: int) -> None:
+    async def _pass(self, day: int) -> None:
+        """Have everything move past the day that stands in it."""
         # Nothing may be appended to the day from here on; shards that are in it begin it anew.
         await self._connection.execute(_SQL["lock_shards_of"], day)
-        for row in await self._connection.fetch(_SQL["last_postings"], day):
-            await self._pass_lane(Lane(row["lane"]), day, row["last_seq"])
+        lasts = {row["lane"]: row["last_seq"] for row in await self._connection.fetch(_SQL["lock_lanes_of"], day)}
+        for row in await self._connection.fetch(_SQL["pass_lanes"], list(lasts), list(lasts.values()), PULLED):
+            del lasts[row["lane"]]
+        for lane, last_seq in lasts.items():
+            await self._pass_lane(lane, day, last_seq)
         await self._end_lost_units(day)
         await self._connection.execute(_SQL["pass_shards"], day)
         await self._connection.execute(_SQL["begin_anew"], day)
         await self._connection.execute(_SQL["forget_day"], day)
         await self._connection.execute(_SQL["forget_bytes"], day)
         await self._connection.execute(_SQL["forget_audited"])
-        await self._connection.execute(_SQL["drop_day"], day)
 
     async def _pass_lane(self, lane: Lane, day: int, last_seq: int) -> None:
         """Floor and mark move past `last_seq`; what was still to be pushed below it, or passed in a gap and could be
@@ -100,6 +110,7 @@ class Expiry:
             await insert_ended(self._connection, [(state["lane"], ended)])
             await note_happenings(self._connection, list(ends_of(ended, state["shard"], state["registration_id"])))
             count += len(positions)
+        self.expired += count
         if count:
             _log.warning(telemetry.EVENTS_EXPIRED, registration=state["registration_id"], count=count)
 
@@ -130,6 +141,7 @@ class Expiry:
             ended = Ended(tuple(row["positions"]), "expired", row["cause"], self._now_ms, row["replay"])
             await insert_ended(self._connection, [(Lane(row["lane"]), ended)])
             await note_happenings(self._connection, list(ends_of(ended, row["shard"], row["registration_id"])))
+            self.expired += len(ended.positions)
 
     async def _prune(self) -> None:
         """Records that are as old as the events they speak of may be."""

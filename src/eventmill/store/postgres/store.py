@@ -7,8 +7,11 @@ loop. What this process caches never decides: routing epochs, leases and limits 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+import math
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Literal
 from uuid import uuid4
 
@@ -19,33 +22,51 @@ from eventmill.clock import Clock
 from eventmill.config import Config
 from eventmill.errors import Reason, StoreUnavailable
 from eventmill.model import Lane, OrgId
+from eventmill.store.children import Heard, ignore_beat
 from eventmill.store.control import ControlOp, Versioned
 from eventmill.store.log import Appended, NewEvent
 from eventmill.store.observe import Totals, UnmatchedBatch
 from eventmill.store.postgres.appends import Appends
 from eventmill.store.postgres.backlog import BacklogReads
 from eventmill.store.postgres.channel import Channel, Work
+from eventmill.store.postgres.channel import Terms as ChannelTerms
+from eventmill.store.postgres.children import ChildLines
 from eventmill.store.postgres.commits import Commits, TraceCall, WorkCall
-from eventmill.store.postgres.connect import Connection, connect, connect_first, shown
+from eventmill.store.postgres.connect import Connection, Hosts, shown
 from eventmill.store.postgres.control import ControlWrite, is_unrouted
+from eventmill.store.postgres.counted import Counted
 from eventmill.store.postgres.days import DAY_MS
 from eventmill.store.postgres.facts import Facts
 from eventmill.store.postgres.feed import Feed
+from eventmill.store.postgres.fellows import PostgresFellows
 from eventmill.store.postgres.leases import Leases, Terms
-from eventmill.store.postgres.migrations import migrate
+from eventmill.store.postgres.migrations import Migrations, note_node
+from eventmill.store.postgres.nodes import NodeReads
 from eventmill.store.postgres.partitions import Partitions
+from eventmill.store.postgres.permits import PostgresPermits
+from eventmill.store.postgres.pooling import check_sessions
+from eventmill.store.postgres.presidency import Presidency
 from eventmill.store.postgres.queries import load_queries
 from eventmill.store.postgres.reading import Reading
 from eventmill.store.postgres.retention import Expiry
+from eventmill.store.postgres.starting import check_rights, connect_first, explained
 from eventmill.store.postgres.unmatched import drop_observed, put_unmatched
 from eventmill.store.work import SlotLease, TraceRecord, WorkCommit
 
 _log = structlog.get_logger()
 _CATALOGUE, _SCHEMA = load_queries("catalogue"), load_queries("schema")
 _APPEND_CHANNELS = 2
+_UNTIL_KNOWN = ChannelTerms(patience_s=math.inf)
+"""Progress is not given up while its outcome is unknown: given again, it would count twice."""
+_MANY_OPS = ChannelTerms(answer_s=20)
+"""A write may hold thousands of documents, and one after it waits for it."""
+_AT_LEISURE = ChannelTerms(answer_s=600)
+"""To drop a day is one transaction, however much has to be put on record before."""
+_TRACES_S = 10.0
+_LAST_S = 2.0
 
 
-class PostgresStore(BacklogReads):
+class PostgresStore(BacklogReads, NodeReads):
     """Implements `store.base.Store`. `delivers`: whether this process takes slots."""
 
     def __init__(
@@ -55,49 +76,67 @@ class PostgresStore(BacklogReads):
         self._dsn = config.store
         self._clock = clock
         self._traces_kept = config.traces_kept
-        self._delivers = config.delivery_children == 0 if delivers is None else delivers
-        self._terms = terms or Terms()
+        self._delivers = config.dev if delivers is None else delivers
+        self._terms = terms or Terms.of(config.lease_ttl_s)
         self._node = uuid4()
-        self._pool = Reading()
+        self._hosts: Hosts
+        self._pool = Reading(self._lost)
         self._facts = Facts(self._pool)
         self._partitions = Partitions(self._pool)
         self._callbacks: list[Callable[[], None]] = []
-        self._counted: dict[Lane, bool] = {}
+        self._counted = Counted(self._pool, clock)
+        self.permits = PostgresPermits(self._pool)
+        self.fellows = PostgresFellows(self._pool, self._node, self._has_moved)
+        self._presidency = Presidency(self._pool, self._node, self._terms)
         self._followers: list[Callable[[], None]] = []
-        self._dropped = 0
+        self._dropped = self._expired = 0
         self._closing = False
         self._tasks: list[asyncio.Task[None]] = []
-        self._channels = [self._channel() for _ in range(_APPEND_CHANNELS + 4)]
-        *appending, self._control, self._unrouted, self._work, self._upkeep = self._channels
+        appending = [self._channel() for _ in range(_APPEND_CHANNELS)]
+        self._control, self._unrouted = self._channel(_MANY_OPS), self._channel(_MANY_OPS)
+        self._work, self._upkeep = self._channel(_UNTIL_KNOWN), self._channel(_AT_LEISURE)
+        self._channels = [*appending, self._control, self._unrouted, self._work, self._upkeep]
         self._appends = Appends(appending, self._facts, self._partitions, clock)
         self._appends.on_appended = lambda _heads: self._has_moved()
         self._commits = Commits(self._work, self._node, self._traces_kept, self._partitions, clock)
-        self._commits.on_counted = self._note_counted
         self._feed = Feed(self._dial, clock, self._notify, self._do_chores)
+        self._feed.on_fallen_back = self._facts.forget_everything
+        self._feed.on_silent = self._drop_connections
         self._leases: Leases | None = None
+        self._children = ChildLines()
 
     # Life
 
     async def open(self) -> None:
+        with explained(self._dsn):
+            await self._migrate()
+            try:
+                await self._begin()
+            except BaseException:
+                await self.close()
+                raise
+        _log.info(telemetry.STORE_OPENED, data=shown(self._dsn), node=str(self._node))
+
+    async def _migrate(self) -> None:
         connection = await connect_first(self._dsn)
         try:
-            before, now = await migrate(connection, shown(self._dsn))
+            await check_sessions(self._dsn)
+            migrations = Migrations(connection, shown(self._dsn))
+            before, now = await migrations.add()
+            await migrations.check_whole()
+            await check_rights(connection, shown(self._dsn))
+            await migrations.join(self._node)
             await connection.execute(load_queries("channel")["forget_old"])
         finally:
             await connection.close()
+        self._hosts = Hosts(self._dsn)
         if 0 < before < now:
             _log.info(telemetry.STORE_MIGRATED, before=before, now=now)
-        try:
-            await self._begin()
-        except BaseException:
-            await self.close()
-            raise
-        _log.info(telemetry.STORE_OPENED, data=shown(self._dsn), node=str(self._node))
 
     async def _begin(self) -> None:
         self._appends.start()
         self._commits.start()
-        await self._pool.open(self._dsn)
+        await self._pool.open(self._hosts)
         await self._partitions.make_ahead(self._clock.now_ms() // DAY_MS)
         await self._facts.refresh_bytes()
         self._tasks.append(asyncio.create_task(self._feed.run()))
@@ -110,6 +149,8 @@ class PostgresStore(BacklogReads):
         if self._closing:
             return
         self._closing = True
+        for channel in self._channels:
+            channel.hurry()
         await self._appends.stop()
         await self._commits.stop()
         for task in self._tasks:
@@ -117,18 +158,23 @@ class PostgresStore(BacklogReads):
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._leases is not None:
             await self._leases.close()
-        for channel in self._channels:
-            await channel.close()
+        await self._children.close()
+        await asyncio.gather(*[channel.close() for channel in self._channels])
+        with suppress(StoreUnavailable, TimeoutError):
+            async with asyncio.timeout(_LAST_S):
+                await self._presidency.close()
+                await self._pool.execute(load_queries("work")["leave"], self._node)
         await self._pool.close()
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        connection = await self._dial()
-        try:
-            await connection.execute(_SCHEMA["lock_start"])
-            yield
-        finally:
-            await connection.close()  # and with it the lock
+        with explained(self._dsn):
+            connection = await self._dial()
+            try:
+                await connection.execute(_SCHEMA["lock_start"])
+                yield
+            finally:
+                await connection.close(timeout=_LAST_S)  # and with it the lock
 
     def on_change(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)
@@ -184,24 +230,24 @@ class PostgresStore(BacklogReads):
     def refusal(self) -> StoreUnavailable | None:
         if self._closing:
             return StoreUnavailable("the gateway is shutting down", Reason.SHUTTING_DOWN)
-        if self._feed.lost:
-            return StoreUnavailable(self._feed.lost)
-        if self._appends.full:
-            return StoreUnavailable("too many publishes wait for the database")
-        return None
+        if lost := self._feed.lost:
+            return StoreUnavailable(lost)
+        return self._appends.refusal()
 
     def stored_bytes(self, org: OrgId) -> int:
         return self._facts.stored_bytes.get(org, 0)
 
     async def expire(self, before_ms: int) -> int:
         async def expire(connection: Connection) -> list[int]:
-            return [await Expiry(connection, before_ms, self._clock.now_ms()).run()]
+            expiry = Expiry(connection, before_ms, self._clock.now_ms())
+            return [await expiry.run(), expiry.expired]
 
-        (dropped,) = await self._run(self._upkeep, expire)
+        dropped, expired = await self._run(self._upkeep, expire)
         self._facts.forget()
         self._partitions.forget()
         await self._facts.refresh_bytes()
         self._dropped += dropped
+        self._expired += expired
         return dropped
 
     # Looking back
@@ -209,13 +255,14 @@ class PostgresStore(BacklogReads):
     async def drop_observed(self, traces_before_ms: int, unmatched_before_ms: int) -> None:
         before = (traces_before_ms, unmatched_before_ms)
         await self._run(self._upkeep, lambda connection: drop_observed(connection, self._config, *before))
+        await self.permits.forget_full()
 
     async def note_unmatched(self, batches: Sequence[UnmatchedBatch]) -> None:
         await self._run(self._upkeep, lambda connection: put_unmatched(connection, batches, self._config))
 
     async def totals(self) -> Totals:
         stored = sum(self._facts.stored_bytes.values())
-        sums = dict(self._commits.sums)
+        sums = self.delivered + self._children.sums + Counter(expired=self._expired)
         return Totals(events=self._appends.appended, stored_bytes=stored, dropped_segments=self._dropped, **sums)
 
     async def drop_phi_audit(self, before_ms: int) -> None:
@@ -225,6 +272,15 @@ class PostgresStore(BacklogReads):
 
     async def leases(self) -> tuple[SlotLease, ...]:
         return () if self._leases is None else self._leases.held()
+
+    @property
+    def slots_held(self) -> int:
+        return 0 if self._leases is None else len(self._leases.held())
+
+    @property
+    def delivered(self) -> Counter[str]:
+        """What this process's commits counted, as `Totals` names it."""
+        return self._commits.sums
 
     async def commit(self, work: WorkCommit) -> frozenset[int]:
         self._check_open()
@@ -236,19 +292,42 @@ class PostgresStore(BacklogReads):
         self._check_open()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._commits.put(TraceCall(lane, traces, future))
-        await future
+        try:
+            async with asyncio.timeout(_TRACES_S):  # a request waits for this
+                await future
+        except TimeoutError:
+            raise StoreUnavailable("the database does not answer") from None
 
-    async def counted(self) -> dict[Lane, bool]:
-        taken, self._counted = self._counted, {}
-        return taken
+    async def counted(self, watched: Collection[Lane]) -> set[Lane]:
+        return await self._counted.grown(watched)
+
+    async def presidency(self) -> int:
+        self._check_open()
+        return await self._presidency.term()
+
+    # Delivery children
+
+    def attach_child(self, sock: socket.socket, _index: int, _count: int, heard: Heard = ignore_beat) -> None:
+        """They find their slots themselves."""
+        self._children.attach(sock, heard)
+
+    def drain_children(self) -> None:
+        self._children.drain()
 
     # Below
 
-    def _channel(self) -> Channel:
-        return Channel(self._dial, uuid4())
+    def _channel(self, terms: ChannelTerms | None = None) -> Channel:
+        never_lost = terms is _UNTIL_KNOWN
+        return Channel(self._dial, uuid4(), terms, str if never_lost else self._lost)
+
+    def _drop_connections(self) -> None:
+        self._hosts.drop_all()
+
+    def _lost(self) -> str:
+        return self._feed.lost
 
     async def _dial(self) -> Connection:
-        return await connect(self._dsn)
+        return await self._hosts.connect()
 
     async def _run(self, channel: Channel, work: Work) -> Sequence[int]:
         self._check_open()
@@ -268,11 +347,8 @@ class PostgresStore(BacklogReads):
         for callback in (*self._callbacks, *self._followers):
             callback()
 
-    def _note_counted(self, counted: dict[Lane, bool]) -> None:
-        for lane, failed in counted.items():
-            self._counted[lane] = failed or self._counted.get(lane, False)
-
     async def _do_chores(self, connection: Connection) -> None:
+        await note_node(connection, self._node)
         await self._partitions.make_ahead(self._clock.now_ms() // DAY_MS)
         await self._facts.refresh_bytes()
 

@@ -69,7 +69,9 @@ class BacklogReads(LogReads, StateReads):
         if state.disabled or state.tombstone is not None or self._last_of(state.lane) <= state.mark:
             return None
         done = set(state.done)
-        page = self._positions(state.lane, state.mark, len(done) + 1)
+        page = self._engine.log.tails.all_after(state.lane, state.mark)
+        if page is None:
+            page = self._positions(state.lane, state.mark, len(done) + 1)
         return next((seq for seq in page if seq not in done), None)
 
     def _last_of(self, lane: Lane) -> int:

@@ -17,10 +17,12 @@ from eventmill.clock import Clock, VirtualClock
 from eventmill.config import Config
 from eventmill.errors import Reason, StoreUnavailable
 from eventmill.model import Lane
+from eventmill.store.children import Beat, Drain, keep_beating
+from eventmill.store.framed import FramedLink
 from eventmill.store.log import LogEntry, LogPage
 from eventmill.store.sqlite.connect import open_reader
 from eventmill.store.sqlite.engine import Paths
-from eventmill.store.sqlite.frames import AddTraces, Commit, Drain, FramedLink, FromFront, Granted, Result, Wake
+from eventmill.store.sqlite.frames import AddTraces, Commit, FromFront, Granted, Result, Wake
 from eventmill.store.sqlite.layout import SHARD, Layout
 from eventmill.store.sqlite.logreads import LogReads
 from eventmill.store.sqlite.memory import get_meta
@@ -59,8 +61,10 @@ class SqliteChild(LogReads, StateReads):
         self._reader = open_reader(self._paths.state)
         self._rescan()
         await self._link.connect()
+        self._beating = asyncio.create_task(keep_beating(self._link, lambda: Beat(len(self._leases))))
 
     async def close(self) -> None:
+        self._beating.cancel()
         self._link.close()
         self._reader.close()
         self._readers.close()
@@ -93,6 +97,7 @@ class SqliteChild(LogReads, StateReads):
 
     def granted(self, leases: tuple[SlotLease, ...]) -> None:
         self._leases = leases
+        self._link.send(Beat(len(leases)))
         self._notify()
 
     def woken(self, wake: Wake) -> None:

@@ -14,7 +14,9 @@ import structlog
 from eventmill import telemetry
 from eventmill.errors import GatewayError, StoreUnavailable
 from eventmill.model import Lane
-from eventmill.store.sqlite.frames import AddTraces, Commit, Drain, FramedLink, FromChild, Granted, Result, Wake
+from eventmill.store.children import Beat, Drain, Heard
+from eventmill.store.framed import FramedLink
+from eventmill.store.sqlite.frames import AddTraces, Commit, FromChild, Granted, Result, Wake
 from eventmill.store.work import SLOTS, SlotLease, TraceRecord, WorkCommit
 
 _log = structlog.get_logger()
@@ -39,9 +41,10 @@ class LinkedStore(Protocol):
 class ChildLink(FramedLink[FromChild]):
     """Lives in the front's event loop. `gone` is set when the child, or the store, closed its end."""
 
-    def __init__(self, store: LinkedStore) -> None:
+    def __init__(self, store: LinkedStore, heard: Heard) -> None:
         super().__init__(msgspec.msgpack.Decoder(FromChild))
         self._store = store
+        self._heard = heard
         self._owes_wake = False
         self._resting = False
         self._answers: set[asyncio.Task[None]] = set()
@@ -68,6 +71,8 @@ class ChildLink(FramedLink[FromChild]):
                 self._answer(frame.call, self._store.submit(frame.work))
             case AddTraces():
                 self._answer(frame.call, self._store.submit_traces(frame.lane, frame.traces))
+            case Beat():
+                self._heard(frame)
 
     def resumed(self) -> None:
         if self._owes_wake:
@@ -99,8 +104,8 @@ class ChildLinks:
         self._serving: set[asyncio.Task[None]] = set()
         self._draining = False
 
-    def attach(self, sock: socket.socket, index: int, count: int) -> None:
-        task = asyncio.ensure_future(self._serve(sock, range(index, SLOTS, count)))
+    def attach(self, sock: socket.socket, index: int, count: int, heard: Heard) -> None:
+        task = asyncio.ensure_future(self._serve(sock, range(index, SLOTS, count), heard))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
 
@@ -118,8 +123,8 @@ class ChildLinks:
             link.close()
         await asyncio.gather(*self._serving, return_exceptions=True)
 
-    async def _serve(self, sock: socket.socket, slots: Sequence[int]) -> None:
-        link = ChildLink(self._store)
+    async def _serve(self, sock: socket.socket, slots: Sequence[int], heard: Heard) -> None:
+        link = ChildLink(self._store, heard)
         sock.setblocking(False)
         await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=sock)
         self._links.append(link)

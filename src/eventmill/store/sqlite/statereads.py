@@ -48,8 +48,9 @@ class StateReads:
             rows = self._rows("list_docs_by_key", kind, key[0], key[1], org)
         return [Versioned(kind, org, doc_id, version, doc) for doc_id, version, doc in rows]
 
-    async def scan(self, kind: Kind) -> list[Versioned]:
-        return [Versioned(kind, OrgId(org), *rest) for org, *rest in self._rows("scan_docs", kind)]
+    async def scan(self, kind: Kind, key: tuple[str, str] | None = None) -> list[Versioned]:
+        rows = self._rows("scan_docs", kind) if key is None else self._rows("scan_docs_by_key", kind, *key)
+        return [Versioned(kind, OrgId(org), *rest) for org, *rest in rows]
 
     async def scan_page(self, kind: Kind, after: tuple[str, str], limit: int) -> list[Versioned]:
         rows = self._rows("scan_page", kind, *after, limit)

@@ -10,7 +10,7 @@ import asyncio
 import os
 import socket
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Literal, TypeVar
 
@@ -22,9 +22,10 @@ from eventmill.config import MIB, Config
 from eventmill.errors import Reason, StoreUnavailable
 from eventmill.model import Lane, OrgId
 from eventmill.store.audit import AuditRecord
+from eventmill.store.children import Heard, ignore_beat
 from eventmill.store.control import ControlOp, Versioned
 from eventmill.store.log import Appended, Head, JournalPage, LogPage, NewEvent
-from eventmill.store.observe import UnmatchedBatch
+from eventmill.store.observe import Node, UnmatchedBatch
 from eventmill.store.sqlite.backlog import BacklogReads
 from eventmill.store.sqlite.connect import open_reader
 from eventmill.store.sqlite.control import is_unrouted
@@ -248,8 +249,22 @@ class SqliteStore(BacklogReads):
     async def add_traces(self, lane: Lane, traces: Sequence[TraceRecord]) -> None:
         await self.submit_traces(lane, traces)
 
-    async def counted(self) -> dict[Lane, bool]:
-        return self._engine.counted.take()
+    async def counted(self, watched: Collection[Lane]) -> set[Lane]:
+        return {lane for lane, failed in self._engine.counted.take().items() if failed or lane in watched}
+
+    async def presidency(self) -> int:
+        return 1
+
+    async def nodes(self) -> list[Node]:
+        return []
+
+    @property
+    def permits(self) -> None:
+        return None
+
+    @property
+    def fellows(self) -> None:
+        return None
 
     def submit(self, work: WorkCommit) -> asyncio.Future[frozenset[int]]:
         future: asyncio.Future[frozenset[int]] = self._loop.create_future()
@@ -263,9 +278,9 @@ class SqliteStore(BacklogReads):
 
     # Delivery children
 
-    def attach_child(self, sock: socket.socket, index: int, count: int) -> None:
+    def attach_child(self, sock: socket.socket, index: int, count: int, heard: Heard = ignore_beat) -> None:
         """Serve a child over its socket pair; it gets every slot s with s % count == index, until the socket closes."""
-        self._links.attach(sock, index, count)
+        self._links.attach(sock, index, count, heard)
 
     def drain_children(self) -> None:
         """Ask the children to finish what is under way and end."""

@@ -28,6 +28,15 @@ class TailIndex:
             return ()
         return tail[bisect_right(tail, after) :]
 
+    def all_after(self, lane: int, after: int) -> Sequence[int] | None:
+        """Every position of the lane above `after`, in chunks or not; None when that takes a look at the chunks: they
+        hold what lies below the tail, so that a tail which reaches down to `after` tells all."""
+        tail = self._tails.get(lane)
+        if not tail:
+            return None
+        found = bisect_right(tail, after)
+        return tail[found:] if found else None
+
     def size(self, lane: int) -> int:
         tail = self._tails.get(lane)
         return 0 if tail is None else len(tail)

@@ -9,6 +9,8 @@ from eventmill.ui.pages.workspaces import workspace_path
 from eventmill.ui.visit import Visit
 from eventmill.web.http import Reply
 
+_LISTED = 25
+
 
 def _secrets_path(visit: Visit) -> str:
     return f"/console/organizations/{visit.org.id}/credentials/{visit.params['credential']}/secrets"
@@ -64,13 +66,15 @@ async def _credential_page(visit: Visit, refusal: Outcome | None = None) -> Repl
         for each in visit.parts.catalogue.registrations()
         if each.org == visit.org.id and each.client_id == credential["apikey"]
     ]
+    registrations.sort(key=lambda each: each.name.lower())
     return visit.render(
         "credentials/show.html",
         status=200 if refusal is None else refusal.status,
         workspace=workspace,
         credential=credential,
         secrets=(await visit.read(_secrets_path(visit)))["client_secrets"],
-        registrations=registrations,
+        registrations=registrations[:_LISTED],
+        registrations_total=len(registrations),
         refusal=refusal,
         curl=visit.curl("GET", path),
         rotate_curl=visit.curl("POST", _secrets_path(visit)),

@@ -31,7 +31,23 @@ def _metadata_path(metadata: EventMetadata) -> str:
 
 
 async def show_event_type(visit: Visit) -> Reply:
-    return await _page(visit)
+    """The whole page, or only the sample, for a page that shows it in a line of its own."""
+    if visit.query("part") != "sample":
+        return await _page(visit)
+    provider, metadata = _find(visit)
+    return visit.render(
+        "providers/sample.html",
+        provider=provider,
+        metadata=metadata,
+        sample=await _sample(visit, metadata),
+        is_own=provider.org == visit.org.id,
+    )
+
+
+async def _sample(visit: Visit, metadata: EventMetadata) -> Any:
+    """As a webhook gets it; None when there is none."""
+    sample = await visit.act("GET", f"{_metadata_path(metadata)}/sample_event")
+    return sample.body["sample_payload"] if sample.ok else None
 
 
 async def _page(
@@ -39,8 +55,7 @@ async def _page(
 ) -> Reply:
     """`refusal` or `done`: what the last publish or sample came to."""
     provider, metadata = _find(visit)
-    sample = await visit.act("GET", f"{_metadata_path(metadata)}/sample_event")
-    payload = sample.body["sample_payload"] if sample.ok else None
+    payload = await _sample(visit, metadata)
     interest = EventOfInterest(provider.id, metadata.event_code)
     return visit.render(
         "providers/event_type.html",

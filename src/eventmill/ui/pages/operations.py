@@ -32,6 +32,8 @@ _LANES_LISTED = 25
 _DAYS_SHOWN = 30
 _CHANGES_LISTED = 50
 _SOON_MS = 30 * 86_400_000
+_SILENT_S = 30.0
+"""A node that gave no sign for so long is hardly alive."""
 
 
 class LateLane(msgspec.Struct, frozen=True):
@@ -58,8 +60,10 @@ async def show_operations(visit: Visit) -> Reply:
         "operations/show.html",
         tab="show",
         processes=parts.processes(),
+        nodes=[] if visit.person.orgs else await parts.store.nodes(),
         own_slots=len(await parts.store.leases()),
         slots=SLOTS,
+        silent_s=_SILENT_S,
         files=files,
         day_bars=[Bar(each.name, each.size) for each in reversed(files[:-1][:_DAYS_SHOWN])],
         curl=visit.curl("GET", "/metrics"),

@@ -13,9 +13,20 @@ from eventmill.ui.page import Page
 from eventmill.ui.pages.renewing import renew
 from eventmill.ui.visit import Visit
 from eventmill.web.http import Reply
+from eventmill.web.providers import list_metadata
 
 _LISTED_MAX = 8
 _LATE_S = 60.0
+
+
+class FirstStep(msgspec.Struct, frozen=True):
+    """On the way to a first event that somebody gets."""
+
+    words: str
+    hint: str
+    url: str
+    action: str
+    is_done: bool
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -63,9 +74,33 @@ async def _figures(visit: Visit) -> dict[str, Any]:
         "days_left": figures.days_left(totals),
         "unready": parts.unready(),
         "reserve": parts.config.disk_reserve_bytes,
-        "providers": len(visit.console.own_providers(visit.org.id)),
+        "first_steps": [] if own else await _first_steps(visit),
         "unmatched": await parts.store.count_unmatched(visit.org.id, now_ms - 86_400_000),
     }
+
+
+async def _first_steps(visit: Visit) -> list[FirstStep]:
+    """Each leads to the next; done is what was made already."""
+    own = visit.console.own_providers(visit.org.id)
+    described = [each for each in own if await list_metadata(visit.parts, each)]
+    events_url = visit.url("providers", own[0].id, "new-event") if own else visit.url("providers")
+    return [
+        FirstStep(
+            "A provider",
+            "who publishes: a shop, a warehouse, a service",
+            visit.url("providers", "new"),
+            "Create a provider",
+            bool(own),
+        ),
+        FirstStep("An event type", "what it tells of, with a sample", events_url, "Add an event type", bool(described)),
+        FirstStep(
+            "A registration",
+            "who gets the events: a webhook, an action, or whoever reads the journal",
+            visit.url("registrations", "new"),
+            "Add events",
+            False,
+        ),
+    ]
 
 
 def _age_s(waiting: Waiting, now_ms: int) -> float:

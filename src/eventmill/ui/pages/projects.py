@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from eventmill.ui.page import Page
 from eventmill.ui.pages.listing import next_after, page_of
+from eventmill.ui.pages.obstacles import find_obstacles
 from eventmill.ui.visit import Visit
 from eventmill.web.http import Reply
 
@@ -91,12 +92,13 @@ async def update_project(visit: Visit) -> Reply:
 async def ask_deletion(visit: Visit) -> Reply:
     """Names what keeps it, before anybody tries."""
     project = await visit.read(project_path(visit))
-    asked = await visit.act("POST", f"{project_path(visit)}/can-delete")
-    obstacles = asked.body["errors"] if asked.ok else []
+    places = {
+        each.id for each in visit.parts.catalogue.workspaces(visit.org.id) if each.project_id == visit.params["project"]
+    }
     return visit.render(
         "projects/delete.html",
         project=project,
-        obstacles=obstacles,
+        obstacles=find_obstacles(visit, places),
         refusal=None,
         curl=visit.curl("DELETE", project_path(visit)),
     )

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from eventmill.model import User
+from eventmill.model import BUILTIN_ORG, Caller, User
 from eventmill.ui.act import Outcome
 from eventmill.ui.cookies import ROOT
 from eventmill.ui.page import Page
@@ -16,11 +16,11 @@ from eventmill.ui.pages.sign_in import with_session
 from eventmill.ui.shown import duration
 from eventmill.ui.visit import Visit
 from eventmill.web.http import Reply
+from eventmill.web.invoking import USERS, Change, note_change
 from eventmill.web.passwords import SALT_BYTES, check_password, hash_password
 from eventmill.web.users import change_user, find_user
 
 _LISTED = 50
-_USERS = "/console/users"
 ROLES = (
     ("viewer", "viewer: looks at everything"),
     ("developer", "developer: also changes things"),
@@ -35,7 +35,7 @@ async def list_users(visit: Visit) -> Reply:
 
 async def _list(visit: Visit, refusal: Outcome | None = None) -> Reply:
     _permit(visit)
-    found = await visit.read(_USERS)
+    found = await visit.read(USERS)
     wanted = visit.query("q").lower()
     found = [each for each in found if wanted in each["name"].lower()]
     shown = page_of(found, visit.query("after"), _LISTED, lambda each: str(each["name"]))
@@ -49,7 +49,7 @@ async def _list(visit: Visit, refusal: Outcome | None = None) -> Reply:
         organizations=visit.console.visible_organizations(visit.person)[:200],
         next=next_after(found, shown, lambda each: str(each["name"])),
         refusal=refusal,
-        curl=visit.curl("GET", _USERS),
+        curl=visit.curl("GET", USERS),
     )
 
 
@@ -67,7 +67,7 @@ async def add_user(visit: Visit) -> Reply:
         "role": visit.field("role"),
         "organizations": [visit.field("organization")] if visit.field("organization") else [],
     }
-    made = await visit.act("POST", _USERS, body)
+    made = await visit.act("POST", USERS, body)
     return await _list(visit, made) if not made.ok else visit.redirect(_here(visit), f"{name} can sign in now.")
 
 
@@ -75,7 +75,7 @@ async def change_role(visit: Visit) -> Reply:
     """Ends the person's sessions."""
     _permit(visit)
     name = visit.params["user"]
-    done = await visit.act("PATCH", f"{_USERS}/{quote(name, safe='')}", {"role": visit.field("role")})
+    done = await visit.act("PATCH", f"{USERS}/{quote(name, safe='')}", {"role": visit.field("role")})
     said = f"{name} is {visit.field('role')} now, and has to sign in again."
     return await _list(visit, done) if not done.ok else visit.redirect(_here(visit), said)
 
@@ -83,7 +83,7 @@ async def change_role(visit: Visit) -> Reply:
 async def delete_user(visit: Visit) -> Reply:
     _permit(visit)
     name = visit.params["user"]
-    done = await visit.act("DELETE", f"{_USERS}/{quote(name, safe='')}")
+    done = await visit.act("DELETE", f"{USERS}/{quote(name, safe='')}")
     return await _list(visit, done) if not done.ok else visit.redirect(_here(visit), f"{name} is deleted.")
 
 
@@ -133,6 +133,9 @@ async def set_password(visit: Visit) -> Reply:
         return msgspec.structs.replace(stored, password_hash=hashed, sessions_after_ms=now_ms - 1)
 
     await change_user(visit.parts.store, user.name, decide)
+    caller = Caller(None, f"console:{user.name}", is_admin=visit.person.runs_gateway)
+    change = Change("PATCH", f"{USERS}/{quote(user.name, safe='')}", 200)
+    await note_change(visit.parts, BUILTIN_ORG, caller, change)
     token = await visit.console.sessions.begin(user.name)
     first = visit.console.first_page(visit.person)
     return with_session(visit, visit.redirect(first, "Your password is changed; other sessions are over."), token)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from eventmill.errors import GatewayError, Reason
 from eventmill.ui.page import Page
+from eventmill.ui.pages.obstacles import find_obstacles
 from eventmill.ui.pages.projects import project_path
 from eventmill.ui.visit import Visit
 from eventmill.web.http import NOT_STORED, Reply
@@ -49,12 +50,10 @@ def _plain(name: str) -> str:
 
 async def ask_deletion(visit: Visit) -> Reply:
     workspace = await visit.read(workspace_path(visit))
-    asked = await visit.act("POST", f"{project_path(visit)}/can-delete")
-    obstacles = asked.body["errors"] if asked.ok else []
     return visit.render(
         "projects/workspace_delete.html",
         workspace=workspace,
-        obstacles=[each for each in obstacles if each["workspaceId"] == workspace["id"]],
+        obstacles=find_obstacles(visit, {workspace["id"]}),
         refusal=None,
         curl=visit.curl("DELETE", workspace_path(visit)),
     )

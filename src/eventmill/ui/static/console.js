@@ -121,7 +121,7 @@
   document.addEventListener("DOMContentLoaded", () => {
     enhance(document);
     for (const each of document.querySelectorAll("[data-live]")) follow(each);
-    for (const each of document.querySelectorAll(".tabs [aria-current]")) {
+    for (const each of document.querySelectorAll(".tabs [aria-current], .side [aria-current]")) {
       each.parentElement.scrollLeft = each.offsetLeft - each.parentElement.offsetLeft - 48;
     }
   });

@@ -12,8 +12,10 @@ UPDATE eventmill.gateway SET epoch = $1;
 -- name: clock
 SELECT clock_offset_ms, clock_jumped_ms FROM eventmill.gateway;
 
+-- A node that has not heard of another's advance yet must not take it back.
 -- name: set_clock
-UPDATE eventmill.gateway SET clock_offset_ms = $1, clock_jumped_ms = $2;
+UPDATE eventmill.gateway
+SET clock_offset_ms = $1 + greatest(0, clock_jumped_ms - $2), clock_jumped_ms = greatest(clock_jumped_ms, $2);
 
 -- name: next_number
 INSERT INTO eventmill.counter AS known (name, value) VALUES ($1, 1001)
@@ -40,6 +42,12 @@ SELECT id, version, doc FROM eventmill.doc WHERE kind = $1 AND org = $2 ORDER BY
 SELECT doc.id, doc.version, doc.doc
 FROM eventmill.doc_key JOIN eventmill.doc USING (kind, org, id)
 WHERE kind = $1 AND doc_key.name = $2 AND doc_key.value = $3 AND org = $4
+ORDER BY doc.created;
+
+-- name: scan_docs_by_key
+SELECT doc.org, doc.id, doc.version, doc.doc
+FROM eventmill.doc_key JOIN eventmill.doc USING (kind, org, id)
+WHERE kind = $1 AND doc_key.name = $2 AND doc_key.value = $3
 ORDER BY doc.created;
 
 -- name: scan_docs

@@ -33,12 +33,14 @@ SELECT day, first_seq FROM eventmill.shard_day WHERE shard = $1 ORDER BY first_s
 -- name: stored_bytes
 SELECT org, sum(bytes)::bigint AS bytes FROM eventmill.org_day GROUP BY org;
 
+-- Asked by every delivery process whenever something was appended: one row is read faster than 256.
 -- name: heads
-SELECT id, head FROM eventmill.shard;
+SELECT array_agg(id) AS ids, array_agg(head) AS heads FROM eventmill.shard;
 
 -- What tells that something moved.
 -- name: state
-SELECT epoch, clock_offset_ms, clock_jumped_ms, (SELECT sum(head)::bigint FROM eventmill.shard) AS heads
+SELECT epoch, generation, clock_offset_ms, clock_jumped_ms, clock_rate, settle, (SELECT sum(head)::bigint FROM eventmill.shard) AS heads,
+    current_setting('transaction_read_only') = 'on' AS read_only
 FROM eventmill.gateway;
 
 -- name: tell
@@ -47,18 +49,19 @@ SELECT pg_notify('eventmill', $1);
 -- name: head
 SELECT generation, head, last_ts_ms FROM eventmill.gateway, eventmill.shard WHERE id = $1;
 
--- Postings of a lane after a position, from the day on that holds it. Nothing of a lane that was deleted.
+-- Postings of a lane after a position, from the day on that holds it. Nothing of a lane that was deleted. Positions of
+-- later days are higher: in their order each table is read from its first match on, and no further than is needed.
 -- name: postings
 SELECT day, first_seq, last_seq, rest FROM eventmill.posting
 WHERE lane = $1 AND day >= $2 AND last_seq > $3
     AND EXISTS (SELECT FROM eventmill.lane WHERE lane.lane = $1 AND tombstone IS NULL)
-ORDER BY day, last_seq LIMIT $4;
+ORDER BY last_seq LIMIT $4;
 
 -- Postings as delivery reads them: of deleted lanes too.
 -- name: lane_postings
 SELECT day, first_seq, last_seq, rest FROM eventmill.posting
 WHERE lane = $1 AND day >= $2 AND last_seq > $3
-ORDER BY day, last_seq LIMIT $4;
+ORDER BY last_seq LIMIT $4;
 
 -- Bodies of positions until they exceed a size, at least one. Lengths are added up before any body is fetched.
 -- name: bodies
@@ -82,11 +85,11 @@ ORDER BY seq;
 
 -- name: log
 SELECT epoch, entry.seq, entry.lanes FROM eventmill.gateway LEFT JOIN LATERAL (
-    SELECT day, seq, lanes FROM eventmill.event
+    SELECT seq, lanes FROM eventmill.event
     WHERE shard = $1 AND day >= $2 AND seq > $3
-    ORDER BY day, seq LIMIT $4
+    ORDER BY seq LIMIT $4
 ) AS entry ON true
-ORDER BY entry.day, entry.seq;
+ORDER BY entry.seq;
 
 -- name: event_by_id
 SELECT event.seq, event.day, event.ts_ms, event.event_id, event.origin, event.body
@@ -99,8 +102,13 @@ SELECT eventmill.seek_1($1, $2);
 -- name: attempts_with
 SELECT block FROM eventmill.attempt WHERE lane = $1 AND day >= $2 AND position($3 IN block) > 0 ORDER BY id;
 
--- name: time_of
-SELECT ts_ms FROM eventmill.event WHERE day = $1 AND shard = $2 AND seq = $3;
+-- name: times_of
+SELECT found.ts_ms FROM unnest($1::integer[], $2::smallint[], $3::bigint[]) WITH ORDINALITY AS asked (day, shard, seq, place)
+LEFT JOIN LATERAL (
+    SELECT ts_ms FROM eventmill.event
+    WHERE event.day = asked.day AND event.shard = asked.shard AND event.seq = asked.seq LIMIT 1
+) AS found ON true
+ORDER BY place;
 
 -- name: attempts
 SELECT block FROM eventmill.attempt WHERE lane = $1 ORDER BY id DESC LIMIT $2;

@@ -6,6 +6,10 @@ SELECT pg_advisory_xact_lock(hashtextextended('eventmill retention', 0));
 -- name: days
 SELECT eventmill.days_1();
 
+-- Whoever appends queues behind the lock that a drop waits for, and that waits for whoever reads.
+-- name: wait_little
+SET LOCAL lock_timeout = '500ms';
+
 -- name: drop_day
 SELECT eventmill.drop_day_1($1);
 
@@ -21,13 +25,24 @@ WHERE shard_day.day = $1;
 -- name: lock_shards_of
 SELECT FROM eventmill.shard WHERE last_ts_ms / 86400000 = $1 ORDER BY id FOR UPDATE;
 
--- Of each lane the last position in the day.
--- name: last_postings
+-- Of each lane the last position in the day. The rows are locked, in the order in which all do.
+-- name: lock_lanes_of
 SELECT lane.lane, last.last_seq FROM eventmill.lane CROSS JOIN LATERAL (
     SELECT last_seq FROM eventmill.posting
     WHERE posting.day = $1 AND posting.lane = lane.lane ORDER BY last_seq DESC LIMIT 1
 ) AS last
-ORDER BY lane.lane;
+ORDER BY lane.lane FOR UPDATE OF lane;
+
+-- Lanes of which nothing is to be recorded, nearly all: everything was pushed or never was to be, and no gap in which
+-- something was missed begins in the day or before.
+-- name: pass_lanes
+UPDATE eventmill.lane SET floor = last.seq, mark = greatest(mark, last.seq),
+    done = CASE done WHEN '{}' THEN done ELSE ARRAY(SELECT seq FROM unnest(done) AS seq WHERE seq > last.seq) END
+FROM unnest($1::bigint[], $2::bigint[]) AS last (lane, seq)
+WHERE lane.lane = last.lane AND last.seq > opened AND (mark >= last.seq OR disabled OR tombstone IS NOT NULL)
+    AND NOT (gapped AND EXISTS (
+        SELECT FROM eventmill.gap WHERE gap.lane = last.lane AND from_seq <= last.seq AND cause <> $3))
+RETURNING lane.lane;
 
 -- name: postings
 SELECT first_seq, last_seq, rest FROM eventmill.posting
@@ -42,11 +57,15 @@ UPDATE eventmill.lane SET floor = $2, mark = greatest(mark, $2), done = $3::text
 
 -- Units that begin with a position of the day, or of an earlier one.
 -- name: end_units_of
-DELETE FROM eventmill.unit USING eventmill.lane, LATERAL (
-    SELECT seq FROM eventmill.event
-    WHERE event.day = $1 AND event.shard = lane.shard ORDER BY seq DESC LIMIT 1
-) AS last
-WHERE lane.lane = unit.lane AND unit.first_seq <= last.seq
+WITH last AS MATERIALIZED (
+    SELECT shard_day.shard, gone.seq FROM eventmill.shard_day CROSS JOIN LATERAL (
+        SELECT seq FROM eventmill.event
+        WHERE event.day = $1 AND event.shard = shard_day.shard ORDER BY seq DESC LIMIT 1
+    ) AS gone
+    WHERE shard_day.day = $1
+)
+DELETE FROM eventmill.unit USING eventmill.lane, last
+WHERE lane.lane = unit.lane AND lane.shard = last.shard AND unit.first_seq <= last.seq
 RETURNING unit.lane, unit.positions, unit.cause, unit.replay, lane.shard, lane.registration_id;
 
 -- name: pass_shards

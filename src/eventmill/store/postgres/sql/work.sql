@@ -19,13 +19,15 @@ WHERE lane.lane = new.lane;
 -- name: lane_records
 SELECT lane, org, shard, registration_id, mark, done, disabled, tombstone,
     (SELECT min(due_ms) FROM eventmill.unit WHERE unit.lane = lane.lane AND (replay <> '') = false) AS next_due_ms,
-    (SELECT min(due_ms) FROM eventmill.unit WHERE unit.lane = lane.lane AND (replay <> '') = true) AS next_replay_ms
+    (SELECT min(due_ms) FROM eventmill.unit WHERE unit.lane = lane.lane AND (replay <> '') = true) AS next_replay_ms,
+    EXISTS (SELECT FROM eventmill.posting WHERE posting.lane = lane.lane AND last_seq > mark) AS behind
 FROM eventmill.lane WHERE slot = ANY ($1::smallint[]) ORDER BY lane;
 
 -- name: lane_record
 SELECT lane, org, shard, registration_id, mark, done, disabled, tombstone,
     (SELECT min(due_ms) FROM eventmill.unit WHERE unit.lane = lane.lane AND (replay <> '') = false) AS next_due_ms,
-    (SELECT min(due_ms) FROM eventmill.unit WHERE unit.lane = lane.lane AND (replay <> '') = true) AS next_replay_ms
+    (SELECT min(due_ms) FROM eventmill.unit WHERE unit.lane = lane.lane AND (replay <> '') = true) AS next_replay_ms,
+    EXISTS (SELECT FROM eventmill.posting WHERE posting.lane = lane.lane AND last_seq > mark) AS behind
 FROM eventmill.lane WHERE lane = $1;
 
 -- name: floor
@@ -104,9 +106,17 @@ SELECT min(first_ms) FROM eventmill.unit WHERE lane = $1;
 SELECT lane.lane, registration_id, shard, mark, done, next.day, next.first_seq, next.last_seq, next.rest
 FROM eventmill.lane CROSS JOIN LATERAL (
     SELECT day, first_seq, last_seq, rest FROM eventmill.posting
-    WHERE posting.lane = lane.lane AND last_seq > mark ORDER BY day, last_seq LIMIT 1
+    WHERE posting.lane = lane.lane AND last_seq > mark ORDER BY last_seq LIMIT 1
 ) AS next
-WHERE NOT disabled AND tombstone IS NULL AND ($1::bigint IS NULL OR lane.lane = $1);
+WHERE NOT disabled AND tombstone IS NULL;
+
+-- name: waiting_lane
+SELECT lane.lane, registration_id, shard, mark, done, next.day, next.first_seq, next.last_seq, next.rest
+FROM eventmill.lane CROSS JOIN LATERAL (
+    SELECT day, first_seq, last_seq, rest FROM eventmill.posting
+    WHERE posting.lane = lane.lane AND last_seq > mark ORDER BY last_seq LIMIT 1
+) AS next
+WHERE NOT disabled AND tombstone IS NULL AND lane.lane = $1;
 
 -- name: standing_of_replay
 SELECT coalesce(sum(size) FILTER (WHERE retries = 0), 0)::bigint AS waiting,
@@ -255,18 +265,21 @@ ORDER BY place;
 
 -- name: phi_audit
 SELECT number, at_ms, id, event_id, provider_id, event_code, client_id, registration_id, outcome, status
-FROM eventmill.phi_audit WHERE org = $1 AND number > $2 AND at_ms >= $3 AND at_ms < $4 ORDER BY number LIMIT $5;
+FROM eventmill.phi_audit WHERE org = $1 AND number > $2 AND at_ms >= $3 AND at_ms < $4
+    AND (written IS NULL OR written < pg_snapshot_xmin(pg_current_snapshot()))
+ORDER BY number LIMIT $5;
 
 -- name: drop_phi_audit
 DELETE FROM eventmill.phi_audit WHERE at_ms < $1;
 
 -- Leases. Only the database's clock counts, read when the statement runs: the transaction may have waited for a lock.
 
+-- Those that were free for longest first: where nodes die all the time, none is left waiting for ever.
 -- name: claim
 UPDATE eventmill.slot SET epoch = epoch + 1, owner = $1, till = clock_timestamp() + $2 * interval '1 second'
 WHERE slot IN (
     SELECT slot FROM eventmill.slot WHERE owner IS NULL OR till < clock_timestamp()
-    ORDER BY slot LIMIT $3 FOR UPDATE SKIP LOCKED
+    ORDER BY till NULLS FIRST, slot LIMIT $3 FOR UPDATE SKIP LOCKED
 )
 RETURNING slot, epoch;
 
@@ -290,7 +303,10 @@ INSERT INTO eventmill.node AS known (id, till) VALUES ($1, clock_timestamp() + $
 ON CONFLICT (id) DO UPDATE SET till = excluded.till;
 
 -- name: leave
-DELETE FROM eventmill.node WHERE id = $1 OR till < clock_timestamp() - interval '1 hour';
+DELETE FROM eventmill.node WHERE id = $1 OR greatest(seen, till) < clock_timestamp() - interval '1 hour';
+
+-- name: tell_freed
+SELECT pg_notify('eventmill_slots', '');
 
 -- name: nodes
 SELECT count(*) FROM eventmill.node WHERE till >= clock_timestamp();

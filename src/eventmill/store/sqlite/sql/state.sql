@@ -24,6 +24,12 @@ FROM doc_key CROSS JOIN doc ON doc.kind = doc_key.kind AND doc.org = doc_key.org
 WHERE doc_key.kind = ? AND doc_key.name = ? AND doc_key.value = ? AND doc_key.org = ?
 ORDER BY doc.created;
 
+-- name: scan_docs_by_key
+SELECT doc.org, doc.id, doc.version, doc.doc
+FROM doc_key CROSS JOIN doc ON doc.kind = doc_key.kind AND doc.org = doc_key.org AND doc.id = doc_key.id
+WHERE doc_key.kind = ? AND doc_key.name = ? AND doc_key.value = ?
+ORDER BY doc.created;
+
 -- name: scan_docs
 SELECT org, id, version, doc FROM doc WHERE kind = ? ORDER BY created;
 

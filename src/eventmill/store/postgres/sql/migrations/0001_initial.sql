@@ -95,7 +95,9 @@ CREATE TABLE eventmill.origin (
     origin bytea NOT NULL
 );
 
--- lanes: four bytes each. body: never compressed, it is joined into pages as it is.
+-- lanes: four bytes each. body: never compressed, it is joined into pages as it is. The day comes last in the key, as in
+-- that of postings: whoever reads on from a position names no one day, and would go through all shards and lanes that
+-- come after in each.
 CREATE TABLE eventmill.event (
     seq      bigint NOT NULL,
     ts_ms    bigint NOT NULL,
@@ -105,7 +107,7 @@ CREATE TABLE eventmill.event (
     event_id bytea NOT NULL,
     lanes    bytea NOT NULL,
     body     bytea NOT NULL,
-    PRIMARY KEY (day, shard, seq)
+    PRIMARY KEY (shard, seq, day)
 ) PARTITION BY LIST (day);
 ALTER TABLE eventmill.event ALTER COLUMN body SET STORAGE EXTERNAL;
 CREATE INDEX event_by_id ON eventmill.event (event_id);
@@ -117,7 +119,7 @@ CREATE TABLE eventmill.posting (
     lane      bigint NOT NULL,
     day       integer NOT NULL,
     rest      bytea,
-    PRIMARY KEY (day, lane, last_seq)
+    PRIMARY KEY (lane, last_seq, day)
 ) PARTITION BY LIST (day);
 
 CREATE SEQUENCE eventmill.attempt_id;
@@ -335,7 +337,12 @@ DECLARE
     days   integer[];
 BEGIN
     SELECT number, result INTO known FROM eventmill.channel WHERE id = channel_id FOR UPDATE;
-    IF known.number = batch THEN
+    IF NOT FOUND THEN
+        -- Whoever sent this is gone, or connects and sends it again.
+        RAISE EXCEPTION 'the channel was forgotten' USING ERRCODE = 'connection_does_not_exist';
+    END IF;
+    -- A higher number: this was repeated elsewhere long ago, and nobody waits for the answer.
+    IF known.number >= batch THEN
         RETURN known.result;
     END IF;
     PERFORM 1 FROM eventmill.shard WHERE id = ANY (shards) ORDER BY id FOR UPDATE;
@@ -384,7 +391,7 @@ BEGIN
             ORDER BY place;
     END IF;
     answer := 1::bigint || bases || days::bigint[];
-    UPDATE eventmill.channel SET number = batch, result = answer WHERE id = channel_id;
+    UPDATE eventmill.channel SET number = batch, result = answer, touched = now() WHERE id = channel_id;
     RETURN answer;
 END
 $append$;

@@ -1,0 +1,84 @@
+"""How PostgreSQL finds what is read most: from a position on it reads that and no more, however much lies before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from eventmill.store.postgres.queries import load_queries
+from tests.store.builders import DAY_MS, START_MS
+from tests.store.postgres import database_of
+
+pytestmark = pytest.mark.anyio
+
+DAY = START_MS // DAY_MS
+SHARD = 1
+LANES = 200
+PER_DAY = 10_000
+PAGES_MAX = 60
+"""Of the tables and their indexes, for a hundred rows; each day holds over a thousand pages of events."""
+LOG, WORK = load_queries("log"), load_queries("work")
+
+
+async def filled(tmp_path: Path) -> asyncpg.Connection[Any]:
+    """Two days of events, of two shards and for one lane each in turn; all lanes but one have delivered everything."""
+    connection = await asyncpg.connect(database_of(str(tmp_path)))
+    for day in (DAY, DAY + 1):
+        seqs = f"generate_series({(day - DAY) * PER_DAY + 1}, {(day - DAY + 1) * PER_DAY}) AS seq"
+        await connection.execute(f"""
+            INSERT INTO eventmill.event (day, shard, seq, ts_ms, event_id, origin, lanes, body)
+            SELECT {day}, {SHARD} + seq % 2, seq, 0, decode(md5(seq::text), 'hex'), 1, '', repeat('x', 1000)::bytea FROM {seqs};
+            INSERT INTO eventmill.posting (day, lane, first_seq, last_seq)
+            SELECT {day}, seq % {LANES}, seq, seq FROM {seqs}
+        """)
+    await connection.execute(f"""
+        INSERT INTO eventmill.lane (lane, mark, opened, shard, slot, org, registration_id)
+        SELECT lane, {2 * PER_DAY} - CASE lane WHEN 7 THEN {PER_DAY // 2} ELSE 0 END, 0, {SHARD}, lane, 'o', lane::text
+        FROM generate_series(0, {LANES - 1}) AS lane
+    """)
+    await connection.execute("ANALYZE")
+    return connection
+
+
+async def read_pages(connection: asyncpg.Connection[Any], query: str, *values: object) -> tuple[int, int]:
+    """Pages and rows that the query read, with a plan made without knowing the values, as of a prepared one."""
+    await connection.execute("SET plan_cache_mode = force_generic_plan")
+    types = ("smallint" if query == LOG["log"] else "bigint", "integer", "bigint", "bigint")[: len(values)]
+    await connection.execute(
+        f"PREPARE asked ({', '.join(types)}) AS {query}" if values else f"PREPARE asked AS {query}"
+    )
+    arguments = f"({', '.join(map(str, values))})" if values else ""
+    found = await connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE asked{arguments}")
+    await connection.execute("DEALLOCATE asked")
+    plan = json.loads(found)[0]["Plan"]
+    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"], plan["Actual Rows"]
+
+
+async def test_reading_on_costs_the_same_anywhere(tmp_path: Path) -> None:
+    """The log, and the journal of a lane: a page of it reads its rows and their place in the index, at the end of a day
+    as at its beginning."""
+    connection = await filled(tmp_path)
+    try:
+        for after in (0, PER_DAY // 2, PER_DAY - 2000, 2 * PER_DAY - 50):
+            day = DAY + after // PER_DAY
+            pages, rows = await read_pages(connection, LOG["log"], SHARD, day, after, 100)
+            assert (rows, pages <= PAGES_MAX) == (min(100, (2 * PER_DAY - after) // 2), True), (after, pages)
+            for name in ("postings", "lane_postings"):
+                pages, rows = await read_pages(connection, LOG[name], 7, day, after, 10)
+                assert (rows <= 10, pages <= PAGES_MAX) == (True, True), (name, after, pages)
+    finally:
+        await connection.close()
+
+
+async def test_lanes_with_nothing_new_cost_a_look_each(tmp_path: Path) -> None:
+    """Which lanes wait is found without reading what they have delivered: a look into the index of each day."""
+    connection = await filled(tmp_path)
+    try:
+        pages, rows = await read_pages(connection, WORK["waiting_lanes"])
+        assert (rows, pages <= LANES * 4 * 4) == (1, True), pages
+    finally:
+        await connection.close()
