@@ -19,7 +19,7 @@ CHECKED := src tests scripts bench
 # Hundreds of gateways start in a test run; compiling the package for each would take a third of a second apiece.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo run test check e2e e2e-cluster ui soak fuzz fuzz-filters bench docs site packages docs-demo fidelity format clean
+.PHONY: help setup demo run test check e2e e2e-cluster http-postgres ui soak fuzz fuzz-filters bench docs site packages docs-demo fidelity format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ soak: .make/postgres ## Chaos at length: nodes and databases killed, paused and 
 
 e2e-cluster: .make/postgres .make/node .make/java ## The end-to-end tests against three nodes on PostgreSQL (tens of minutes)
 	EVENTMILL_E2E_STORE=cluster timeout 7200 $(BIN)/python -m pytest -q -n 2 -m "not on_files" tests/e2e
+
+http-postgres: .make/postgres ## The tests of the wire API on PostgreSQL (half an hour)
+	EVENTMILL_HTTP_STORE=postgres timeout 7200 $(BIN)/python -m pytest -q -n 2 -m "not on_files" tests/http
 
 ui: .make/python .make/node .make/browser ## The console in a real browser, with pictures of every page in .make/screens (ten minutes)
 	timeout 3600 $(BIN)/python -m pytest -q -n 2 tests/ui

@@ -94,8 +94,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     publish_batch_bytes_max: int = 4 * MIB
     """Body of one batch; each of its events keeps to `event_bytes_max` as well."""
     stored_bytes_per_org: int = 0
-    """Stored event bytes per organization; over it 429. 0: none. Several nodes may exceed it by what they publish within
-    five seconds."""
+    """Stored event bytes per organization; over it 429. 0: none. Several nodes may exceed it by what they publish
+    within five seconds."""
     disk_reserve_bytes: int = 256 * MIB
     """Free disk below which publishing answers 503."""
     strict_events: bool = False

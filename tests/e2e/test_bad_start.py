@@ -251,7 +251,7 @@ def full(servers: Servers) -> Iterator[tuple[str, Callable[[], None]]]:
     ballast = place / "ballast"
     try:
         servers.run(f"CREATE TABLESPACE {name} LOCATION '{place}'")
-        ballast.write_bytes(bytes(3 << 20))
+        ballast.write_bytes(bytes(12 << 20))
         servers.empty(name=name, how=f"TABLESPACE {name}")
         for statement in FILL:
             servers.run(statement, name)
@@ -282,7 +282,7 @@ FULL = (
 
 def mount(place: Path) -> bool:
     user = server_user()
-    command = ["mount", "-t", "tmpfs", "-o", f"size=16m,uid={user},mode=0700", "tmpfs", str(place)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size=32m,uid={user},mode=0700", "tmpfs", str(place)]
     return subprocess.run(command, capture_output=True).returncode == 0
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from eventmill.clock import VirtualClock
+from eventmill.model import OrgId
 from tests.http.client import Answer
 from tests.http.world import BASE, OTHER_CLIENT, WORKSPACE, World, running
 
@@ -163,6 +164,9 @@ async def test_racing_writes(tmp_path: Path) -> None:
 async def test_refusals(tmp_path: Path, name: str, body: Any, expected: tuple[int, str]) -> None:
     """Names, members and positions that cannot be."""
     async with reader(tmp_path) as client:
+        shard = await client.world.store.shard(OrgId("1001"))
+        if isinstance(position := body.get("position"), str):
+            body = {**body, "position": position.replace("1.1.0.", f"1.1.{shard}.")}
         assert reason(await client.call("PUT", f"/{name}", body)) == expected
 
 

@@ -13,6 +13,7 @@ from eventmill.core.attempts import Attempt, pack_attempts
 from eventmill.core.envelope import format_time
 from eventmill.flow.unmatched import KEPT_MS
 from eventmill.flow.upkeep import Upkeep
+from eventmill.model import OrgId
 from eventmill.store.work import Ended, LaneProgress, RetryUnit, WorkCommit
 from tests.http.client import Answer
 from tests.http.delivery import REGISTRATIONS, Delivery, delivering
@@ -101,7 +102,8 @@ async def test_an_adobe_io_event_has_no_cloud_event_members(tmp_path: Path) -> N
         topic = await world.topic(event_delivery_format="adobe_io")
         await world.register(topic)
         assert await world.publish(topic) == 200
-        [stored] = await world.store.fetch(0, [1])
+        shard = await world.store.shard(OrgId("1001"))
+        [stored] = await world.store.fetch(shard, [1])
 
         event = (await explain(world, stored.event_id.hex()[:8] + "-" + _tail(stored.event_id)))["event"]
 

@@ -417,6 +417,7 @@ async def test_stored_bytes_quota(tmp_path: Path) -> None:
         assert await world.stored_events() == 2
 
 
+@pytest.mark.on_files
 async def test_disk_reserve(tmp_path: Path) -> None:
     """503 with Retry-After while the store refuses; the same answer again and again."""
     async with tenant(tmp_path, disk_reserve_bytes=1 << 60) as world:

@@ -21,6 +21,7 @@ from eventmill.model import Notice, OrgId
 from eventmill.send.mail import MailServer
 from eventmill.send.mailbox import MAILS_MAX, Mailbox
 from eventmill.store.control import Create, Replace
+from eventmill.ui.routes import page_router
 from tests.http.console import ask
 from tests.http.mail_server import Mails, mail_server
 from tests.http.world import BASE, World, running
@@ -110,10 +111,15 @@ async def test_one_mail_per_notice(tmp_path: Path) -> None:
         assert received.message["Subject"] == "Acme: registration Stock to ERP is UNSTABLE"
         assert await office_.stored() == []
         links = [line.split(": ", 1)[1] for line in text_of(mails).splitlines() if f": {BASE}/" in line]
-        for link in links[:3]:
-            assert (await office_.world.call("GET", link.removeprefix(BASE))).status == 200
-        assert (await office_.world.call("POST", links[3].removeprefix(BASE))).status == 200
-        assert len(links) == 4
+        pages, calls, challenge = links[:3], links[3:-1], links[-1]
+        router = page_router(dev_mode=False)
+        for page in pages:
+            methods, params = router.find(page.removeprefix(f"{BASE}/").split("/")) or ({}, {})
+            assert "GET" in methods and params["registration"] == notice.registration_id, page
+        for call in calls:
+            assert (await office_.world.call("GET", call.removeprefix(BASE))).status == 200
+        assert (await office_.world.call("POST", challenge.removeprefix(BASE))).status == 200
+        assert len(calls) == 3
 
 
 def text_of(mails: Mails) -> str:

@@ -118,7 +118,8 @@ class Recovery:
 
     async def event_ids(self) -> list[str]:
         page = await self.store.journal_page(self.lane, 0, 1000, 1 << 30)
-        return [uuid_text(event.event_id) for event in await self.store.fetch(0, page.seqs)]
+        shard = await self.store.shard((await self.registration()).org)
+        return [uuid_text(event.event_id) for event in await self.store.fetch(shard, page.seqs)]
 
     async def headers(self) -> list[str | None]:
         """The replay header of each traced attempt, oldest first."""

@@ -12,7 +12,7 @@ from eventmill.errors import StartupError
 from eventmill.store.sqlite.archive import pack, unpack
 from tests.http.world import running
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.on_files]
 
 
 async def test_a_snapshot_begins_another_gateway(tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ async def test_answer_equals_what_is_read_later(world: World) -> None:
     assert b"validation" not in read.body
 
 
+@pytest.mark.on_files
 async def test_secret_is_not_stored(world: World, tmp_path: Path) -> None:
     """Nobody who reads the data directory can open the link."""
     await world.register(await world.topic())

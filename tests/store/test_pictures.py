@@ -6,11 +6,13 @@ import asyncio
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from eventmill.errors import StoreUnavailable
 from eventmill.flow.aims import Aims
 from eventmill.flow.catalogue import Catalogue
 from eventmill.model import (
@@ -23,7 +25,7 @@ from eventmill.model import (
     SubscriberFilter,
 )
 from eventmill.store.base import Store
-from eventmill.store.control import Create, Delete, OpenLane, Replace
+from eventmill.store.control import Create, Delete, OpenLane, Replace, Versioned
 from tests.store.builders import ORG, OTHER_ORG, Stores
 from tests.store.conftest import open_sqlite
 
@@ -262,7 +264,7 @@ async def test_half_a_picture_is_none(stores: Stores) -> None:
         await create(store, [registration(1001)])
         for picture in (Catalogue(store), Aims(store)):
             await picture.load()
-            picture._store = Away(store)  # type: ignore[assignment]
+            picture._store = Away(store)
             epoch = picture.epoch
             with pytest.raises(StoreUnavailable):
                 await picture.load()

@@ -18,9 +18,9 @@ pytestmark = pytest.mark.anyio
 DAY = START_MS // DAY_MS
 SHARD = 1
 LANES = 200
-PER_DAY = 10_000
+PER_DAY = 5000
 PAGES_MAX = 60
-"""Of the tables and their indexes, for a hundred rows; each day holds over a thousand pages of events."""
+"""Of the tables and their indexes, for a hundred rows; each day holds hundreds of pages of events."""
 LOG, WORK = load_queries("log"), load_queries("work")
 
 
@@ -31,7 +31,8 @@ async def filled(tmp_path: Path) -> asyncpg.Connection[Any]:
         seqs = f"generate_series({(day - DAY) * PER_DAY + 1}, {(day - DAY + 1) * PER_DAY}) AS seq"
         await connection.execute(f"""
             INSERT INTO eventmill.event (day, shard, seq, ts_ms, event_id, origin, lanes, body)
-            SELECT {day}, {SHARD} + seq % 2, seq, 0, decode(md5(seq::text), 'hex'), 1, '', repeat('x', 1000)::bytea FROM {seqs};
+            SELECT {day}, {SHARD} + seq % 2, seq, 0, decode(md5(seq::text), 'hex'), 1, '', repeat('x', 1000)::bytea
+            FROM {seqs};
             INSERT INTO eventmill.posting (day, lane, first_seq, last_seq)
             SELECT {day}, seq % {LANES}, seq, seq FROM {seqs}
         """)

@@ -45,7 +45,7 @@ class _Passing(BaseHTTPRequestHandler):
 
     def _pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        node = HTTPConnection(urlsplit(self.server.next_node()).netloc, timeout=120)
+        node = HTTPConnection(urlsplit(self.server.next_node()).netloc, timeout=300)
         try:
             node.request(self.command, self.path, body, {**self.headers, "connection": "close"})
             answer = node.getresponse()

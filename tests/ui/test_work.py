@@ -105,6 +105,7 @@ def test_hostile_samples_do_no_harm(browser: Browser, dev: Gateway) -> None:
         harmful = {name: text for name, text in HOSTILE.items() if name != "control"}
         page.get_by_label("Sample").fill(json.dumps(harmful))
         page.get_by_role("button", name="Create event type").click()
+        page.wait_for_load_state()
         shown = page.get_by_label("Sample event")
         assert "<script>" in shown.inner_text() and page.title() == "com.acme.stock.low · Eventmill"
         assert "U+202E" in shown.inner_text() and "\u202e" not in shown.inner_text()
