@@ -238,7 +238,7 @@ def _show(body: Json, form: Form) -> None:
         ("name", body["name"]),
         ("description", body.get("description")),
         ("delivery", body["delivery_type"]),
-        ("webhook", body.get("runtime_action") or body.get("webhook_url")),
+        ("action", body["runtime_action"]) if body.get("runtime_action") else ("webhook", body.get("webhook_url")),
         ("status", body.get("webhook_status")),
         ("enabled", "yes" if body["enabled"] else "no"),
         ("client id", body["client_id"]),
