@@ -33,7 +33,7 @@ run: .make/python ## Run the gateway in dev mode on port 8080 (PORT=... for anot
 	@exec $(BIN)/eventmill serve --dev --port $(PORT)
 
 test: check .make/postgres .make/node .make/java .make/browser .make/fuzz/done ## Everything that must pass: checks, unit, store, http, short end-to-end (under 12 minutes)
-	$(PYTEST) -q -n $(WORKERS) tests/unit tests/store tests/http tests/chaos
+	$(PYTEST) -q -n $(WORKERS) tests/unit tests/store tests/http tests/client tests/chaos
 	$(PYTEST) -q -n 2 tests/e2e tests/api $(LONG_WALKS:%=--deselect tests/e2e/test_aio_cli.py::%)
 	$(PYTEST) -q tests/ui/test_signing_in.py
 

@@ -12,6 +12,8 @@ import click
 import msgspec
 
 from eventmill.cli.config import Setting
+from eventmill.cli.declared_forms import DeclaredForm
+from eventmill.cli.declared_report import DeclaredReport
 from eventmill.cli.diagnosis import Finding
 from eventmill.cli.filter import FilterVerdict
 from eventmill.cli.listen import ListenLine
@@ -29,6 +31,10 @@ WORDS_MAX = 4
 
 OWN: Mapping[str, Any] = {
     "publish": PublishSummary,
+    "plan": DeclaredReport,
+    "apply": DeclaredReport,
+    "destroy": DeclaredReport,
+    "export": DeclaredForm,
     "filter test": list[FilterVerdict],
     "config show": list[Setting],
     "doctor": list[Finding],
@@ -232,10 +238,19 @@ def schemas() -> Iterator[tuple[str, str]]:
         for words, name in ANSWERS.items()
     }
     for words, kind in {**OWN, **bodies}.items():
-        schema = msgspec.json.schema(kind, schema_hook=lambda _: {})
-        head = {
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "$comment": "Made from the code by `make docs`; edit that, not this file.",
-            "title": f"eventmill {words} --json",
-        }
-        yield schema_name(words), json.dumps({**head, **schema}, indent=2, ensure_ascii=False) + "\n"
+        yield schema_name(words), schema_text(f"eventmill {words} --json", kind)
+
+
+def declared_schema() -> str:
+    """Of the files that `eventmill apply` reads, for editors."""
+    return schema_text("A file for eventmill apply", DeclaredForm)
+
+
+def schema_text(title: str, kind: Any) -> str:
+    schema = msgspec.json.schema(kind, schema_hook=lambda _: {})
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$comment": "Made from the code by `make docs`; edit that, not this file.",
+        "title": title,
+    }
+    return json.dumps({**head, **schema}, indent=2, ensure_ascii=False) + "\n"

@@ -32,7 +32,8 @@ Every setting has a default; none is needed to start. A flag of `eventmill serve
 environment beats the default. The variable of a setting is `EVENTMILL_` and its name in capitals. Lists are comma-
 separated, booleans `true` or `false`. Units stand at the end of the names: `_s` seconds, `_ms` milliseconds,
 `_bytes_max` bytes. A value that cannot be read stops the start with a message that names it; a variable that is no
-setting, misspelt perhaps, is logged (`setting_unknown`).
+setting, misspelt perhaps, is logged (`setting_unknown`). Spans are switched on by variables of OpenTelemetry's own:
+[`OTEL_*`](observability.md).
 """
 
 ERRORS_INTRO = """\
@@ -393,7 +394,7 @@ FOLDERS = (
     *("core", "store", "store/sqlite", "store/postgres", "send", "flow"),
     *("web", "web/console", "web/endpoints", "web/ims"),
     *("ui", "ui/pages"),
-    *("cli", "simulate", "demo", "proxy", "testing"),
+    *("cli", "simulate", "demo", "proxy", "client", "client/adapters", "testing"),
 )
 """Of the package, in the order in which a newcomer reads them; the package itself comes first."""
 
@@ -470,10 +471,11 @@ def metrics_page() -> str:
 def pages() -> Iterator[tuple[Path, str]]:
     if str(ROOT) not in sys.path:  # run as a file, not as a module
         sys.path.insert(0, str(ROOT))
-    from scripts.cli_docs import command_page, schemas
+    from scripts.cli_docs import command_page, declared_schema, schemas
 
     yield DOCS / "cli.md", command_page(MADE_BY)
     yield from ((DOCS / "schemas/cli" / name, text) for name, text in schemas())
+    yield DOCS / "schemas/events.schema.json", declared_schema()
     yield DOCS / "configuration.md", configuration_page()
     yield DOCS / "errors.md", errors_page()
     yield DOCS / "health.md", health_page()

@@ -183,7 +183,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     journal_heartbeat_s: float = 15.0
     """A live tail without events says this often that it still is there."""
     journal_waiters_max: int = 1000
-    """Reads that wait and live tails at once."""
+    """Reads that wait and live tails at once, on one node."""
     journal_waiters_per_registration: int = 20
     cursors_per_registration: int = 20
     """Named cursors that the gateway keeps."""

@@ -25,6 +25,7 @@ from eventmill.flow.aims import Aims
 from eventmill.flow.attempt import Attempter
 from eventmill.flow.deliver import Deliver
 from eventmill.flow.keyring import delivery_signer
+from eventmill.flow.tracing import open_spans
 from eventmill.send.webhook import WebhookSender
 from eventmill.store.open import make_child_store
 from eventmill.store.seal import Sealer, read_seal_key
@@ -46,7 +47,9 @@ async def deliver_until_lost(config: Config, sock: socket.socket) -> bool:
     signer = await delivery_signer(store, sealer)
     sender = WebhookSender(config)
     await sender.start()
-    deliver = Deliver(store, aims, Attempter(sender, signer, sealer, clock, config), clock, config)
+    attempter = Attempter(sender, signer, sealer, clock, config)
+    attempter.destinations.spans = spans = open_spans()
+    deliver = Deliver(store, aims, attempter, clock, config)
     gc.freeze()  # modules and aims are not garbage
     delivering = asyncio.create_task(deliver.run())
     lost = asyncio.create_task(store.lost.wait())
@@ -60,6 +63,8 @@ async def deliver_until_lost(config: Config, sock: socket.socket) -> bool:
     failure, _, _ = await asyncio.gather(delivering, lost, draining, return_exceptions=True)
     await sender.close()
     await store.close()
+    if spans is not None:
+        await asyncio.to_thread(spans.close)
     asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
     if isinstance(failure, Exception):
         log.critical(telemetry.STAGE_FAILED, stage="delivery", exc_info=failure)

@@ -85,7 +85,8 @@ async def _announce(servers: Sequence[HttpServer], config: Config, on_ready: Cal
     while not all(http.started for http in servers):
         await asyncio.sleep(0.005)
     gc.freeze()  # modules and the catalogue are not garbage: each full collection would walk them again
-    log.info(telemetry.GATEWAY_READY, url=config.url, console=f"{config.url}/ui/")
+    places = {"console": f"{config.url}/ui/"} if config.is_front else {}
+    log.info(telemetry.GATEWAY_READY, url=config.url, **places)
     on_ready()
 
 

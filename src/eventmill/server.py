@@ -39,6 +39,7 @@ from eventmill.flow.replays import Replays
 from eventmill.flow.settling import Settling
 from eventmill.flow.timetravel import TimeTravel
 from eventmill.flow.token_upkeep import TokenUpkeep
+from eventmill.flow.tracing import open_spans, watch_publishing
 from eventmill.flow.upkeep import Upkeep
 from eventmill.flow.validation import Validations
 from eventmill.ids import IdSource
@@ -145,6 +146,7 @@ class Front:
         self._faults = Faults()
         self._sender = FaultySender(config, self._faults) if config.dev else WebhookSender(config)
         self._upkeep = Upkeep(store, clock, config)
+        self._spans = open_spans()
         self.stopping = asyncio.Event()
 
     @classmethod
@@ -163,6 +165,7 @@ class Front:
         await self._sender.start()
         signer = await delivery_signer(store, sealer)
         prober = Prober(self._sender, catalogue, sealer, clock, config)
+        prober.spans = self._spans
         self._validations = Validations(store, catalogue, clock, config.validation_window_s)
         self._health = Health(store, catalogue, clock, self._ids, config)
         self._replaying = Replaying(store, clock, self._ids, config)
@@ -180,7 +183,9 @@ class Front:
         if config.dev:
             aims = Aims(store)
             await aims.load()
-            self._deliver = Deliver(store, aims, Attempter(self._sender, signer, sealer, clock, config), clock, config)
+            attempter = Attempter(self._sender, signer, sealer, clock, config)
+            attempter.destinations.spans = self._spans
+            self._deliver = Deliver(store, aims, attempter, clock, config)
             timed = (self._validations, self._health, self._buses, self._notices, self._replaying)
             if store.fellows is not None:
                 self._settling = Settling(store.fellows, self._deliver, clock, self._forget)
@@ -213,7 +218,7 @@ class Front:
             sealer=sealer,
             token_key=TokenKeys(catalogue, sealer),
             authenticator=authenticator,
-            ingest=self._ingest,
+            ingest=watch_publishing(self._ingest, self._spans),
             placing=self._ingest.placing,
             unmatched=self._ingest.unmatched,
             journal=self._journal,
@@ -286,6 +291,8 @@ class Front:
 
     async def close(self) -> None:
         await self._sender.close()
+        if self._spans is not None:
+            await asyncio.to_thread(self._spans.close)
 
     async def _save_clock(self) -> None:
         """A rate other than 1 moves the offset all the time; a crash loses at most this much of it."""

@@ -39,6 +39,7 @@ GATEWAY_STOPPED: Final = _event("gateway_stopped", "The last line of an orderly 
 DELIVERY_STARTED: Final = _event("delivery_started", "A delivery process runs, with its `pid`.")
 DELIVERY_NOT_STARTED: Final = _event("delivery_not_started", "A delivery process could not begin; `cause` says why.")
 DELIVERY_SILENT: Final = _event("delivery_silent", "A delivery process gave no sign of life any more, and was killed.")
+TRACING_OFF: Final = _event("tracing_off", "`OTEL_*` variables ask for spans, but none are sent; `cause` says why.")
 DELIVERY_EXITED: Final = _event("delivery_exited", "A delivery process ended; the next one starts in `restart_in_s`.")
 
 # The store
@@ -174,7 +175,7 @@ def setup_logging(config: Config, stream: TextIO | None = None) -> None:
     )
     level = config.log_level.upper()
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    for chatty in ("aiohttp", "asyncio", "uvicorn"):
+    for chatty in ("aiohttp", "asyncio", "urllib3", "uvicorn"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
     structlog.configure(
         processors=[

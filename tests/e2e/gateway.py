@@ -22,6 +22,7 @@ from tests.e2e.harness.engines import NODES, store_of, store_variables
 READY_WITHIN_S = 30.0
 STOP_WITHIN_S = 20.0
 _LOG_TAIL_BYTES = 20_000
+_TLS_PORT = "EVENTMILL_TLS_PORT"
 
 # The tests talk to 127.0.0.1 only; a proxy from the environment would only be in the way.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -82,13 +83,19 @@ class Gateway:
     def log_path(self) -> Path:
         return self.data.with_name(self.data.name + ".log")
 
+    @property
+    def processes(self) -> list[subprocess.Popen[bytes]]:
+        """One, or one for each node; without those that deliver."""
+        assert self.process is not None
+        return [self.process, *(process for _, process in self.others)]
+
     def start(self) -> Gateway:
         """Start the process and return once `/readyz` answers 200."""
         if NODES == 1 or "--store" in self.flags:
-            self.process = self._start_node(self.port)
+            self.process = self._start_node(self.port, {})
         else:
             ports = [free_port() for _ in range(NODES)]
-            self.process, *others = [self._start_node(port) for port in ports]
+            self.process, *others = [self._start_node(port, self._own_ports(port == ports[0])) for port in ports]
             self.others = list(zip(ports[1:], others, strict=True))
             for port, process in zip(ports, (self.process, *others), strict=True):
                 self._wait_ready(f"http://127.0.0.1:{port}", process)
@@ -97,7 +104,11 @@ class Gateway:
         self.wait_ready()
         return self
 
-    def _start_node(self, port: int) -> subprocess.Popen[bytes]:
+    def _own_ports(self, is_first: bool) -> dict[str, str]:
+        """Of one machine one process can have a port: that for HTTPS is the first node's."""
+        return {} if is_first or _TLS_PORT not in self.variables else {_TLS_PORT: str(free_port())}
+
+    def _start_node(self, port: int, own: dict[str, str]) -> subprocess.Popen[bytes]:
         store = "" if "--store" in self.flags else store_of(self.data)
         variables = {"EVENTMILL_STORE": store} if store else {}
         if port != self.port:
@@ -109,7 +120,7 @@ class Gateway:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **variables, **self.variables},
+                env={**os.environ, **variables, **self.variables, **own},
                 start_new_session=True,
             )
 
@@ -129,13 +140,19 @@ class Gateway:
 
     def stop(self) -> int:
         """SIGTERM, as an operator would; returns the exit code."""
-        assert self.process is not None
-        processes = [self.process, *(process for _, process in self.others)]
+        processes = self.processes
         for process in processes:
             process.terminate()
         codes = [process.wait(timeout=STOP_WITHIN_S) for process in processes]
         self._stop_balancing()
         return max(codes, key=abs)
+
+    def kill_front(self) -> None:
+        """SIGKILL to the gateway alone, not to its delivery processes."""
+        for process in self.processes:
+            process.kill()
+            process.wait(timeout=STOP_WITHIN_S)
+        self._stop_balancing()
 
     def kill(self) -> None:
         """SIGKILL to the gateway and its delivery processes at once, as a power cut would."""

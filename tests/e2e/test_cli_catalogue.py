@@ -81,6 +81,7 @@ def test_a_provider_from_first_to_last(line: CommandLine) -> None:
 
 def test_only_families_that_are_asked_for(line: CommandLine) -> None:
     """-p and the other filters are those of `aio event provider list`."""
+    line.ok("provider", "create", "--label", "Of a family")
     chosen = line.read("provider", "list", "-p", "3rd_party_custom_events", "-p", "campaign")["_embedded"]["providers"]
     assert {each["provider_metadata"] for each in chosen} <= {"3rd_party_custom_events", "campaign"}
     assert "do not go together" in line.misused("provider", "list", "-p", "a", "--providerMetadataId", "b")

@@ -18,6 +18,7 @@ import pytest
 
 from tests.e2e.conftest import StartGateway
 from tests.e2e.gateway import Gateway
+from tests.e2e.harness.engines import NODES
 from tests.e2e.harness.http_client import Client
 from tests.e2e.harness.ledger import Ledger, Publishers, recording_hook
 from tests.e2e.harness.process import delivery_pids
@@ -128,9 +129,10 @@ async def test_delivery_process_killed(
             os.kill(delivery_pids(gateway)[-1], signal.SIGKILL)
             killed_s.append(loop.time())
 
+        await until_started(gateway, NODES)
         for number in range(1, CHILD_KILLS + 1):
             await ledger.strike_after(chance.randrange(50, 250), kill)
-            await until_started(gateway, number + 1)
+            await until_started(gateway, NODES + number)
         publishers.stop()
         await publishing
         await assert_all_there(tenant, journal, publishers.acknowledged, ledger)

@@ -100,6 +100,8 @@ async def check_refusals(tenant: Tenant, url: str) -> None:
     answer = await eventually(unready, "the gateway is not ready")
     assert "database" in answer.json()["message"]
     assert (await asyncio.to_thread(call, "GET", f"{url}/healthz")).status == 200
+    metrics = await asyncio.to_thread(call, "GET", f"{url}/metrics")
+    assert metrics.status == 200 and b"\neventmill_ready 0\n" in metrics.body
     for refused in (
         await tenant.call("GET", f"{tenant.workspace}/registrations"),
         await tenant.call("POST", f"{tenant.workspace}/providers", {"label": "Warehouse"}),

@@ -90,6 +90,7 @@ async def until_there_is_room(tenant: Tenant, registration: Registration) -> Non
             await asyncio.sleep(0)
 
 
+@pytest.mark.on_files  # the limit is each node's
 async def test_a_reader_that_leaves(start_gateway: StartGateway) -> None:
     """Whoever closes the connection gives its place to the next, be it from a wait or from a tail."""
     gateway = start_gateway("--dev", variables={"EVENTMILL_JOURNAL_WAITERS_MAX": "1"})
@@ -104,6 +105,7 @@ async def test_a_reader_that_leaves(start_gateway: StartGateway) -> None:
         await until_there_is_room(tenant, registration)
 
 
+@pytest.mark.on_files  # the limit is each node's
 async def test_events_and_the_end(start_gateway: StartGateway) -> None:
     """Events arrive while the stream is open; a gateway that shuts down ends streams and waits as they should end, and
     is gone soon."""
@@ -125,3 +127,17 @@ async def test_events_and_the_end(start_gateway: StartGateway) -> None:
         await tail.close()
         for held in (first, second):
             await held.leave()
+
+
+async def test_every_tail_gets_every_event(start_gateway: StartGateway) -> None:
+    """Of whatever node a stream is, and whatever node took the event."""
+    gateway = start_gateway("--dev")
+    async with subscribed(gateway) as (tenant, topic, registration):
+        tails = [await Socket.ask(tenant, registration, "accept: text/event-stream") for _ in range(3)]
+        for tail in tails:
+            await tail.until(b"retry: 1000\nid: ")
+        published = [await tenant.publish(topic) for _ in range(3)]
+        for tail in tails:
+            messages = [await tail.until(b"}\n\n") for _ in published]
+            assert [json.loads(each.rpartition(b"data: ")[2])["id"] for each in messages] == published
+            await tail.close()

@@ -15,7 +15,7 @@ from tests.e2e.conftest import StartGateway
 from tests.e2e.gateway import Gateway, call, free_port
 from tests.e2e.harness.hook import Gate, Hook, never
 from tests.e2e.harness.http_client import Client
-from tests.e2e.harness.process import delivery_pids, is_running, logged, run_eventmill
+from tests.e2e.harness.process import delivery_pids, first_delivery_pids, is_running, logged, run_eventmill
 from tests.e2e.harness.production import OPEN_LOOPBACK, tenants, write_bootstrap
 from tests.e2e.harness.tenant import Tenant
 from tests.waiting import eventually
@@ -98,11 +98,9 @@ def test_stop_while_still_starting(start_gateway: StartGateway, tmp_path: Path) 
 async def test_children_end_with_the_front(start_gateway: StartGateway, tmp_path: Path) -> None:
     """A front that is killed alone takes its delivery process with it, so that a restart finds nothing in its way."""
     gateway = await asyncio.to_thread(start_gateway, "--bootstrap", str(write_bootstrap(tmp_path)))
-    [pid] = await eventually(lambda: delivery_pids(gateway), "the delivery process")
-    assert gateway.process is not None
-    gateway.process.kill()
-    gateway.process.wait()
-    await eventually(lambda: not is_running(pid), "the end of the delivery process")
+    pids = await eventually(lambda: first_delivery_pids(gateway), "the delivery process")
+    gateway.kill_front()
+    await eventually(lambda: not any(map(is_running, pids)), "the end of the delivery process")
     await asyncio.to_thread(gateway.start)
 
 

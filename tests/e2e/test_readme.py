@@ -72,6 +72,7 @@ def masked(text: str) -> str:
     [
         "README.md",
         "docs/catalog.md",
+        "docs/declarative.md",
         "docs/dev-mode.md",
         "docs/publishing.md",
         "docs/recovery.md",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from tests.e2e.conftest import StartGateway
 from tests.e2e.gateway import Gateway, free_port
+from tests.e2e.harness.engines import store_variables
 from tests.e2e.harness.http_client import Client
 from tests.e2e.harness.process import ENDS_WITHIN_S, Finished, run_eventmill
 from tests.e2e.harness.tenant import Registration, Tenant, Topic
@@ -156,6 +158,7 @@ async def start(gateway: Gateway, *arguments: str) -> asyncio.subprocess.Process
         *(sys.executable, "-m", "eventmill", "simulate", *arguments, *where(gateway)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env={**os.environ, **store_variables(str(gateway.data))},
     )
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,10 @@ import pytest
 from tests.e2e.conftest import StartGateway
 from tests.e2e.harness.hook import Hook
 from tests.e2e.harness.http_client import Client
-from tests.e2e.harness.process import delivery_pids, frozen
+from tests.e2e.harness.process import first_delivery_pids, frozen
 from tests.e2e.harness.production import NO_LIMITS, OPEN_LOOPBACK, write_bootstrap
 from tests.e2e.harness.tenant import Registration, Tenant, Topic, event_bytes
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -184,7 +186,9 @@ async def test_delivery_that_learns_late(start_gateway: StartGateway, tmp_path: 
         moved = await tenant.register(topic, url=f"{hook.url}/old")
         first = await tenant.publish(topic)
         await hook.until_posts(2)
-        with frozen(delivery_pids(gateway)[-1]):
+        with ExitStack() as standing_still:
+            for pid in await eventually(lambda: first_delivery_pids(gateway), "the delivery process"):
+                standing_still.enter_context(frozen(pid))
             await tenant.update(moved, webhook_url=f"{hook.url}/new")
             await tenant.update(flapping, enabled=False)
             second = await tenant.publish(topic)

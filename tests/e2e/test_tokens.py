@@ -21,6 +21,7 @@ import pytest
 
 from tests.e2e.conftest import StartGateway
 from tests.e2e.gateway import Gateway, call
+from tests.e2e.harness.engines import store_variables
 from tests.e2e.harness.production import write_bootstrap
 from tests.http.issuer import AUDIENCE, public_jwk, rsa_key, sign
 
@@ -89,7 +90,8 @@ def ask(gateway: Gateway, token: str) -> int:
 def run_keys(gateway: Gateway, *arguments: str) -> str:
     where = ["--data", str(gateway.data), "--port", str(gateway.port)]
     command = [sys.executable, "-m", "eventmill", "keys", *arguments, *where]
-    done = subprocess.run(command, capture_output=True, env={**os.environ, **gateway.variables}, timeout=30)
+    known = store_variables(str(gateway.data))
+    done = subprocess.run(command, capture_output=True, env={**os.environ, **known, **gateway.variables}, timeout=30)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
 

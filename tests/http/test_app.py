@@ -335,7 +335,7 @@ def test_router_refuses_two_routes_for_one_path() -> None:
 
 
 def test_router_prefers_literals_and_steps_back() -> None:
-    """Literals before parameters, back to the parameter when the literal leads nowhere, never an empty segment."""
+    """Literals before parameters, back to the parameter when the literal leads nowhere, never one empty or with NUL."""
     router: Router[str] = Router()
     for pattern in ("/a/b/c", "/a/{x}/d", "/{y}/b/{z}"):
         router.add("GET", pattern, pattern)
@@ -348,6 +348,7 @@ def test_router_prefers_literals_and_steps_back() -> None:
     assert find("/a/b/d") == ("/a/{x}/d", {"x": "b"})
     assert find("/a/b/e") == ("/{y}/b/{z}", {"y": "a", "z": "e"})
     assert find("/a/b") is None
+    assert find("/a/x\0/d") is None
     assert find("/a//d") is None
     assert find("/q/b/c/d") is None
 

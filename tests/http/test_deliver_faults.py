@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from eventmill.clock import VirtualClock
@@ -23,14 +24,27 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.anyio
 
 
-@contextmanager
-def state_locked(directory: Path) -> Iterator[None]:
-    """Every commit to the state file is refused meanwhile."""
-    connection = sqlite3.connect(directory / "data" / "state.db", isolation_level=None)
-    try:
+_REFUSE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no room' USING ERRCODE = '53100'; END $$;
+CREATE TRIGGER refuse BEFORE UPDATE ON eventmill.lane EXECUTE FUNCTION refuse();
+"""
+_ALLOW = "DROP TRIGGER refuse ON eventmill.lane; DROP FUNCTION refuse;"
+
+
+@asynccontextmanager
+async def progress_refused(delivery: Delivery) -> AsyncIterator[None]:
+    """Every commit of progress is refused meanwhile."""
+    config = delivery.world.parts.config
+    if config.store:
+        database = await asyncpg.connect(config.store)
+        await database.execute(_REFUSE)
+        yield
+        await database.execute(_ALLOW)
+        await database.close()
+    else:
+        connection = sqlite3.connect(Path(config.data) / "state.db", isolation_level=None)
         connection.execute("BEGIN IMMEDIATE")
         yield
-    finally:
         connection.close()
 
 
@@ -58,7 +72,7 @@ async def test_delivery_goes_on_after_refused_commits(tmp_path: Path) -> None:
         for number in range(4):
             await delivery.world.publish(slow, str(number))
         await delivery.hook.until("/hang", 1)
-        with state_locked(tmp_path):
+        async with progress_refused(delivery):
             await delivery.world.publish(quick)
             await eventually(delivery.is_stalled, "a stalled delivery")
             delivery.hook.released.set()
@@ -80,7 +94,7 @@ async def test_a_refused_commit_is_never_overtaken(tmp_path: Path) -> None:
         first, hook.released = hook.released, asyncio.Event()
         await delivery.world.publish(topic, "succeeds")
         await hook.until("/hang", 2)
-        with state_locked(tmp_path):
+        async with progress_refused(delivery):
             hook.status = FAILED
             first.set()
             await eventually(delivery.is_stalled, "a stalled delivery")

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from eventmill import __version__
-from eventmill.clock import VirtualClock
+from eventmill.clock import Clock, VirtualClock
+from eventmill.config import Config
+from eventmill.errors import StoreUnavailable
+from eventmill.store.base import Store
+from eventmill.store.observe import Backlog
 from eventmill.web.metrics import METRICS
+from eventmill.web.vitals import build_vitals_app
+from tests.http.client import Answer, call
 from tests.http.delivery import REGISTRATIONS, delivering
 from tests.http.world import World, running
 
@@ -22,7 +30,10 @@ OLDEST_OF = "eventmill_registration_oldest_undelivered_age_seconds"
 
 async def scrape(world: World, **headers: str) -> dict[tuple[str, str], float]:
     """Values by name and label; every line that is no comment is one of them, and every name is announced."""
-    answer = await world.call("GET", "/metrics", headers=headers)
+    return read_series(await world.call("GET", "/metrics", headers=headers))
+
+
+def read_series(answer: Answer) -> dict[tuple[str, str], float]:
     assert answer.status == 200
     found: dict[tuple[str, str], float] = {}
     announced = ""
@@ -81,6 +92,41 @@ async def test_every_metric_is_there(tmp_path: Path) -> None:
     assert found["eventmill_disk_free_bytes", ""] > 0
     assert "AdobeOrg" not in answer.body.decode()
     assert dict(answer.headers)["content-type"].startswith("text/plain; version=0.0.4")
+
+
+class Away:
+    """The store as a node sees it that has lost its database: it knows its own counts, and no more."""
+
+    def __init__(self, store: Store) -> None:
+        self.refusal = store.refusal
+        self.totals = store.totals
+
+    async def backlog(self, _limit: int) -> Backlog:
+        raise StoreUnavailable("the database cannot be reached")
+
+
+@dataclass(frozen=True)
+class OfNode:
+    """What a node says of itself."""
+
+    config: Config
+    store: Away
+    clock: Clock
+    unready: Callable[[], str | None]
+
+
+async def test_an_outage_of_the_database_is_told(tmp_path: Path) -> None:
+    """The scrape succeeds while the store cannot be asked: not ready, the node's own counts, and nothing made up."""
+    async with running(tmp_path) as world:
+        await world.publish(await world.topic())
+        parts = world.parts
+        away = OfNode(parts.config, Away(world.store), parts.clock, parts.unready)
+        answer = await call(build_vitals_app(away), "GET", "/metrics", headers={})
+        found = read_series(answer)
+    assert found["eventmill_build_info", __version__] == 1
+    assert found["eventmill_ready", ""] == 0
+    assert ("eventmill_published_events_total", "") in found
+    assert not {name for name, _ in found} & {metric.name for metric in METRICS if metric.of == "store"}
 
 
 async def test_only_the_worst_are_listed(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from uuid import uuid4
 
 import asyncpg
@@ -193,16 +193,27 @@ async def test_a_statement_that_arrives_late(server: DatabaseServer) -> None:
 
 
 async def test_a_database_that_takes_no_writes(server: DatabaseServer) -> None:
-    """As a managed one whose disk is nearly full: publishing is refused with that cause until it takes writes again."""
+    """As a managed one whose disk is nearly full: publishing is refused with that cause until it takes writes again.
+    Nobody is told meanwhile that another node presides, or that stages go on."""
     async with node(server) as store:
         lane = await open_lane(store)
         await server.execute("ALTER SYSTEM SET default_transaction_read_only = on", "postgres")
         await server.execute("SELECT pg_reload_conf()", "postgres")
         try:
             await eventually(lambda: "takes no writes" in str(store.refusal()), "the node notices")
+            for _ in range(2):
+                with pytest.raises(StoreUnavailable, match="takes no writes"):
+                    await store.presidency()
         finally:
             await read_write(server)
         await goes_on(store, lane)
+
+        async def presides() -> bool:
+            with suppress(StoreUnavailable):
+                return await store.presidency() == 1
+            return False
+
+        await eventually(presides, "the node presides")
 
 
 async def read_write(server: DatabaseServer) -> None:

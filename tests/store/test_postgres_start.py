@@ -52,6 +52,23 @@ async def test_nodes_that_start_at_once_make_the_schema_once() -> None:
     await again.close()
 
 
+async def test_a_node_that_hangs_in_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that wait for it say so after a while, and end; once it is gone they start."""
+    monkeypatch.setattr("eventmill.store.postgres.store._START_S", 1)
+    dsn = empty_database()
+    hanging, waiting = store_of(dsn), store_of(dsn)
+    await hanging.open()
+    await waiting.open()
+    async with hanging.alone():
+        with pytest.raises(StartupError, match="another node hangs") as caught:
+            await waiting.alone().__aenter__()
+        assert caught.value.exit_code == Exit.UNAVAILABLE
+    async with waiting.alone():
+        pass
+    for node in (hanging, waiting):
+        await node.close()
+
+
 async def test_a_database_that_is_not_there() -> None:
     """The message names it, and how to make it."""
     message = await refused(server().dsn("missing"))
@@ -84,6 +101,21 @@ async def test_a_role_without_rights() -> None:
     assert '" TO "guest"' in message
 
 
+@pytest.mark.parametrize(("ahead_s", "said"), [(3600, "s ahead of that of database"), (-3600, "s behind that of")])
+async def test_a_clock_that_is_wrong(ahead_s: int, said: str) -> None:
+    """A node whose clock is far from the database's would drop others' events too early: it does not start, and says
+    what to do."""
+
+    class Wrong(HandClock):
+        def machine_ms(self) -> int:
+            return super().machine_ms() + ahead_s * 1000
+
+    with pytest.raises(StartupError, match=said) as caught:
+        await PostgresStore(Config(dev=True, store=empty_database()), Wrong()).open()
+    assert "NTP" in str(caught.value)
+    assert caught.value.exit_code == Exit.UNAVAILABLE
+
+
 async def test_a_newer_schema_is_refused() -> None:
     """There is no way back, and nothing is written."""
     dsn = empty_database()
@@ -109,7 +141,7 @@ def test_passwords_are_not_shown() -> None:
     """What messages and logs call a database."""
     assert shown("postgresql://u:secret@db.example:5433/events?sslmode=require") == "database events at db.example:5433"
     assert shown("postgresql://u:secret@/events?host=/run/pg") == "database events at /run/pg"
-    for unescaped in ("sec/ret@[::1/x", "sec/secret@db/x", "sec#secret@db/x", "sec?secret@db/x"):
+    for unescaped in ("sec/ret@[::1/x", "sec/secret@db/x", "sec#secret@db/x", "sec?secret@db/x", "s@c/ret@db/x"):
         assert shown(f"postgresql://u:{unescaped}") == "the database"
 
 

@@ -169,6 +169,19 @@ async def test_a_database_clock_that_was_set_back_locks_nobody_out(tmp_path: Pat
         assert (granted, 0 < wait_s <= 1) == (0, True)
 
 
+async def test_a_bucket_that_is_forgotten_in_the_same_moment(tmp_path: Path) -> None:
+    """Whoever draws from it waits for that, and then finds a full one."""
+    async with nodes(tmp_path, 1) as ((one,), _), plain(tmp_path) as connection:
+        await one.permits.take("a", 1, 5, 5)
+        async with connection.transaction():
+            await connection.execute("SELECT FROM eventmill.permit FOR UPDATE")
+            drawing = asyncio.create_task(one.permits.take("a", 5, 5, 5))
+            while not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+                assert not drawing.done()
+            await connection.execute("DELETE FROM eventmill.permit")
+        assert await drawing == (5, 0.0)
+
+
 async def test_many_requests_are_few_draws(tmp_path: Path) -> None:
     """The database is not asked for each request, and a key that asks little draws little."""
     async with nodes(tmp_path, 1) as ((one,), _):

@@ -49,7 +49,8 @@ def test_every_dependency_has_its_reason() -> None:
     """docs/dependencies.md has a row for each run-time and each development dependency, and for nothing else."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
-    assert set(project["project"]["optional-dependencies"]["postgres"]) <= set(wanted)
+    extras = project["project"]["optional-dependencies"]
+    assert {*extras["otel"], *extras["postgres"]} <= set(wanted)
     rows = re.findall(r"^\| `([a-z0-9-]+)` \|", (ROOT / "docs/dependencies.md").read_text(), re.MULTILINE)
 
     assert sorted(rows) == sorted(re.split(r"[<>=\[]", line)[0] for line in wanted)

@@ -57,13 +57,15 @@ class Account:
         """
         given = os.environ if environ is None else environ
         names = ("ims_org_id", "client_id", "access_token", "client_secret", "scopes")
-        names += ("consumer_org_id", "project_id", "workspace_id")
-        who = {name: given[name.upper()].strip() for name in names if given.get(name.upper(), "").strip()}
+        places = ("consumer_org_id", "project_id", "workspace_id")
+        who = {name: given[name.upper()].strip() for name in (*names, *places) if given.get(name.upper(), "").strip()}
         for name in ("ims_org_id", "client_id"):
             if name not in who:
                 raise ClientError(f'{name.upper()} is not set; for a gateway on this machine: eval "$(eventmill env)"')
         base = given.get("API_URL", "").rstrip("/")
         hosts = {"api_url": base, "ingress_url": f"{base}/ingress", "ims_url": base, "keys_url": base} if base else {}
-        hosts |= {name: given[name.upper()] for name in ("ingress_url", "ims_url", "keys_url") if given.get(name.upper())}
+        hosts |= {
+            name: given[name.upper()] for name in ("ingress_url", "ims_url", "keys_url") if given.get(name.upper())
+        }
         journal = given.get("JOURNAL_URL", "")
         return cls(**who, **hosts, journal_hosts=(journal,) if journal else ())

@@ -21,6 +21,7 @@ from eventmill.client.documents import (
     Registration,
     RegistrationInput,
     RegistrationPage,
+    Trace,
 )
 from eventmill.client.errors import BadAnswer, ClientError
 from eventmill.client.exchange import Answer, Call
@@ -57,7 +58,9 @@ class Calls:
         provider_metadata_ids: Sequence[str],
     ) -> Call[list[Provider]]:
         if provider_metadata_id and provider_metadata_ids:
-            raise ClientError("get_all_providers: only one of provider_metadata_id and provider_metadata_ids can be set")
+            raise ClientError(
+                "get_all_providers: only one of provider_metadata_id and provider_metadata_ids can be set"
+            )
         query = [("providerMetadataId", provider_metadata_id), ("instanceId", instance_id)]
         query += [("providerMetadataIds", each) for each in provider_metadata_ids]
         query.append(("eventmetadata", "true" if fetch_event_metadata else None))
@@ -136,6 +139,10 @@ class Calls:
 
     def delete_registration(self, registration_id: str, workspace: Workspace | None) -> Call[None]:
         return _delete("delete_registration", self._registration(registration_id, workspace))
+
+    def get_traces(self, registration: Registration) -> Call[list[Trace]]:
+        url = str(registration["_links"]["rel:trace"]["href"])
+        return Call("get_traces", "GET", url, Answer.json, {"accept": "application/json"})
 
     # --- Publishing ---
 

@@ -85,6 +85,18 @@ class Registration(RegistrationInput):
     _links: dict[str, Any]
 
 
+class Trace(TypedDict):
+    """An attempt to deliver ("Debug Tracing"); challenges are attempts too."""
+
+    event: str
+    """Its event code."""
+    id: str
+    date: str
+    registrationId: str
+    trace: dict[str, Any]
+    """`tracingRequest`, `tracingResponse`, and `insightsInfo` with the ids of the events."""
+
+
 @dataclass(frozen=True)
 class RegistrationPage:
     """Part of an organization's registrations."""

@@ -1,17 +1,17 @@
 """What a call of the client can end with: one tree of errors, a class per reason to act differently.
 
-    ClientError
-    ├── NoAnswer            nothing answered, or the connection broke
-    ├── BadAnswer           something answered that is not the service
-    └── Refused             the service said no: `status`, `request_id`, `message`
-        ├── BadRequest      400, 413, 415, 422      the request is wrong: sending it again does not help
-        ├── Unauthorized    401                     the token
-        ├── Forbidden       403                     the api key, the organization
-        ├── NotFound        404
-        ├── Conflict        409                     `conflicting_id`
-        ├── PositionExpired 410                     the journal has dropped events after the position
-        ├── Throttled       429                     `retry_after_s`
-        └── ServerFailed    5xx
+ClientError
+├── NoAnswer            nothing answered, or the connection broke
+├── BadAnswer           something answered that is not the service
+└── Refused             the service said no: `status`, `request_id`, `message`
+    ├── BadRequest      400, 413, 415, 422      the request is wrong: sending it again does not help
+    ├── Unauthorized    401                     the token
+    ├── Forbidden       403                     the api key, the organization
+    ├── NotFound        404
+    ├── Conflict        409                     `conflicting_id`
+    ├── PositionExpired 410                     the journal has dropped events after the position
+    ├── Throttled       429                     `retry_after_s`
+    └── ServerFailed    5xx
 """
 
 from __future__ import annotations
@@ -35,7 +35,13 @@ class Refused(ClientError):
     """The service answered, and said no. Shows neither tokens nor keys."""
 
     def __init__(
-        self, operation: str, status: int, message: str = "", *, request_id: str = "", retry_after_s: float | None = None
+        self,
+        operation: str,
+        status: int,
+        message: str = "",
+        *,
+        request_id: str = "",
+        retry_after_s: float | None = None,
     ) -> None:
         self.operation = operation
         """The method of the client that was refused, such as `get_provider`."""

@@ -54,7 +54,9 @@ class Emit:
     entry: JournalEntry
 
 
-def page_call(url: str, options: Mapping[str, str | int | bool | None], now_s: float, wait_s: int = 0) -> Call[JournalPage]:
+def page_call(
+    url: str, options: Mapping[str, str | int | bool | None], now_s: float, wait_s: int = 0
+) -> Call[JournalPage]:
     """A page at `url`, the journal's own or a `next` link, with the options in its query in place of what is there."""
     headers = {"accept": "application/vnd.adobecloud.events+json, application/json"}
     if wait_s:
@@ -70,7 +72,9 @@ def page_call(url: str, options: Mapping[str, str | int | bool | None], now_s: f
     )
 
 
-def read_journal(session: Session, journal: str | Registration, reading: Reading) -> Generator[Step | Emit, Given, None]:
+def read_journal(
+    session: Session, journal: str | Registration, reading: Reading
+) -> Generator[Step | Emit, Given, None]:
     """Events without end, or to the end of the journal. Ends with what a page ends with, expiry as `reading` says."""
     base = journal if isinstance(journal, str) else journal_url(journal)
     position = yield from _load(session, base, reading)
@@ -93,9 +97,7 @@ def read_journal(session: Session, journal: str | Registration, reading: Reading
         yield Wait(reading.interval_s or page.retry_after_s or IDLE_WAIT_S)
 
 
-def _emit_all(
-    session: Session, base: str, reading: Reading, page: JournalPage
-) -> Generator[Step | Emit, Given, None]:
+def _emit_all(session: Session, base: str, reading: Reading, page: JournalPage) -> Generator[Step | Emit, Given, None]:
     """Every event of a page. When the reader stops in between, the last one that it was done with is saved."""
     done: str | None = None
     unsaved = 0

@@ -114,7 +114,9 @@ def verify(trust: Trust, body: bytes, headers: Mapping[str, str]) -> Steps[Verif
     ]
     pairs = [pair for pair in pairs if all(pair)]
     if not pairs:
-        return _failed(Check.HEADERS, "no x-adobe-digital-signature-1 or -2 with an x-adobe-public-key1-path or key2-path")
+        return _failed(
+            Check.HEADERS, "no x-adobe-digital-signature-1 or -2 with an x-adobe-public-key1-path or key2-path"
+        )
     strange = [path for _, path in pairs if not _KEY_PATH.fullmatch(path)]
     if strange:
         return _failed(Check.KEY_PATH, f"{strange[0][:100]!r} is not the path of a public key")

@@ -18,6 +18,10 @@ Action = Literal["create", "change", "adopt", "delete"]
 
 OWNER_PATTERN = r"^[A-Za-z0-9_.\-]{1,40}$"
 _MARK = re.compile(r"^(.*?) ?\(managed by eventmill: ([A-Za-z0-9_.\-]{1,40})\)$", re.DOTALL)
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+_ANY_CLIENT = "<your_client_id>"
+"""What the gateway shows for `{{clientId}}`."""
 _PLACEHOLDER = re.compile(r"\{\{(?:uuid|now|clientId|providerId|eventCode)\}\}")
 
 
@@ -115,11 +119,14 @@ def _canonical(value: Any) -> Any:
 
 
 def _makes(template: Any, shown: Any) -> bool:
-    """Whether the sample event `shown` can have been made from `template`: the data of an event, or, with `specversion`,
-    a whole event, of which the gateway fills in what is missing."""
+    """Whether the sample event `shown` can have been made from `template`: the data of an event, or, with
+    `specversion`, a whole event, of which the gateway fills in what is missing. Of an event in `adobe_io` format only
+    the data are shown."""
     if template is None or shown is None:
         return template is None and shown is None
     if isinstance(template, dict) and "specversion" in template:
+        if "specversion" not in shown:
+            return _fits(template.get("data"), shown.get("data"))
         return all(_fits(value, shown.get(name)) for name, value in template.items())
     return _fits(template, shown.get("data"))
 
@@ -141,6 +148,24 @@ def _fits(template: Any, shown: Any) -> bool:
             and all(_fits(each, other) for each, other in zip(template, shown, strict=True))
         )
     return bool(_canonical(template) == _canonical(shown))
+
+
+def guess_template(shown: Any, again: Any) -> Any:
+    """The data of a template that can have made two sample events: what differs was filled in."""
+    return _template(shown.get("data"), again.get("data"), shown.get("time"))
+
+
+def _template(one: Any, other: Any, now: str | None) -> Any:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {name: _template(each, other.get(name), now) for name, each in one.items()}
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return [_template(each, second, now) for each, second in zip(one, other, strict=True)]
+    if not isinstance(one, str):
+        return one
+    text = one.replace(now, "{{now}}") if now else one
+    if one != other:
+        text = _UUID.sub("{{uuid}}", _TIME.sub("{{now}}", text))
+    return text.replace(_ANY_CLIENT, "{{clientId}}")
 
 
 def filter_value(text: str) -> Any:

@@ -6,7 +6,9 @@ Two runs without a change between them: the second has nothing to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+import msgspec
 
 from eventmill.core.declared import Action, Change, Found, Key, Plan, Step, Wanted, is_same
 
@@ -18,6 +20,7 @@ _FIXED = ("provider_metadata", "instance_id")
 def make_plan(owner: str, wanted: Sequence[Wanted], found: Sequence[Found], *, adopts: bool = False) -> Plan:
     """`owner` is the name of the file's set. Without `adopts`, what nobody owns is in the way of what has its name."""
     there = {each.key: each for each in found}
+    wanted = _by_label(wanted, found)
     steps: list[Step] = []
     obstacles: list[str] = []
     for each in sorted(wanted, key=lambda one: _RANK[one.key.kind]):
@@ -29,9 +32,22 @@ def make_plan(owner: str, wanted: Sequence[Wanted], found: Sequence[Found], *, a
             steps.append(step)
     deletions, notes = _deletions(owner, wanted, found)
     deleted = {each.key for each in deletions}
-    obstacles += _dangling(wanted, [each for each in found if each.key not in deleted])
+    obstacles += _dangling(wanted, found, deleted)
     notes += _orphaned(owner, found, deleted)
     return Plan((*steps, *deletions), tuple(obstacles), tuple(notes))
+
+
+def _by_label(wanted: Sequence[Wanted], found: Iterable[Found]) -> list[Wanted]:
+    """With providers of events named as they are in `found`, where a file says their ids."""
+    labels = {each.id: each.key.name for each in found if each.key.kind == "provider"}
+
+    def named(each: Wanted) -> Wanted:
+        if "events" not in each.fields:
+            return each
+        events = sorted({(labels.get(provider, provider), code) for provider, code in each.fields["events"]})
+        return msgspec.structs.replace(each, fields={**each.fields, "events": events})
+
+    return [named(each) for each in wanted]
 
 
 def _refusal(owner: str, wanted: Wanted, known: Found, *, adopts: bool) -> str | None:
@@ -72,7 +88,7 @@ def _deletions(owner: str, wanted: Iterable[Wanted], found: Sequence[Found]) -> 
             foreign.setdefault(each.key.provider, []).append(each.key.name)
     steps: list[Step] = []
     notes: list[str] = []
-    for each in sorted(found, key=lambda one: -_RANK[one.key.kind]):
+    for each in sorted(found, key=_rank_of_found, reverse=True):
         if each.owner != owner or not each.is_here or each.key in kept:
             continue
         if each.key.kind == "provider" and each.key.name in foreign:
@@ -83,16 +99,24 @@ def _deletions(owner: str, wanted: Iterable[Wanted], found: Sequence[Found]) -> 
     return steps, notes
 
 
-def _dangling(wanted: Sequence[Wanted], staying: Sequence[Found]) -> Iterator[str]:
-    """Events of interest that nobody publishes."""
-    known = {each.key for each in (*wanted, *staying)}
+def _rank_of_found(found: Found) -> int:
+    return _RANK[found.key.kind]
+
+
+def _dangling(wanted: Sequence[Wanted], found: Sequence[Found], deleted: Collection[Key]) -> Iterator[str]:
+    """Events of interest that nobody publishes; one that was dead before may stay as it is."""
+    there = {each.key for each in found}
+    known = {each.key for each in wanted} | (there - set(deleted))
     providers = {each.name for each in known if each.kind == "provider"}
+    held = {(each.key, *pair) for each in found for pair in each.fields.get("events", ())}
     for each in wanted:
-        for interest in each.fields.get("events", ()):
-            provider, code = interest
+        for provider, code in each.fields.get("events", ()):
+            key = Key("event code", code, provider)
+            if key in known or (key not in there and (each.key, provider, code) in held):
+                continue
             if provider not in providers:
                 yield f"{each.place}: {each.key} wants events of {provider!r}, which is no provider here or in the file"
-            elif Key("event code", code, provider) not in known:
+            else:
                 yield f"{each.place}: {each.key} wants {code!r}, which is no event code of {provider}"
 
 

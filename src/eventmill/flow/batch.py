@@ -6,7 +6,7 @@ Refusing or storing nothing is decided on the newest picture of the catalogue on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import msgspec
 
@@ -17,7 +17,10 @@ from eventmill.flow.placing import Arrival, Match, Placing
 from eventmill.flow.unmatched import Unmatched
 from eventmill.ids import uuid_text
 from eventmill.model import OrgId
-from eventmill.store.log import EventLog, NewEvent
+from eventmill.store.log import Appended, EventLog, NewEvent
+
+Append = Callable[[Sequence[NewEvent]], Awaitable[Appended]]
+"""`EventLog.append_durable`."""
 
 MATCHES_MAX = 10
 """Events are matched again this often when registrations changed under them."""
@@ -45,7 +48,7 @@ class BatchStore:
     """One per front process; used from its event loop only."""
 
     def __init__(self, store: EventLog, catalogue: Catalogue, placing: Placing, unmatched: Unmatched) -> None:
-        self._store = store
+        self.append_durable: Append = store.append_durable
         self._catalogue = catalogue
         self._placing = placing
         self._unmatched = unmatched
@@ -67,7 +70,7 @@ class BatchStore:
             if events:
                 self._placing.check_quota(matches[0].org)
                 try:
-                    await self._store.append_durable(tuple(events.values()))
+                    await self.append_durable(tuple(events.values()))
                 except RoutingStale:
                     pass
                 else:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -20,6 +21,7 @@ from eventmill.core.envelope import recipient_suffix, webhook_body
 from eventmill.core.eventbridge import BusForm, Entry, entry_of, entry_statuses, split_calls
 from eventmill.core.openwhisk import ActionForm, action_form
 from eventmill.core.signing import DeliverySigner, hmac_signature
+from eventmill.core.trace_context import shared_context
 from eventmill.flow.lane import Unit
 from eventmill.flow.targets import Target
 from eventmill.ids import IdSource, uuid_text
@@ -29,6 +31,9 @@ from eventmill.send.eventbridge import EventBridge
 from eventmill.send.openwhisk import ActionCall, ActionSender
 from eventmill.send.webhook import Headers, Request, Response, WebhookSender
 from eventmill.store.log import StoredEvent
+
+if TYPE_CHECKING:
+    from eventmill.flow.spans import Spans
 
 UNCONFIGURED_BUS = "EVENTMILL_EVENTBRIDGE_MODE is not set, so that nothing is sent to event buses"
 _REPLACED = ("accept-encoding", "content-type")
@@ -68,6 +73,8 @@ class Destinations:
         # the cores that have no delivery process, and the event loop never waits for a signature.
         self._signers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="signer")
         self._suffixes: dict[str, bytes] = {}
+        self.spans: Spans | None = None
+        """Where they are wanted."""
 
     def batch_limits(self, target: Target) -> BatchLimits:
         """What bounds a batch for this target. An event bus takes several events a call, but needs none to wait."""
@@ -87,6 +94,20 @@ class Destinations:
 
     async def send(self, target: Target, secret: bytes, unit: Unit, delivery_id: str) -> list[Sent]:
         """What came of the attempt: every event of the unit is in one of them. Raises nothing but `CancelledError`."""
+        if self.spans is None:
+            context = shared_context([event.body for event in unit.events])
+            return await self._send(target, secret, unit, delivery_id, context.headers if context else ())
+        span = self.spans.begin_attempt(target, unit, delivery_id)
+        sent: list[Sent] = []
+        try:
+            sent = await self._send(target, secret, unit, delivery_id, self.spans.headers_of(span))
+        finally:
+            self.spans.end_attempt(span, sent)
+        return sent
+
+    async def _send(
+        self, target: Target, secret: bytes, unit: Unit, delivery_id: str, trace: Sequence[tuple[str, str]]
+    ) -> list[Sent]:
         headers = delivery_headers(
             [(uuid_text(event.event_id), event.origin) for event in unit.events],
             batch=unit.batch,
@@ -96,6 +117,7 @@ class Destinations:
         )
         if unit.retry is not None and unit.retry.replay:
             headers.append((REPLAY_HEADER, uuid_text(unit.retry.replay)))
+        headers += trace
         if target.event_bus is not None:
             return await self._to_bus(target, target.event_bus, unit, _service_headers(headers))
         body = webhook_body([event.body for event in unit.events], self._suffix(target), batch=unit.batch)

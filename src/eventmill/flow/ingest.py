@@ -17,7 +17,7 @@ from eventmill.core.cloudevent import Published, parse_structured
 from eventmill.core.cloudevent_modes import parse_batch
 from eventmill.errors import GatewayError, Reason, RoutingStale, StoreUnavailable
 from eventmill.flow.answers import error_answer
-from eventmill.flow.batch import MATCHES_MAX, BatchStore
+from eventmill.flow.batch import MATCHES_MAX, Append, BatchStore
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.placing import Arrival, Placing
 from eventmill.flow.publishing import STRUCTURED_TYPE, Headers, Mode, detect_mode, has_phidata, read_event
@@ -78,12 +78,17 @@ class Ingest:
         self.placing = Placing(store, catalogue, config)
         """Where samples go too: it keeps what it has made."""
         self.unmatched = Unmatched(store, clock, config)
+        self._append_durable: Append = store.append_durable
         self._batches = BatchStore(store, catalogue, self.placing, self.unmatched)
         requests = config.publish_requests_per_5s
         permits = store.permits
         self._throttle = Throttle(requests) if requests and permits is None else None
         self._shared_throttle = SharedThrottle(permits, requests) if requests and permits is not None else None
         self._stopped = False
+
+    def watch_appends(self, around: Callable[[Append], Append]) -> None:
+        """Have something put around every append, before the first request."""
+        self._append_durable = self._batches.append_durable = around(self._append_durable)
 
     def stop(self) -> None:
         """Refuse new publishes from now on; those under way are finished."""
@@ -134,7 +139,7 @@ class Ingest:
         if self._stopped:
             message = "the gateway is shutting down"
             raise GatewayError(Reason.SHUTTING_DOWN, message, retry_after_s=_RESTART_RETRY_AFTER_S)
-        caller = self._authorise(headers)
+        caller = await self._identify(headers)
         if self._throttle is not None:
             self._check_rate(self._throttle.take(caller.client_id, self._clock.machine_s()))
         elif self._shared_throttle is not None:
@@ -143,6 +148,14 @@ class Ingest:
         if refusal is not None:
             raise refusal.with_traceback(None)  # one instance serves many requests: its traceback would grow
         return caller
+
+    async def _identify(self, headers: Headers) -> Caller:
+        """Raises as `authorise` does. Whom an older picture does not know is looked for in the newest one."""
+        try:
+            return self._authorise(headers)
+        except GatewayError:
+            await self._catalogue.refresh()
+            return self._authorise(headers)
 
     def _check_rate(self, wait_s: int) -> None:
         if wait_s:
@@ -192,7 +205,7 @@ class Ingest:
                 continue
             placing.check_quota(match.org)
             try:
-                await self._store.append_durable((event,))
+                await self._append_durable((event,))
             except RoutingStale:
                 await self._catalogue.refresh()
             else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from eventmill.clock import Clock
@@ -14,6 +16,9 @@ from eventmill.send import challenge as sending
 from eventmill.send.webhook import WebhookSender
 from eventmill.store.seal import Sealer
 from eventmill.store.work import TraceRecord
+
+if TYPE_CHECKING:
+    from eventmill.flow.spans import Spans
 
 _LABEL = "Challenge Probe"
 
@@ -39,6 +44,8 @@ class Prober:
         self._catalogue = catalogue
         self._sealer = sealer
         self._clock = clock
+        self.spans: Spans | None = None
+        """Where they are wanted."""
 
     async def challenge(self, url: str, registration_id: str, client_id: str, ca_bundle: str = "") -> ChallengeResult:
         """Ask once, within the time limit of an attempt. Raises nothing but `CancelledError`."""
@@ -62,6 +69,8 @@ class Prober:
         return self._sealer.unseal(credential.sealed_secret, f"credential:{credential.id}")
 
     def _traced(self, result: sending.ChallengeResult, client_id: str, started_ms: int) -> ChallengeResult:
+        if self.spans is not None:
+            self.spans.record_challenge(result)
         response = result.response
         probe = Probe(self._ids.uuid(), client_id, CHALLENGE_EVENT_CODE, _LABEL, started_ms)
         trace = probe.trace(result.request, response, ok=result.passed)

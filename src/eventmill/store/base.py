@@ -49,7 +49,7 @@ class Store(ControlStore, EventLog, WorkStore, ObserveStore, AuditStore, Protoco
     async def presidency(self) -> int:
         """Number of this process's term as the one that does what is done once for all; 0: another has it now. A later
         term has a higher number. Two processes may have one for a moment: to be asked for before each piece of work,
-        which must bear being done by both."""
+        which must bear being done by both. Raises `StoreUnavailable` when that cannot be known."""
 
     async def clock_offset_ms(self) -> int: ...
 

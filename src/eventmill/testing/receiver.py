@@ -39,7 +39,7 @@ class Received:
         return values[0] if values and self.method == "GET" else None
 
 
-@dataclass
+@dataclass(eq=False)
 class Connection:
     """One accepted connection, numbered from 1, and what a behaviour needs of it."""
 
@@ -56,7 +56,7 @@ class Connection:
             request = await self._read()
             if request is None or request.challenge is None or not self.receiver.passes_challenges:
                 if request is not None:
-                    self.receiver.requests.append(request)
+                    self.receiver.note(request)
                 return request
             value = request.challenge.encode()
             head = f"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {len(value)}\r\n\r\n"
@@ -106,6 +106,13 @@ class Receiver:
     connections: int = 0
     """Accepted so far; with TLS, those whose handshake succeeded."""
     requests: list[Received] = field(default_factory=list)
+    on_request: Callable[[Received], None] | None = None
+    """Called with each request after it was noted."""
+
+    def note(self, request: Received) -> None:
+        self.requests.append(request)
+        if self.on_request is not None:
+            self.on_request(request)
 
     @property
     def url(self) -> str:

@@ -23,9 +23,9 @@ _SECRETS = frozenset(
         "console_oidc_client_secret",
     }
 )
-_USER_INFO = re.compile(r"(?<=://)[^\s,]+@")
-"""To the last one: a password may hold a / or @ that should have been written as %XX."""
-_PASSWORD = re.compile(r"(?<=password=)[^&\s]+")
+_USER_INFO = re.compile(r"(?<=://).+@")
+"""To the last one: a password may hold what should have been written as %XX."""
+_PASSWORD = re.compile(r"(?<=password=)[^&]+")
 _MASKED = "••••••"
 
 
@@ -64,5 +64,5 @@ def _shown(name: str, value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         return f"{value:g}"
-    text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    return _PASSWORD.sub(_MASKED, _USER_INFO.sub(f"{_MASKED}@", text))
+    texts = map(str, value) if isinstance(value, tuple) else (str(value),)
+    return ", ".join(_PASSWORD.sub(_MASKED, _USER_INFO.sub(f"{_MASKED}@", text)) for text in texts)

@@ -13,7 +13,8 @@ from typing import Literal
 import msgspec
 
 from eventmill import __version__
-from eventmill.errors import GatewayError, Reason
+from eventmill.errors import GatewayError, Reason, StoreUnavailable
+from eventmill.store.observe import Backlog
 from eventmill.web.http import Reply, Request
 from eventmill.web.parts import Vitals
 
@@ -33,7 +34,13 @@ class Metric(msgspec.Struct, frozen=True):
 
 METRICS = (
     Metric("eventmill_build_info", "gauge", ("version",), "1, with the version as label."),
-    Metric("eventmill_ready", "gauge", (), "Whether publishing is accepted: 1 or 0, as `/readyz` answers."),
+    Metric(
+        "eventmill_ready",
+        "gauge",
+        (),
+        "Whether publishing is accepted: 1 or 0, as `/readyz` answers; 0, too, while the store "
+        "cannot be asked. What is read from the store is then left out.",
+    ),
     Metric("eventmill_published_events_total", "counter", (), "Events that were stored and acknowledged."),
     Metric(
         "eventmill_delivery_attempts_total",
@@ -89,26 +96,38 @@ def _check_token(wanted: str, authorization: str) -> None:
 
 
 async def _read(parts: Vitals) -> _Series:
+    """Without what only the store knows, while it cannot be asked: that is when somebody looks at the rest."""
     totals = await parts.store.totals()
-    backlog = await parts.store.backlog(parts.config.metrics_registrations_max)
-    now_ms = parts.clock.now_ms()
-    ages = [(each.registration_id, age_s(each.since_ms, now_ms)) for each in backlog.oldest]
-    return {
+    try:
+        backlog = await parts.store.backlog(parts.config.metrics_registrations_max)
+    except StoreUnavailable:
+        backlog = None
+    ready = backlog is not None and parts.unready() is None
+    series: _Series = {
         "eventmill_build_info": [((("version", __version__),), 1)],
-        "eventmill_ready": [((), float(parts.unready() is None))],
+        "eventmill_ready": [((), float(ready))],
         "eventmill_published_events_total": [((), totals.events)],
         "eventmill_delivery_attempts_total": _by_outcome(succeeded=totals.succeeded, failed=totals.failed),
         "eventmill_undelivered_events_total": _by_outcome(
             refused=totals.refused, gave_up=totals.gave_up, expired=totals.expired
         ),
+        "eventmill_disk_free_bytes": [] if totals.disk_free_bytes is None else [((), totals.disk_free_bytes)],
+        "eventmill_expired_segments_total": [((), totals.dropped_segments)],
+    }
+    if backlog is not None:
+        series |= _waiting(backlog, parts.clock.now_ms())
+        series["eventmill_store_bytes"] = [((), totals.stored_bytes)]
+    return series
+
+
+def _waiting(backlog: Backlog, now_ms: int) -> _Series:
+    ages = [(each.registration_id, age_s(each.since_ms, now_ms)) for each in backlog.oldest]
+    return {
         "eventmill_retry_units": [((), backlog.units)],
         "eventmill_oldest_undelivered_age_seconds": [((), max((age for _, age in ages), default=0))],
         "eventmill_registration_oldest_undelivered_age_seconds": [
             ((("registration_id", registration_id),), age) for registration_id, age in ages
         ],
-        "eventmill_store_bytes": [((), totals.stored_bytes)],
-        "eventmill_disk_free_bytes": [] if totals.disk_free_bytes is None else [((), totals.disk_free_bytes)],
-        "eventmill_expired_segments_total": [((), totals.dropped_segments)],
     }
 
 
@@ -125,6 +144,6 @@ def _lines(series: _Series) -> Iterable[str]:
     for metric in METRICS:
         of = " Of the whole store: every node says the same." if metric.of == "store" else ""
         yield f"# HELP {metric.name} {metric.meaning}{of}\n# TYPE {metric.name} {metric.kind}\n"
-        for labels, value in series[metric.name]:
+        for labels, value in series.get(metric.name, ()):
             named = ",".join(f'{name}="{text}"' for name, text in labels)
             yield f"{metric.name}{{{named}}} {value:.15g}\n" if named else f"{metric.name} {value:.15g}\n"

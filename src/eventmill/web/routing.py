@@ -27,7 +27,7 @@ class Router(Generic[T]):
         self._root: _Node[T] = _Node()
 
     def add(self, method: str, pattern: str, target: T) -> None:
-        """`pattern` is a path whose `{name}` segments match any non-empty segment."""
+        """`pattern` is a path whose `{name}` segments match what may be an id: nothing empty, nothing with NUL."""
         node = self._root
         names = []
         for segment in pattern.split("/")[1:]:
@@ -57,7 +57,7 @@ def _descend(node: _Node[T], segments: Sequence[str], at: int, values: list[str]
         found = _descend(literal, segments, at + 1, values)
         if found is not None:
             return found
-    if node.parameter is None or not segments[at]:
+    if node.parameter is None or not segments[at] or "\0" in segments[at]:
         return None
     values.append(segments[at])
     found = _descend(node.parameter, segments, at + 1, values)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e.gateway import Gateway
-from tests.e2e.harness.engines import store_variables
+from tests.e2e.harness.engines import NODES, store_variables
 
 ENDS_WITHIN_S = 30
 
@@ -51,6 +51,12 @@ def delivery_pids(gateway: Gateway) -> list[int]:
     """Process ids of the delivery processes started so far, oldest first, as the log names them."""
     log = gateway.log_path.read_text(errors="replace")
     return [int(pid) for pid in re.findall(r"delivery_started\b.*\bpid=(\d+)", log)]
+
+
+def first_delivery_pids(gateway: Gateway) -> list[int] | None:
+    """Those of a gateway in production mode that has just started; None: one of a node's is missing yet."""
+    pids = delivery_pids(gateway)
+    return pids if len(pids) >= NODES else None
 
 
 def logged(gateway: Gateway, event: str) -> bool:

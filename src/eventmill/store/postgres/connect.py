@@ -128,7 +128,7 @@ def shown(dsn: str) -> str:
         hosts = parts.netloc.rpartition("@")[2] or parse_qs(parts.query).get("host", [""])[0]
     except ValueError:
         return "the database"
-    if "@" in parts.path + parts.query + parts.fragment and "@" not in parts.netloc:
+    if "@" in parts.path + parts.query + parts.fragment:
         return "the database"  # a password with an unescaped / or the like: nobody knows where it ends
     return f"database {parts.path.lstrip('/') or '(default)'} at {hosts or '(default host)'}"
 

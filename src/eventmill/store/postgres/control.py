@@ -8,11 +8,10 @@ ascending, as appends do: whoever appends under an older picture commits before,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeGuard
 
 import asyncpg
 
-from eventmill.errors import Conflict, GatewayError, LimitReached, Reason, StaleVersion
+from eventmill.errors import Conflict, GatewayError, Reason, StaleVersion
 from eventmill.model import Lane, OrgId
 from eventmill.store.control import (
     UNROUTED,
@@ -37,16 +36,18 @@ from eventmill.store.postgres.connect import Connection
 from eventmill.store.postgres.queries import load_queries
 from eventmill.store.postgres.recovery import apply_units, hasten_unit
 from eventmill.store.work import PULLED, SLOTS
+from eventmill.store.write_rules import (
+    CHANGES_KEPT,
+    EMPTIED_KINDS,
+    GLOBAL_KEYS,
+    TRIM_EVERY,
+    is_document,
+    is_unrouted,
+    key_refusal,
+)
 
 _SQL = load_queries("catalogue")
 
-GLOBAL_KEYS = frozenset({"client_id", "ims_org_id"})
-"""Key names whose limits count over all organizations."""
-
-CHANGES_KEPT = 100_000
-_TRIM_EVERY = 1024
-
-_EMPTIED_KINDS: tuple[Kind, ...] = ("registration", "event_metadata", "provider", "notice", "cursor", "replay")
 _FORGET = ("gaps", "units", "ended", "traces", "tallies", "replay_tallies", "lane")
 
 LaneOp = DisableLane | EnableLane | SplitTallies | CloseLane
@@ -83,7 +84,7 @@ class ControlWrite:
     async def empty(self) -> None:
         """All registrations, providers, event metadata and what hangs on lanes; events, and the generation raised."""
         await self._begin()
-        docs = await self._fetch("docs_of_kinds", _EMPTIED_KINDS)
+        docs = await self._fetch("docs_of_kinds", EMPTIED_KINDS)
         await self._lock_shards(None)
         for row in docs:
             await self._delete(Delete(row["kind"], OrgId(row["org"]), row["id"]))
@@ -137,7 +138,7 @@ class ControlWrite:
         if routes:
             self._epochs[org] = self._epoch
         await self._connection.execute(_SQL["insert_change"], self._epoch, org, kind, doc_id)
-        if self._epoch % _TRIM_EVERY == 0:
+        if self._epoch % TRIM_EVERY == 0:
             await self._connection.execute(_SQL["trim_changes"], self._epoch - CHANGES_KEPT)
         return self._epoch
 
@@ -187,7 +188,7 @@ class ControlWrite:
                 within = None if key.name in GLOBAL_KEYS else org
                 holders = await self._fetch("key_holders", kind, key.name, value, within, org, doc_id, key.at_most)
                 if len(holders) >= key.at_most:
-                    raise _key_refusal(kind, org, key, (holders[0]["org"], holders[0]["id"]))
+                    raise key_refusal(kind, org, key, (holders[0]["org"], holders[0]["id"]))
             await self._connection.execute(_SQL["insert_key"], kind, key.name, value, org, doc_id)
 
     async def _open_lane(self, op: OpenLane) -> None:
@@ -249,23 +250,7 @@ class ControlWrite:
         return list(await self._connection.fetch(_SQL[query], *values))
 
 
-def is_unrouted(ops: Sequence[ControlOp]) -> bool:
-    """Whether only documents are touched that no routing depends on."""
-    return all(isinstance(op, Require) or (is_document(op) and op.kind in UNROUTED) for op in ops)
-
-
-def is_document(op: ControlOp) -> TypeGuard[Create | Replace | Delete]:
-    return isinstance(op, Create | Replace | Delete)
-
-
 async def forget_lane(connection: Connection, lane: Lane) -> None:
     """The lane and everything that hangs on it."""
     for table in _FORGET:
         await connection.execute(_SQL[f"forget_{table}"], lane)
-
-
-def _key_refusal(kind: Kind, org: OrgId, key: Key, holder: tuple[str, str]) -> Conflict | LimitReached:
-    if key.at_most > 1:
-        return LimitReached(key.name, key.at_most)
-    # Another organization's document is not named to this caller.
-    return Conflict(f"another {kind} has the {key.name} {key.value}", holder[1] if holder[0] == org else "")

@@ -30,15 +30,20 @@ class Presidency:
         self._term = 0
         self._good_until_s = 0.0
         self._next_ask_s = 0.0
+        self._unanswered: StoreUnavailable | None = None
+        """Why it is not known who presides, since it was asked last."""
         self._asking = asyncio.Lock()
 
     async def term(self) -> int:
-        """Number of this process's term; 0 when another process presides, or none can be told to."""
+        """Number of this process's term; 0 when another process presides. Raises `StoreUnavailable`."""
         if self._now_s() >= self._next_ask_s and not (self._asking.locked() and self._held()):
             async with self._asking:
                 if self._now_s() >= self._next_ask_s:
                     await self._ask()
-        return self._held()
+        held = self._held()
+        if not held and self._unanswered is not None:
+            raise self._unanswered.with_traceback(None)  # one instance for many: its traceback would grow
+        return held
 
     async def close(self) -> None:
         """Others need not wait for it to end."""
@@ -57,8 +62,10 @@ class Presidency:
         self._next_ask_s = asked_s + self._terms.renew_s
         try:
             term = await self._pool.fetchval(_SQL["preside"], self._process, self._terms.ttl_s)
-        except StoreUnavailable:  # said by whoever reads
+        except StoreUnavailable as error:
+            self._unanswered = error
             return
+        self._unanswered = None
         if term is None:
             self._term = 0
             return

@@ -18,6 +18,8 @@ from eventmill.store.postgres.queries import load_queries
 
 _SQL = load_queries("schema")
 _OLDEST_SERVER = 15
+_CLOCKS_DIFFER_S = 60
+"""By more than this no start. Retention goes by one node's clock, and drops for all; tokens expire by each node's."""
 _FORM = (
     "--store cannot be read: it must be like postgresql://user:password@host:5432/database, "
     "with what is special in user and password written as %XX"
@@ -55,6 +57,11 @@ _REMEDIES: tuple[_Remedy, ...] = (
     (
         asyncpg.TooManyConnectionsError,
         "raise max_connections there, or the role's connection limit, or run fewer nodes",
+        Exit.UNAVAILABLE,
+    ),
+    (
+        asyncpg.LockNotAvailableError,
+        "another node hangs in the middle of its start and keeps all others from theirs: end that one",
         Exit.UNAVAILABLE,
     ),
     (asyncpg.DiskFullError, "make room on the database's disk; nothing was left half-done", Exit.UNAVAILABLE),
@@ -113,6 +120,17 @@ def check_server(database: str, major: int, encoding: str) -> None:
         raise StartupError(
             f"{database} has the encoding {encoding}, but names are Unicode; make one that can hold them: "
             "createdb --encoding=UTF8 --template=template0 NAME"
+        )
+
+
+async def check_clock(connection: Connection, database: str, machine_ms: int) -> None:
+    ahead_s = (machine_ms - await connection.fetchval(_SQL["server_ms"])) / 1000
+    if abs(ahead_s) > _CLOCKS_DIFFER_S:
+        which = "ahead of" if ahead_s > 0 else "behind"
+        raise StartupError(
+            f"this machine's clock is {abs(ahead_s):.0f} s {which} that of {database}: "
+            "keep both in time, with NTP; tokens and events expire by them",
+            Exit.UNAVAILABLE,
         )
 
 

@@ -33,7 +33,7 @@ from eventmill.store.postgres.channel import Terms as ChannelTerms
 from eventmill.store.postgres.children import ChildLines
 from eventmill.store.postgres.commits import Commits, TraceCall, WorkCall
 from eventmill.store.postgres.connect import Connection, Hosts, shown
-from eventmill.store.postgres.control import ControlWrite, is_unrouted
+from eventmill.store.postgres.control import ControlWrite
 from eventmill.store.postgres.counted import Counted
 from eventmill.store.postgres.days import DAY_MS
 from eventmill.store.postgres.facts import Facts
@@ -49,9 +49,10 @@ from eventmill.store.postgres.presidency import Presidency
 from eventmill.store.postgres.queries import load_queries
 from eventmill.store.postgres.reading import Reading
 from eventmill.store.postgres.retention import Expiry
-from eventmill.store.postgres.starting import check_rights, connect_first, explained
+from eventmill.store.postgres.starting import check_clock, check_rights, connect_first, explained
 from eventmill.store.postgres.unmatched import drop_observed, put_unmatched
 from eventmill.store.work import SlotLease, TraceRecord, WorkCommit
+from eventmill.store.write_rules import is_unrouted
 
 _log = structlog.get_logger()
 _CATALOGUE, _SCHEMA = load_queries("catalogue"), load_queries("schema")
@@ -64,6 +65,8 @@ _AT_LEISURE = ChannelTerms(answer_s=600)
 """To drop a day is one transaction, however much has to be put on record before."""
 _TRACES_S = 10.0
 _LAST_S = 2.0
+_START_S = 60
+"""For other nodes that are starting, one after the other; longer only if one hangs."""
 
 
 class PostgresStore(BacklogReads, NodeReads):
@@ -121,6 +124,7 @@ class PostgresStore(BacklogReads, NodeReads):
         connection = await connect_first(self._dsn)
         try:
             await check_sessions(self._dsn)
+            await check_clock(connection, shown(self._dsn), self._clock.machine_ms())
             migrations = Migrations(connection, shown(self._dsn))
             before, now = await migrations.add()
             await migrations.check_whole()
@@ -171,6 +175,7 @@ class PostgresStore(BacklogReads, NodeReads):
         with explained(self._dsn):
             connection = await self._dial()
             try:
+                await connection.execute(_SCHEMA["wait_at_most"], f"{_START_S}s")
                 await connection.execute(_SCHEMA["lock_start"])
                 yield
             finally:

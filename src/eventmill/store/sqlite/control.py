@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from eventmill.errors import Conflict, GatewayError, LimitReached, Reason, StaleVersion
+from eventmill.errors import Conflict, GatewayError, Reason, StaleVersion
 from eventmill.model import Lane, OrgId
 from eventmill.store.control import (
     UNROUTED,
@@ -36,16 +36,10 @@ from eventmill.store.sqlite.packing import pack_seqs
 from eventmill.store.sqlite.queries import load_queries
 from eventmill.store.sqlite.recovery import apply_units, hasten_unit
 from eventmill.store.work import PULLED
+from eventmill.store.write_rules import CHANGES_KEPT, EMPTIED_KINDS, GLOBAL_KEYS, TRIM_EVERY, key_refusal
 
 _SQL = load_queries("state")
 
-GLOBAL_KEYS = frozenset({"client_id", "ims_org_id"})
-"""Key names whose limits count over all organisations."""
-
-CHANGES_KEPT = 100_000
-_TRIM_EVERY = 1024
-
-_EMPTIED_KINDS: tuple[Kind, ...] = ("registration", "event_metadata", "provider", "notice", "cursor", "replay")
 _FORGET = ("lane", "progress", "gaps", "units", "ended", "traces", "tallies", "replay_tallies")
 _EMPTY = (
     *("lanes", "progress", "gaps", "units", "ended", "traces", "tallies"),
@@ -85,7 +79,7 @@ class ControlWrite:
 
     def empty(self) -> None:
         """All registrations, providers, event metadata and what hangs on lanes."""
-        for kind in _EMPTIED_KINDS:
+        for kind in EMPTIED_KINDS:
             for org, doc_id in self._connection.execute(_SQL["docs_of_kind"], (kind,)).fetchall():
                 self._delete(Delete(kind, OrgId(org), doc_id))
         for table in _EMPTY:
@@ -99,7 +93,7 @@ class ControlWrite:
         self.outcome.epoch = epoch
         if routes:
             self.outcome.routing_epochs[org] = epoch
-        if epoch % _TRIM_EVERY == 0:
+        if epoch % TRIM_EVERY == 0:
             self._connection.execute(_SQL["trim_changes"], (epoch - CHANGES_KEPT,))
         return epoch
 
@@ -148,7 +142,7 @@ class ControlWrite:
                 values = (kind, key.name, key.value, within, org, doc_id, key.at_most)
                 holders = self._connection.execute(_SQL["key_holders"], values).fetchall()
                 if len(holders) >= key.at_most:
-                    raise _key_refusal(kind, org, key, holders[0])
+                    raise key_refusal(kind, org, key, holders[0])
             self._connection.execute(_SQL["insert_key"], (kind, key.name, key.value, org, doc_id))
 
     def _open_lane(self, op: OpenLane) -> None:
@@ -224,13 +218,6 @@ class ControlWrite:
             forget_lane(self._connection, self.outcome, op.lane)
 
 
-def is_unrouted(ops: Sequence[ControlOp]) -> bool:
-    """Whether only documents are touched that no routing depends on."""
-    return all(
-        isinstance(op, Require) or (isinstance(op, Create | Replace | Delete) and op.kind in UNROUTED) for op in ops
-    )
-
-
 def forget_lane(connection: sqlite3.Connection, outcome: Outcome, lane: Lane) -> None:
     """The lane and everything that hangs on it."""
     for table in _FORGET:
@@ -240,10 +227,3 @@ def forget_lane(connection: sqlite3.Connection, outcome: Outcome, lane: Lane) ->
 
 def put_progress(connection: sqlite3.Connection, lane: Lane, mark: int, done: Sequence[int]) -> None:
     connection.execute(_SQL["put_progress"].replace("{rows}", "(?, ?, ?)"), (lane, mark, pack_seqs(done)))
-
-
-def _key_refusal(kind: Kind, org: OrgId, key: Key, holder: tuple[str, str]) -> Conflict | LimitReached:
-    if key.at_most > 1:
-        return LimitReached(key.name, key.at_most)
-    # Another organisation's document is not named to this caller.
-    return Conflict(f"another {kind} has the {key.name} {key.value}", holder[1] if holder[0] == org else "")

@@ -28,7 +28,6 @@ from eventmill.store.log import Appended, Head, JournalPage, LogPage, NewEvent
 from eventmill.store.observe import Node, UnmatchedBatch
 from eventmill.store.sqlite.backlog import BacklogReads
 from eventmill.store.sqlite.connect import open_reader
-from eventmill.store.sqlite.control import is_unrouted
 from eventmill.store.sqlite.engine import Engine, Paths
 from eventmill.store.sqlite.frames import Wake
 from eventmill.store.sqlite.layout import SHARD, Layout, day_of
@@ -48,6 +47,7 @@ from eventmill.store.sqlite.writer import (
     Writer,
 )
 from eventmill.store.work import SLOTS, SlotLease, TraceRecord, WorkCommit
+from eventmill.store.write_rules import is_unrouted
 
 T = TypeVar("T")
 _log = structlog.get_logger()

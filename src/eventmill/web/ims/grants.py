@@ -29,6 +29,7 @@ _GRANTS = {"authorization_code": "code", "refresh_token": "refresh_token"}
 
 async def issue_token(parts: Parts, request: Request) -> Reply:
     fields = await read_fields(request)
+    await parts.catalogue.refresh()  # what another node has answered is obeyed here
     grant_type = fields.get("grant_type", "client_credentials")
     try:
         if grant_type in _GRANTS:
@@ -48,6 +49,7 @@ async def issue_token(parts: Parts, request: Request) -> Reply:
 async def exchange_assertion(parts: Parts, request: Request) -> Reply:
     """The deprecated JWT credential: an assertion that one of its registered keys has signed."""
     fields = await read_fields(request)
+    await parts.catalogue.refresh()  # what another node has answered is obeyed here
     try:
         require(fields, "client_id", "client_secret", "jwt_token")
         credential = check_client(parts, fields)

@@ -19,6 +19,7 @@ from eventmill.web.tokens import Token
 
 async def validate_token(parts: Parts, request: Request) -> Reply:
     fields = await read_fields(request)
+    await parts.catalogue.refresh()  # what another node has answered is obeyed here
     headers = [_bearer_header(fields["token"])] if "token" in fields else request.headers
     try:
         await parts.authenticator.prepare(headers)
@@ -41,6 +42,7 @@ def _verdict(reason: str = "") -> Reply:
 async def invalidate_token(parts: Parts, request: Request) -> Reply:
     """Also 200 when there is nothing to end (RFC 7009 §2.2). `cascading=all`: everything of its client and user."""
     fields = await read_fields(request)
+    await parts.catalogue.refresh()  # what another node has answered is obeyed here
     try:
         require(fields, "client_id", "token")
         credential = check_client(parts, fields)

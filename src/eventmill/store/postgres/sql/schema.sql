@@ -7,6 +7,9 @@ SELECT pg_advisory_xact_lock(hashtextextended('eventmill migrations', 0));
 -- name: share_migrations
 SELECT pg_advisory_xact_lock_shared(hashtextextended('eventmill migrations', 0));
 
+-- name: wait_at_most
+SELECT set_config('lock_timeout', $1, false);
+
 -- name: lock_start
 SELECT pg_advisory_lock(hashtextextended('eventmill start', 0));
 
@@ -52,6 +55,9 @@ SELECT set_config('lock_timeout', '2s', true), set_config('statement_timeout', '
 
 -- name: server
 SELECT current_setting('server_encoding') AS encoding;
+
+-- name: server_ms
+SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
 
 -- name: missing_table
 SELECT min(name) FROM unnest($1::text[]) AS name WHERE to_regclass('eventmill.' || name) IS NULL;

@@ -29,8 +29,10 @@ DECLARE
     refill_ns bigint := greatest(1, window_ns / capacity);
     known_ns  bigint;
 BEGIN
-    INSERT INTO eventmill.permit (key, full_ns) VALUES (asked, 0) ON CONFLICT (key) DO NOTHING;
-    SELECT full_ns INTO STRICT known_ns FROM eventmill.permit WHERE key = asked FOR UPDATE;
+    -- Locks the row that is there: one that was only looked for might be deleted meanwhile, as full ones are.
+    INSERT INTO eventmill.permit AS known (key, full_ns) VALUES (asked, 0)
+    ON CONFLICT (key) DO UPDATE SET full_ns = known.full_ns
+    RETURNING full_ns INTO known_ns;
     known_ns := least(greatest(known_ns, now_ns), now_ns + window_ns);
     granted := least(wanted, (now_ns + window_ns - known_ns) / refill_ns);
     wait_ns := CASE WHEN granted = 0 THEN known_ns + refill_ns - now_ns - window_ns ELSE 0 END;
