@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from eventmill.client import Client, Conflict
-from eventmill.testing import Gateway, Hook, answering, response, status
+from eventmill.testing import Gateway, Hook, answering, is_success, response, status
 
 numbers = count(1)
 
@@ -41,7 +41,9 @@ def test_a_duplicate_is_ordered_once(
 
     for sku in ("A1", "B2"):
         eventmill_client.publish_event(stock_low(source, sku))
-        eventmill.wait_for_delivery(registration, lambda trace, sku=sku: sku in str(trace["trace"]["tracingRequest"]))
+        eventmill.wait_for_delivery(
+            registration, lambda trace, sku=sku: is_success(trace) and sku in str(trace["trace"]["tracingRequest"])
+        )
 
     assert sorted(ordered) == ["A1", "B2"]
 

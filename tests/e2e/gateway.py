@@ -156,14 +156,13 @@ class Gateway:
 
     def kill(self) -> None:
         """SIGKILL to the gateway and its delivery processes at once, as a power cut would."""
-        assert self.process is not None
-        for _, process in self.others:
+        processes = self.processes
+        for process in processes:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+        for process in processes:
             process.wait(timeout=STOP_WITHIN_S)
         self._stop_balancing()
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(timeout=STOP_WITHIN_S)
 
     def _stop_balancing(self) -> None:
         self.others = []
