@@ -158,7 +158,7 @@ class Gateway:
         """SIGKILL to the gateway and its delivery processes at once, as a power cut would."""
         processes = self.processes
         for process in processes:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):  # a front that fell may have left a delivery process behind, or none
                 os.killpg(process.pid, signal.SIGKILL)
         for process in processes:
             process.wait(timeout=STOP_WITHIN_S)
@@ -173,8 +173,7 @@ class Gateway:
     def close(self) -> None:
         """Whatever its state: afterwards nothing runs."""
         if self.process is not None:
-            with suppress(ProcessLookupError):  # a front that fell may have left a delivery process behind
-                self.kill()
+            self.kill()
 
     def env(self, *flags: str) -> dict[str, str]:
         """What `eventmill env --json` says."""
