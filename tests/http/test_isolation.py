@@ -369,6 +369,7 @@ SYSTEM = {
     "reset": "dev mode's fresh start",
     "open": "the life of the store itself",
     "close": "the life of the store itself",
+    "nodes": "operations: the processes that share the store",
     "leases": "delivery: which lanes are this process's",
     "lanes": "delivery: the lanes of this process",
     "heads": "delivery: the last position of every shard",

@@ -388,7 +388,8 @@ async def test_bad_bodies_are_named_and_leave_nothing(
         ("GET", "/events/9/providers", None, 404, "not_found", "organization '9' does not exist"),
         ("GET", "/events/1002/providers", None, 403, "wrong_organization", "organization 1002 belongs to another"),
         ("GET", "/events/providers/none", None, 404, "not_found", "provider 'none' does not exist"),
-        ("GET", "/events/providers/%00%F0", None, 404, "not_found", "provider '\\x00\\ufffd' does not exist"),
+        ("GET", "/events/providers/%01%F0", None, 404, "not_found", "provider '\\x01\\ufffd' does not exist"),
+        ("GET", "/events/providers/%00%F0", None, 404, "not_found", "there is nothing at"),
         ("GET", "/events/providers/a%2Fb", None, 404, "not_found", "provider 'a/b' does not exist"),
         ("POST", "/events/9/2001/3001/providers", {}, 404, "not_found", "organization '9' does not exist"),
         (

@@ -344,7 +344,7 @@ async def test_bad_bodies(world: World, body: Any, reason: str, message: str) ->
 async def test_unknown_replays(world: World) -> None:
     """404 for each call about one that is not there, and what was asked for is shown only so far as it is harmless."""
     registration = await disabled_with_events(world, 0)
-    hostile = await world.call("GET", f"{path_of(registration)}/replays/{'x' * 100}%00")
+    hostile = await world.call("GET", f"{path_of(registration)}/replays/{'x' * 100}%01")
     assert f"replay '{'x' * 64}...' does not exist" in hostile.json()["message"]
     for method, tail in (("GET", ""), ("POST", "/pause"), ("POST", "/resume"), ("POST", "/cancel")):
         for replay in ("nobodys", NOBODYS):
