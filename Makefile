@@ -12,8 +12,6 @@ PYTEST := timeout 900 $(BIN)/python -m pytest
 # Twice as many workers as cores: the suites wait on disk and sockets more than they compute.
 WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 CLIENTS := tests/e2e/test_js_sdk.py tests/e2e/test_java_sdk.py tests/e2e/test_aio_cli.py
-# A minute each: `make e2e` and `make fidelity` take them.
-LONG_WALKS := test_console test_providers test_event_metadata
 CHECKED := src tests scripts bench
 
 # Hundreds of gateways start in a test run; compiling the package for each would take a third of a second apiece.
@@ -33,8 +31,8 @@ run: .make/python ## Run the gateway in dev mode on port 8080 (PORT=... for anot
 	@exec $(BIN)/eventmill serve --dev --port $(PORT)
 
 test: check .make/postgres .make/node .make/java .make/browser .make/fuzz/done ## Everything that must pass: checks, unit, store, http, short end-to-end (under 12 minutes)
-	$(PYTEST) -q -n $(WORKERS) tests/unit tests/store tests/http tests/client tests/chaos
-	$(PYTEST) -q -n 2 tests/e2e tests/api $(LONG_WALKS:%=--deselect tests/e2e/test_aio_cli.py::%)
+	$(PYTEST) -q -n $(WORKERS) -m "not slow" tests/unit tests/store tests/http tests/client tests/chaos
+	$(PYTEST) -q -n $(WORKERS) -m "not slow" tests/e2e tests/api
 	$(PYTEST) -q tests/ui/test_signing_in.py
 
 check: .make/python ## Lint, formatting, types, import directions, generated documents
@@ -45,7 +43,7 @@ check: .make/python ## Lint, formatting, types, import directions, generated doc
 	$(BIN)/python scripts/generate_docs.py --check
 
 e2e: .make/postgres .make/node .make/java ## The end-to-end tests with their full numbers (tens of minutes)
-	EVENTMILL_E2E=full timeout 7200 $(BIN)/python -m pytest tests/e2e tests/http/test_pacing.py
+	EVENTMILL_E2E=full timeout 7200 $(BIN)/python -m pytest tests/e2e tests/api tests/client tests/http/test_pacing.py
 
 soak: .make/postgres ## Chaos at length: nodes and databases killed, paused and cut off under load, judged by a checker (half an hour)
 	timeout 7200 $(BIN)/python -m tests.chaos.soak $(SOAK)

@@ -55,6 +55,7 @@ def test_linter(document: Any, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_schemathesis(gateway: Gateway, document: Any, tmp_path: Path) -> None:
     """Every operation, with valid and with invalid input: no failure of the gateway's, nothing undescribed."""
     things = make_things(gateway)

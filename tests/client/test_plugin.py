@@ -52,6 +52,7 @@ def run_pytest(directory: Path, *arguments: str) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.slow
 def test_examples_pass() -> None:
     """Those of examples/testing, as they stand there."""
     done = run_pytest(ROOT / "examples" / "testing", "-c", "pytest.ini")

@@ -66,6 +66,7 @@ async def in_all_formats(aio: Aio, command: str, *arguments: str) -> tuple[str, 
     return text, told
 
 
+@pytest.mark.slow
 async def test_console(env: dict[str, str], variables: Mapping[str, str], tmp_path: Path) -> None:
     """Organisations, projects and workspaces are listed and selected; after that, event commands need nothing else."""
     aio = Aio(tmp_path, variables)
@@ -91,6 +92,7 @@ async def test_console(env: dict[str, str], variables: Mapping[str, str], tmp_pa
     check_fidelity(Suite(CLI, "Console", aio.rows()))
 
 
+@pytest.mark.slow
 async def test_new_project(env: dict[str, str], aio: Aio, tmp_path: Path) -> None:
     """A project and a workspace in it are created, and the description of a workspace is downloaded."""
     project = await aio.json("console project create", "--name", "acme", "--title", "Acme")
@@ -129,6 +131,7 @@ async def test_login(gateway: Gateway, variables: Mapping[str, str], tmp_path: P
     check_fidelity(Suite(CLI, "Login", rows))
 
 
+@pytest.mark.slow
 async def test_providers(aio: Aio) -> None:
     """A provider made by answering questions, listed and read in each format, changed, and deleted."""
 
@@ -156,6 +159,7 @@ async def test_providers(aio: Aio) -> None:
     check_fidelity(Suite(CLI, "Providers", aio.rows()))
 
 
+@pytest.mark.slow
 async def test_event_metadata(gateway: Gateway, env: dict[str, str], aio: Aio) -> None:
     """Event codes of a provider: made by answering questions, read in each format, changed, deleted."""
     async with Client(gateway.port) as client:
@@ -187,6 +191,7 @@ async def test_event_metadata(gateway: Gateway, env: dict[str, str], aio: Aio) -
     check_fidelity(Suite(CLI, "Event metadata", aio.rows()))
 
 
+@pytest.mark.slow
 async def test_registrations(gateway: Gateway, env: dict[str, str], aio: Aio, tmp_path: Path) -> None:
     """Registrations of each delivery type from a file, listed and read in each format, deleted, refused."""
     body: dict[str, Any] = {"description": "Made by aio"}

@@ -50,6 +50,7 @@ def parse(documents: dict[str, str]) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_official_parser(gateway: Gateway) -> None:
     """No error in any form and version, and the parser sees the eight operations with their messages and tags."""
     documents = {
@@ -74,6 +75,7 @@ def test_official_parser(gateway: Gateway) -> None:
         assert found["schemas"][1:] == [facts.payload for facts in CHANNELS]
 
 
+@pytest.mark.slow
 def test_documents_of_providers(gateway: Gateway) -> None:
     """Those of providers and of the organization pass as well, with attached schemas, samples or neither; and what was
     exported is imported by the command line, from YAML."""

@@ -159,6 +159,7 @@ def test_who_is_not_let_in(servers: Servers, tmp_path: Path) -> None:
     assert "connection limit" in not_let_in(tmp_path, servers.dsn("closed", "plain"), Exit.UNAVAILABLE)
 
 
+@pytest.mark.slow
 def test_a_standby_alone(servers: Servers, tmp_path: Path) -> None:
     """It takes no writes: name the primary, or all hosts. With all of them the order does not matter."""
     name = servers.made()
@@ -184,6 +185,7 @@ def test_an_encoding_that_cannot_hold_names(servers: Servers, tmp_path: Path) ->
     assert tables(servers, name) == 0
 
 
+@pytest.mark.slow
 def test_rights_that_are_missing(servers: Servers, tmp_path: Path) -> None:
     """To make the schema, to see it, to write into one table, to make the tables of a day: each by its name."""
     servers.run("CREATE ROLE guest LOGIN")
@@ -221,6 +223,7 @@ def test_a_schema_of_somebody_else(servers: Servers, tmp_path: Path) -> None:
     assert eventmill("migrate", "up", "--store", servers.dsn(name)).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_schema_of_another_version(servers: Servers, tmp_path: Path) -> None:
     """Newer, of another build, or not whole: exit code 4 where another program is needed, and nothing is changed."""
     name = servers.made()
@@ -286,6 +289,7 @@ def mount(place: Path) -> bool:
     return subprocess.run(command, capture_output=True).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_full_disk(servers: Servers, full: tuple[str, Callable[[], None]], tmp_path: Path) -> None:
     """A first start leaves nothing of its schema; with room on the disk the next one goes through."""
     name, make_room = full
@@ -312,6 +316,7 @@ def test_a_directory_of_another_version(start_gateway: StartGateway) -> None:
         assert "has format 999, but this version reads up to" in done.stderr
 
 
+@pytest.mark.slow
 def test_no_password_is_shown(servers: Servers, start_gateway: StartGateway) -> None:
     """In no log line, metric, page of the console, refusal or list of processes: not while all is well, and not while
     the database is lost."""

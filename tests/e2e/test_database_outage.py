@@ -53,6 +53,7 @@ class Publishers:
                 await asyncio.sleep(0.1)
 
 
+@pytest.mark.slow
 async def test_the_database_is_killed_and_started(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

@@ -69,6 +69,7 @@ def act(output: str, number: int) -> list[str]:
     return [line for line in text.splitlines()[3:] if line.strip()]
 
 
+@pytest.mark.slow
 def test_without_a_terminal(tmp_path: Path) -> None:
     """It ends by itself with exit code 0; every act shows what it promises, without colours, in 100 columns, and
     what README.md shows."""
@@ -169,6 +170,7 @@ def test_no_color(tmp_path: Path) -> None:
     assert_nothing_left(tmp_path, terminal.output)
 
 
+@pytest.mark.slow
 def test_a_port_of_choice(tmp_path: Path) -> None:
     """`--port` is the gateway's."""
     port = free_port()

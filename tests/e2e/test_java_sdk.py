@@ -150,6 +150,7 @@ async def test_at_our_addresses(gateway: Gateway, env: dict[str, str], tmp_path:
     )
 
 
+@pytest.mark.slow
 async def test_under_adobes_names(gateway: Gateway, env: dict[str, str], tmp_path: Path) -> None:
     """The same, by an application that names no address at all: it reaches the gateway through `eventmill proxy`."""
     nameless = {name: value for name, value in env.items() if not name.endswith("_url")}

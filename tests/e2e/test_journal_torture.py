@@ -180,6 +180,7 @@ def sequence(position: str) -> int:
     return int(position.rpartition(".")[2])
 
 
+@pytest.mark.slow
 async def test_torture(start_gateway: StartGateway) -> None:
     """Everything above, and at the end: who slept through the retention is told so, with a way back that works."""
     gateway = start_gateway("--dev", variables=SETTINGS)

@@ -205,6 +205,7 @@ async def test_first_starts_at_the_same_time(database: str, tmp_path: Path) -> N
             node.close()
 
 
+@pytest.mark.slow
 async def test_roles(database: str, tmp_path: Path) -> None:
     """A front alone delivers nothing, and takes everything; a node that delivers alone does that, says how it is, and
     replaces a delivery process that was killed."""
@@ -237,6 +238,7 @@ async def test_roles(database: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.slow
 async def test_slots_of_a_node_that_goes(database: str, tmp_path: Path, way: str) -> None:
     """What a node had to deliver the other takes over: at once when it ends in order, within the lease time when it is
     killed or hangs; and one that wakes up again sends nothing that was sent meanwhile."""
@@ -262,6 +264,7 @@ async def test_slots_of_a_node_that_goes(database: str, tmp_path: Path, way: str
         cluster.close()
 
 
+@pytest.mark.slow
 async def test_a_hanging_delivery_process_keeps_nothing(database: str, tmp_path: Path) -> None:
     """Of two delivery processes of one node one stands still: the other sends what is published meanwhile."""
     flags = ("--delivery-processes", "2")

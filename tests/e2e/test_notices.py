@@ -88,6 +88,7 @@ def settings(mails: Mails) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 async def test_production(start_gateway: StartGateway, tmp_path: Path) -> None:
     """Deliveries fail in a child, the front judges and mails, once over a restart; recipients are set at run time."""
     bootstrap = ("--bootstrap", str(write_bootstrap(tmp_path)))

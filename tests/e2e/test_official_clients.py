@@ -107,6 +107,7 @@ def test_env_for_aio(gateway: Gateway, tmp_path: Path) -> None:
     assert run_eventmill("env", "--aio", *where(gateway), directory=tmp_path).output.startswith("export HTTPS_PROXY='")
 
 
+@pytest.mark.slow
 def test_env_without_any_credential(start_gateway: StartGateway, tmp_path: Path) -> None:
     """The first workspace that has a credential is meant; when none has, the message says how to make one."""
     tenants = {

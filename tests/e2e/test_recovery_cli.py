@@ -27,6 +27,7 @@ async def settle(tenant: Tenant) -> None:
     assert answer.status == 200, answer.body
 
 
+@pytest.mark.slow
 async def test_commands(start_gateway: StartGateway) -> None:
     """A refusing webhook is looked at, tried with one event, and then sent the rest; each command says what to do next,
     and what cannot be done is one line and exit code 1."""
@@ -98,6 +99,7 @@ async def test_an_attempt_is_sent_again(start_gateway: StartGateway) -> None:
         assert (await read(gateway, "undelivered", registration.id))["total"] == 0
 
 
+@pytest.mark.slow
 async def test_watched_over_a_restart(start_gateway: StartGateway, tmp_path: Path) -> None:
     """Deliveries in children, the gateway stopped while the replay is paused: it is resumed and watched to its end."""
     bootstrap = ("--bootstrap", str(write_bootstrap(tmp_path)))

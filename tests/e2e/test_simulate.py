@@ -223,6 +223,7 @@ def test_the_gateway_does_not_run(gateway: Gateway, tmp_path: Path) -> None:
     assert f"127.0.0.1:{port}" in done.message and "eventmill serve" in done.message
 
 
+@pytest.mark.slow
 async def test_the_gateway_goes_away(start_gateway: StartGateway) -> None:
     """The run ends with what it has done so far and exit code 1."""
     gateway = await asyncio.to_thread(start_gateway, "--dev")

@@ -85,6 +85,7 @@ async def test_a_trace_leads_from_publisher_to_receiver(start_gateway: StartGate
     assert {span.service for span in spans.values()} == {"shop-mill"}
 
 
+@pytest.mark.slow
 async def test_a_collector_that_hangs_holds_up_nothing(start_gateway: StartGateway, tmp_path: Path) -> None:
     """Publishing, delivering and an orderly stop."""
     async with (

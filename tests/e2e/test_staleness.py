@@ -145,6 +145,7 @@ class Worker:
         return {"name": f"Only {event_id}", "subscriber_filter": json.dumps({"id": [event_id]})}
 
 
+@pytest.mark.slow
 async def test_changes_are_obeyed_at_once(start_gateway: StartGateway, tmp_path: Path) -> None:
     """Random rounds of create, change, disable, enable, filter and delete; every event arrives exactly where it had
     to."""

@@ -73,6 +73,7 @@ def test_organizations(shared: Gateway) -> None:
     assert run(shared, "org", "get", created["id"]).code == 1
 
 
+@pytest.mark.slow
 def test_projects_and_workspaces(shared: Gateway, project: str) -> None:
     """A new project has its first workspace; both are changed and found by name or id."""
     body = read(shared, "project", "update", project, "--title", "My title", "--description", "Why")
@@ -87,6 +88,7 @@ def test_projects_and_workspaces(shared: Gateway, project: str) -> None:
     assert "Test" not in ok(shared, "workspace", "list", "--project", project)
 
 
+@pytest.mark.slow
 def test_a_credential_and_its_secrets(shared: Gateway, project: str) -> None:
     """Shown once at creation, masked afterwards, complete in the project file; the second half of a rotation by id."""
     where = ("--workspace", "Production", "--project", project)
@@ -110,6 +112,7 @@ def test_a_credential_and_its_secrets(shared: Gateway, project: str) -> None:
     assert ok(shared, "credential", "delete", credential, "--yes") == f"deleted credential {credential}\n"
 
 
+@pytest.mark.slow
 def test_a_jwt_credential_from_a_certificate(shared: Gateway, project: str, tmp_path: Path) -> None:
     """With a PEM file as openssl makes it; a file that is no PEM, or not there, is refused."""
     pem = tmp_path / "certificate.pem"
@@ -217,6 +220,7 @@ def test_a_token_that_is_none(shared: Gateway, token: str) -> None:
     assert not token or token not in done.message
 
 
+@pytest.mark.slow
 def test_an_organizations_own_token(start_gateway: StartGateway, tmp_path: Path) -> None:
     """With --token the command is what that token may: its own organisation, and no new ones."""
     gateway = start_gateway("--bootstrap", str(write_bootstrap(tmp_path)))
@@ -228,6 +232,7 @@ def test_an_organizations_own_token(start_gateway: StartGateway, tmp_path: Path)
     assert "operator" in refused.message
 
 
+@pytest.mark.slow
 def test_from_nothing_to_a_published_event(start_gateway: StartGateway) -> None:
     """A production gateway without a bootstrap file: the commands make all that publishing needs, and names find it."""
     gateway = start_gateway()

@@ -16,6 +16,7 @@ from tests.e2e.harness.tenant import Tenant, event_bytes
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.slow
 async def test_commands(start_gateway: StartGateway) -> None:
     """A delivered event and one that nobody was to get are explained, by either id; traces are listed, all or the
     failed ones; what cannot be answered is one line and an exit code."""
