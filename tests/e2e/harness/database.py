@@ -130,8 +130,10 @@ class DatabaseServer:
         _wait(self._commit_on(standby))
 
     async def execute(self, statement: str, database: str = DATABASE) -> Any:
-        """The first value of the answer."""
-        connection = await asyncpg.connect(f"postgresql://gateway@{self.address}/{database}", timeout=5)
+        """The first value of the answer. A standby that is committed on shows what was done, too."""
+        settings = {"synchronous_commit": "remote_apply"}
+        dsn = f"postgresql://gateway@{self.address}/{database}"
+        connection = await asyncpg.connect(dsn, timeout=5, server_settings=settings)
         try:
             return await connection.fetchval(statement)
         finally:
