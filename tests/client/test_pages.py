@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from eventmill.client import Client, EventOfInterest, RegistrationInput
@@ -21,6 +22,7 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 def test_sdk_page_runs(env: dict[str, str], tmp_path: Path) -> None:
     """All blocks, as one program in the environment that `eventmill env` makes."""
     done = subprocess.run(
@@ -37,6 +39,7 @@ def test_sdk_page_runs(env: dict[str, str], tmp_path: Path) -> None:
     assert (tmp_path / "position.json").exists()
 
 
+@pytest.mark.slow
 def test_testing_page_runs(tmp_path: Path) -> None:
     """The first block is a test file; the one with the settings is a configuration of pytest."""
     (tmp_path / "test_page.py").write_text(blocks("testing.md", "python")[0])
@@ -55,6 +58,7 @@ def test_workflows_are_well_formed() -> None:
         assert all(("uses" in step) != ("run" in step) for step in job["steps"])
 
 
+@pytest.mark.slow
 def test_workflow_hands_the_variables_on(gateway: Gateway, env: dict[str, str], tmp_path: Path) -> None:
     """What the step appends to `$GITHUB_ENV` is NAME=value, with the values that clients read."""
     [line] = [line.strip() for line in blocks("ci.md", "yaml")[1].splitlines() if "eventmill env" in line]
@@ -75,6 +79,7 @@ def test_workflow_hands_the_variables_on(gateway: Gateway, env: dict[str, str], 
     assert values["API_URL"] == env["API_URL"] and values["CLIENT_SECRET"] == env["CLIENT_SECRET"]
 
 
+@pytest.mark.slow
 def test_sdk_examples_run(env: dict[str, str], tmp_path: Path) -> None:
     """Published to nobody, then to a journal, which is followed from where it stopped."""
 

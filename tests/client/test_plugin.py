@@ -60,6 +60,7 @@ def test_examples_pass() -> None:
 
 
 @pytest.mark.parametrize(("scope", "expected"), [("function", "2, 0"), ("session", "1, 1")])
+@pytest.mark.slow
 def test_a_gateway_is_for_a_test_or_for_all(tmp_path: Path, scope: str, expected: str) -> None:
     """With scope session there is one, and what a test leaves is there until somebody resets it."""
     (tmp_path / "test_scopes.py").write_text(BY_SCOPE.replace("{}", expected))
@@ -67,6 +68,7 @@ def test_a_gateway_is_for_a_test_or_for_all(tmp_path: Path, scope: str, expected
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_failed_test_shows_what_the_gateway_said(tmp_path: Path) -> None:
     """What was awaited, for how long, and the log."""
     (tmp_path / "test_failing.py").write_text(FAILING)

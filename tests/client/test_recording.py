@@ -39,6 +39,7 @@ def test_a_file_that_is_no_recording_is_refused(tmp_path: Path, text: str, compl
         Recording.load(tmp_path / "file.jsonl")
 
 
+@pytest.mark.slow
 def test_what_is_recorded_here_is_replayed_there(
     env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -166,6 +166,7 @@ async def test_under_adobes_names(gateway: Gateway, env: dict[str, str], tmp_pat
         )
 
 
+@pytest.mark.slow
 async def test_draining_a_long_journal(start_gateway: StartGateway) -> None:
     """The journal service, page by page along the next links, has every event of a long journal once, in order."""
     gateway = start_gateway("--dev", variables={"EVENTMILL_PUBLISH_REQUESTS_PER_5S": "0"})

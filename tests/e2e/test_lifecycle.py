@@ -151,6 +151,7 @@ def test_production_without_tenants(start_gateway: StartGateway, tmp_path: Path)
     assert call("GET", f"{gateway.url}/events/providermetadata", headers).status == 401
 
 
+@pytest.mark.slow
 def test_bootstrap(start_gateway: StartGateway, tmp_path: Path) -> None:
     """Ids and secrets are the file's; the same file again changes nothing, a contradicting one stops the start."""
     bootstrap = write_bootstrap(tmp_path)

@@ -177,6 +177,7 @@ async def test_commands_find_their_way_by_the_database(cluster: Cluster, tmp_pat
     assert code == 2 and "no gateway has its data in database postgres" in text, text
 
 
+@pytest.mark.slow
 async def test_first_starts_at_the_same_time(database: str, tmp_path: Path) -> None:
     """Two nodes that start in one empty directory, on an empty database, with the same bootstrap file, agree on the
     sealing key and make everything once. A third that has another key is refused, and leaves none behind."""

@@ -40,6 +40,7 @@ async def advance(client: Client, seconds: float) -> None:
 
 
 @pytest.mark.on_files
+@pytest.mark.slow
 async def test_the_mailbox_along_the_clock(start_gateway: StartGateway) -> None:
     """Ten failures: a mail; a day later the second one. A paused project gets none, and a reset empties the mailbox."""
     gateway = await asyncio.to_thread(start_gateway, "--dev")

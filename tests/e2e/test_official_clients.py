@@ -284,6 +284,7 @@ def test_the_https_port(start_gateway: StartGateway) -> None:
     assert gateway.stop() == 0
 
 
+@pytest.mark.slow
 def test_own_certificate_files(start_gateway: StartGateway, tmp_path: Path) -> None:
     """`tls_cert` and `tls_key` are served instead; files that do not fit are refused at the start."""
     first = start_gateway("--dev", variables={"EVENTMILL_TLS_PORT": str(free_port())})

@@ -23,6 +23,7 @@ MISSED = 1500
 KILL_AFTER = (100, 700)
 
 
+@pytest.mark.slow
 async def test_all_processes_killed_during_a_replay(
     start_gateway: StartGateway, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

@@ -96,6 +96,7 @@ async def test_the_standby_takes_over(record_property: Callable[[str, object], N
             assert await store.counts(lane, 0) == (load.settled, 0)
 
 
+@pytest.mark.slow
 async def test_the_primary_is_found() -> None:
     """Wherever it stands in the list; and while there is none, that is what is said."""
     with primary_and_standby() as (primary, standby):
