@@ -8,8 +8,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -21,6 +22,7 @@ import pytest
 
 from eventmill.clock import Clock
 from eventmill.config import Config
+from eventmill.store.postgres.connect import Connection
 from eventmill.store.postgres.migrations import Migrations
 from eventmill.store.postgres.queries import load_queries
 from eventmill.store.postgres.store import PostgresStore
@@ -161,3 +163,13 @@ async def _create(name: str, template: str) -> None:
     connection = await asyncpg.connect(server().dsn("postgres"))
     await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     await connection.close()
+
+
+@asynccontextmanager
+async def plain(tmp_path: Path) -> AsyncIterator[Connection]:
+    """A connection beside those of the nodes."""
+    connection = await asyncpg.connect(database_of(str(tmp_path)))
+    try:
+        yield connection
+    finally:
+        await connection.close()

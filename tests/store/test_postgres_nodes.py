@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
 
 from eventmill.config import Config
@@ -35,7 +34,7 @@ from tests.store.builders import (
     progress,
     tried,
 )
-from tests.store.postgres import database_of
+from tests.store.postgres import database_of, plain
 
 pytestmark = pytest.mark.anyio
 
@@ -52,16 +51,6 @@ async def nodes(tmp_path: Path, count: int = 2) -> AsyncIterator[list[Store]]:
     finally:
         for node in opened:
             await node.close()
-
-
-@asynccontextmanager
-async def plain(tmp_path: Path) -> AsyncIterator[Connection]:
-    """A connection beside those of the nodes."""
-    connection = await asyncpg.connect(database_of(str(tmp_path)))
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 class Publisher:

@@ -7,16 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from eventmill.config import Config
 from eventmill.flow.throttle import WINDOW_S, SharedThrottle
-from eventmill.store.postgres.connect import Connection
 from eventmill.store.postgres.leases import Terms
 from eventmill.store.postgres.store import PostgresStore
 from tests.store.builders import ORG, START_MS, HandClock, commit, open_lane, progress, tried
-from tests.store.postgres import database_of
+from tests.store.postgres import database_of, plain
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -39,16 +37,6 @@ async def nodes(
     finally:
         for node in opened:
             await node.close()
-
-
-@asynccontextmanager
-async def plain(tmp_path: Path) -> AsyncIterator[Connection]:
-    """A connection beside those of the nodes."""
-    connection = await asyncpg.connect(database_of(str(tmp_path)))
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 # --- Who presides ---

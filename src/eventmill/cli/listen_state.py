@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
@@ -12,6 +11,7 @@ from typing import IO
 import msgspec
 
 from eventmill.cli.remote import Failed
+from eventmill.client.checkpoints import replace_durable
 
 
 class ListenState(msgspec.Struct, frozen=True):
@@ -59,18 +59,8 @@ class StateFile:
 
     def write_durable(self, state: ListenState) -> None:
         """On disk when it returns; a crash leaves the old state or the new one."""
-        written = self.path.with_name(f"{self.path.name}.new")
         try:
-            with written.open("wb") as file:
-                file.write(msgspec.json.encode(state))
-                file.flush()
-                os.fsync(file.fileno())
-            written.replace(self.path)
-            directory = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            replace_durable(self.path, msgspec.json.encode(state))
         except OSError as error:
             raise Failed(f"{self.path} cannot be written: {error.strerror or error}") from None
 

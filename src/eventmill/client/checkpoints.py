@@ -53,17 +53,22 @@ class FileCheckpoint:
         return str(found["position"])
 
     def save(self, position: str) -> None:
-        written = self.path.with_name(self.path.name + ".new")
-        with written.open("w", encoding="utf-8") as file:
-            json.dump({"position": position}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        written.replace(self.path)
-        directory = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        replace_durable(self.path, json.dumps({"position": position}).encode())
+
+
+def replace_durable(path: Path, content: bytes) -> None:
+    """On disk when it returns; a crash leaves the old file or the new one. Raises `OSError`."""
+    written = path.with_name(path.name + ".new")
+    with written.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    written.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 @dataclass(frozen=True)
