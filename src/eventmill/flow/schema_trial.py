@@ -36,8 +36,8 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class _CloudEvent(msgspec.Struct, frozen=True):
-    data: msgspec.Raw | None = None
-    data_base64: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw()
+    data_base64: msgspec.Raw = msgspec.Raw()
 
 
 class _AdobeIo(msgspec.Struct, frozen=True):
