@@ -59,6 +59,7 @@ class DataSchema:
         self._parts: dict[tuple[int, str], Draft7Validator] = {}
         """Compiled parts, by the identity of the part and its keyword: made when a fault is looked for."""
         self.bytes = len(text)
+        self.patterns = patterns
         self._weight = len(text) + patterns * _PATTERN_WEIGHT + text.count('"multipleOf"') * _MULTIPLE_WEIGHT
 
     def faults(self, data: bytes | msgspec.Raw, work_max: int) -> list[str]:

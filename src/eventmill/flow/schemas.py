@@ -21,6 +21,8 @@ from eventmill.model import Provider
 _LOG_INTERVAL_S = 60.0
 _LOGGED_MAX = 4096
 """Event codes whose last log line is remembered."""
+_PATTERNS_MAX = 500
+"""Regular expressions in all schemas that are kept: each may take a megabyte."""
 _MESSAGE_CHARS_MAX = 600
 _log = structlog.get_logger()
 
@@ -35,6 +37,7 @@ class Schemas:
         self._clock = clock
         self._compiled: dict[str, DataSchema | None] = {}
         """By its text, the one used last at the end; None: it cannot be compiled."""
+        self._patterns = 0
         self._logged: dict[tuple[str, str], float] = {}
         """When something was last logged of an event code; machine time."""
 
@@ -61,16 +64,17 @@ class Schemas:
         compiled = self._compiled
         if text in compiled:
             known = compiled[text]
-            if len(compiled) > self._kept_max // 2:
-                compiled[text] = compiled.pop(text)
+            compiled[text] = compiled.pop(text)
             return known
         made: DataSchema | None = None
         try:
             made = DataSchema(text)
         except UnusableSchema as error:
             self._warn(telemetry.SCHEMA_BROKEN, provider, event_code, str(error))
-        while len(compiled) >= self._kept_max:
-            del compiled[next(iter(compiled))]
+        self._patterns += 0 if made is None else made.patterns
+        while compiled and (len(compiled) >= self._kept_max or self._patterns > _PATTERNS_MAX):
+            oldest = compiled.pop(next(iter(compiled)))
+            self._patterns -= 0 if oldest is None else oldest.patterns
         compiled[text] = made
         return made
 
