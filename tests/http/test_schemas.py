@@ -244,6 +244,16 @@ async def test_schemas_that_cannot_be_checked_are_refused(world: World) -> None:
     assert "linear time" in answer.json()["message"]
 
 
+async def test_deep_schemas_are_refused(world: World) -> None:
+    """By whoever meets their depth first: none is a fault of the gateway."""
+    provider = await world.provider()
+    for depth in (300, 490, 900, 5000):
+        text = '{"not":' * depth + "{}" + "}" * depth
+        form = f'{{"event_code":"{CODE}","label":"L","description":"D","data_schema":{text}}}'.encode()
+        answer = await world.call("POST", f"{WORKSPACE}/providers/{provider['id']}/eventmetadata", form)
+        assert answer.status == 400, depth
+
+
 def metadata_path(topic: dict[str, Any]) -> str:
     return f"{WORKSPACE}/providers/{topic['provider_id']}/eventmetadata/{CODE}"
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import jsonschema
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from eventmill.core.data_schema import FAULTS_MAX, PATTERNS_MAX, DataSchema, UnusableSchema
 
@@ -63,6 +66,7 @@ def test_faults_are_told_by_place(data: Any, told: list[str]) -> None:
         ({"allOf": [{}, {"properties": {"a": {"const": 1}}}]}, {"a": 2}, "data.a: does not satisfy const 1"),
         ({"if": {"required": ["a"]}, "then": {"required": ["b"]}}, {"a": 1}, "data: does not satisfy if"),
         ({"items": [{"type": "string"}], "additionalItems": False}, ["a", 1], "data: does not satisfy additionalItems"),
+        ({"items": {"type": "string"}, "additionalItems": False}, ["a", 1], "data[1]: must be string, but is integer"),
         ({"properties": {"a": False}}, {"a": 1}, "data.a: is not allowed"),
         ({"type": ["string", "null"]}, 1, "data: must be string or null, but is integer"),
         (
@@ -95,6 +99,8 @@ def test_only_the_first_faults_are_told() -> None:
         ('{"type":"text"}', "text"),
         ('{"items":{"$ref":"http://127.0.0.1:9/x"}}', "disabled"),
         ("{", "is not JSON"),
+        ('{"not":' * 300 + "{}" + "}" * 300, "Recursion limit"),
+        ('{"not":' * 9000 + "{}" + "}" * 9000, "recursion depth"),
         (json.dumps({"anyOf": [{"pattern": "a"}] * (PATTERNS_MAX + 1)}), "more than 50 patterns"),
     ],
 )
@@ -129,3 +135,43 @@ def test_deep_data_end() -> None:
     assert faults({"items": {"items": {"type": "integer"}}}, json.loads("[" * 400 + "]" * 400))[0].startswith(
         "data[0][0]"
     )
+
+
+_NAMES = st.sampled_from(["a", "b", "c"])
+_PLAIN = st.one_of(st.none(), st.booleans(), st.integers(-2, 4), st.sampled_from([0.5, 2.5, "", "a", "ab", "A1"]))
+_DATA = st.recursive(
+    _PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=3), max_leaves=8
+)
+_KEYWORDS: dict[str, st.SearchStrategy[Any]] = {
+    "type": st.sampled_from(["array", "boolean", "integer", "null", "number", "object", "string"]),
+    "enum": st.lists(_DATA, min_size=1, max_size=2),
+    "const": _DATA,
+    "minimum": st.integers(0, 3),
+    "maxLength": st.integers(0, 2),
+    "pattern": st.sampled_from(["^a", "b$", "[0-9]", "^.{1,2}$"]),
+    "required": st.lists(_NAMES, max_size=2, unique=True),
+    "uniqueItems": st.booleans(),
+    "minItems": st.integers(0, 2),
+}
+
+
+def _nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    several = st.lists(inner, min_size=1, max_size=2)
+    by_name = st.dictionaries(_NAMES, inner, max_size=2)
+    branches = {"if": inner, "then": inner, "else": inner, "not": inner, "contains": inner}
+    combined = {"allOf": several, "anyOf": several, "oneOf": several}
+    objects = {"properties": by_name, "additionalProperties": inner, "patternProperties": by_name}
+    arrays = {"items": inner | several, "propertyNames": inner}
+    return st.fixed_dictionaries({}, optional={**_KEYWORDS, **branches, **combined, **objects, **arrays})
+
+
+_SCHEMAS = st.recursive(st.booleans() | st.fixed_dictionaries({}, optional=_KEYWORDS), _nested, max_leaves=5)
+
+
+@settings(max_examples=150, deadline=None)
+@given(_SCHEMAS, _DATA)
+def test_agrees_with_the_reference(schema: Any, data: Any) -> None:
+    """Faults exactly where an independent validator finds some, and never without a place."""
+    found = faults(schema, data)
+    assert (found == []) == jsonschema.Draft7Validator(schema).is_valid(data)
+    assert all(each.startswith("data") and each != "data: does not fit its schema" for each in found)

@@ -102,7 +102,7 @@ class DataSchema:
                 part = {keyword: schema[keyword]}
                 for name in _COMPANIONS.get(keyword, ()):
                     if name in schema:
-                        part[name] = _names_only(schema[name]) if keyword.startswith("additional") else schema[name]
+                        part[name] = _shape(name, schema[name]) if keyword.startswith("additional") else schema[name]
             known = self._parts[key] = _compile(part)
         return known
 
@@ -138,10 +138,11 @@ def _parts(schema: dict[str, Any], value: Any, place: str) -> Iterator[tuple[Any
         yield part, value, place
 
 
-def _names_only(schemas: Any) -> Any:
-    if isinstance(schemas, dict):
-        return dict.fromkeys(schemas, True)
-    return [True] * len(schemas) if isinstance(schemas, list) else schemas
+def _shape(keyword: str, schemas: Any) -> Any:
+    """Which properties or items they are about; anything goes there."""
+    if keyword == "items":
+        return [True] * len(schemas) if isinstance(schemas, list) else True
+    return dict.fromkeys(schemas, True)
 
 
 def _wording(schema: dict[str, Any], keyword: str, value: Any) -> str:

@@ -241,9 +241,7 @@ class Ingest:
 
 
 def _with_warning(answer: _Answer, warning: str) -> _Answer:
-    if not warning:
-        return answer
-    return answer._replace(headers=(*answer.headers, (SCHEMA_WARNING, warning.encode())))
+    return answer._replace(headers=(*answer.headers, (SCHEMA_WARNING, warning.encode()))) if warning else answer
 
 
 def _too_large(mode: Mode, bytes_max: int) -> GatewayError:
