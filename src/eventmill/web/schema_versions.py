@@ -101,7 +101,7 @@ async def change_ops(
         changed_ms=parts.clock.now_ms(),
         client_id=change.by,
     )
-    versions = (*kept, newest)[-parts.config.schema_versions_kept :]
+    versions = (*kept, newest)[-max(1, parts.config.schema_versions_kept) :]
     history = SchemaHistory(
         org=after.org, provider_id=after.provider_id, event_code=after.event_code, versions=tuple(versions)
     )
