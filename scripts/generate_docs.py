@@ -145,6 +145,10 @@ REASON_MEANINGS = {
     errors.Reason.INVALID_PATCH: "The JSON Patch cannot be applied; the message names the operation.",
     errors.Reason.INVALID_EVENT: "The published event is not a CloudEvent; the message names the attribute.",
     errors.Reason.INVALID_BATCH: "A published batch is no array, or has refused events: `errors` tells which and why.",
+    errors.Reason.SCHEMA_VIOLATION: "The data of the event do not fit the schema of its code, and its provider rejects "
+    "such events; the message names the code and the places.",
+    errors.Reason.INCOMPATIBLE_SCHEMA: "The changed schema would refuse the sample event, or stored events of late, "
+    "that the schema before it accepted; `?force=true` changes it anyway.",
     errors.Reason.INVALID_PARAMETER: "A query parameter or header cannot be used.",
     errors.Reason.INVALID_POSITION: "`since` is not a position of this journal.",
     errors.Reason.UNKNOWN_EVENT: "An event of interest names a provider or event code that does not exist.",

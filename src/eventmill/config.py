@@ -102,6 +102,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Refuse what CloudEvents 1.0 forbids but real publishers send (see the publishing guide)."""
     strict_catalog: bool = False
     """Answer 400, not 204 or 404, for a provider or event code nobody registered."""
+    schema_work_max: int = 2048 * MIB
+    """Bytes of an event's data times bytes of its schema (a pattern counts as 1 KiB, `multipleOf` as 16 KiB) up to
+    which it can be checked; beyond it the event counts as one that does not fit."""
+    schemas_kept: int = 256
+    """Compiled schemas in memory."""
     unmatched_kept: int = 1000
     """Events that nobody subscribed to are remembered for a day: so many per organization."""
     unmatched_kept_max: int = 100_000
@@ -112,6 +117,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Also of what a JSON Patch makes."""
     patch_bytes_max: int = 256 * KIB
     patch_operations_max: int = 100
+    schema_versions_kept: int = 20
+    """Of each event code; the oldest go."""
+    schema_trial_events: int = 200
+    """Newest events of the code that a changed schema is tried on; 0: only the sample event."""
     registrations_per_org: int = 2500
     registrations_per_client: int = 30
     projects_per_org: int = 1000

@@ -18,6 +18,8 @@ Lane = NewType("Lane", int)
 
 DeliveryType = Literal["webhook", "webhook_batch", "journal", "aws_eventbridge"]
 DeliveryFormat = Literal["cloud_events_v1", "adobe_io"]
+SchemaEnforcement = Literal["off", "warn", "reject"]
+"""What happens to an event whose data does not fit the schema of its event code."""
 WebhookStatus = Literal["accepted", "verified", "unstable", "hook_unreachable", "verification_failed"]
 Region = Literal["VA6", "IRL1"]
 
@@ -112,6 +114,7 @@ class Provider(Doc, frozen=True, kw_only=True):
     instance_id: str
     event_delivery_format: DeliveryFormat
     data_residency_region: Region
+    schema_enforcement: SchemaEnforcement = "off"
 
 
 class EventMetadata(Doc, frozen=True, kw_only=True):
@@ -123,6 +126,29 @@ class EventMetadata(Doc, frozen=True, kw_only=True):
     sample_event_template: str | None
     data_schema: str | None = None
     """JSON Schema of `data`, as JSON text."""
+
+
+class SchemaVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """What the schema of an event code was from a change on."""
+
+    number: int
+    """From 1; never used again while the event code exists."""
+    data_schema: str | None
+    """None: it was taken away."""
+    changed_ms: int = 0
+    """0: unknown, from before there were versions."""
+    client_id: str = ""
+    """Who changed it; likewise."""
+
+
+class SchemaHistory(Doc, frozen=True, kw_only=True):
+    """Of an event code; lives and dies with its event metadata."""
+
+    org: OrgId
+    provider_id: str
+    event_code: str
+    versions: tuple[SchemaVersion, ...]
+    """The newest last; the oldest ones are dropped."""
 
 
 class EventOfInterest(msgspec.Struct, frozen=True, order=True):

@@ -103,6 +103,14 @@ REPLAY_CHANGED: Final = _event("replay_changed", "A replay came to its end, or s
 FILTER_BROKEN: Final = _event(
     "filter_broken", "The stored filter of `registration_id` cannot be read, so it gets no events; `cause` says why."
 )
+SCHEMA_VIOLATED: Final = _event(
+    "schema_violated",
+    "An event that does not fit the schema of its code was stored, as its provider only warns; `cause` says what is "
+    "wrong. Once a minute per event code.",
+)
+SCHEMA_BROKEN: Final = _event(
+    "schema_broken", "The stored schema of `event_code` cannot be used, so every event passes it; `cause` says why."
+)
 VALIDATION_EXPIRED: Final = _event(
     "validation_expired", "Nobody opened the link that a webhook was offered; `registration_id` is disabled."
 )

@@ -48,6 +48,7 @@ providers:
   Depot {name}:
     description: Stock moves
     docs_url: https://docs.example/depot
+    schema_enforcement: warn
     events:
       stock.low:
         label: Stock low
@@ -86,7 +87,7 @@ def test_once_is_enough(line: CommandLine, write: Write) -> None:
     planned = line.read("plan", "-f", file)
     assert len(planned["steps"]) == 7 and {each["state"] for each in planned["steps"]} == {"planned"}
     text = line.ok("plan", "-f", file)
-    assert '+ provider Depot once\n    description  "Stock moves"\n' in text and "\x1b" not in text
+    assert '+ provider Depot once\n    description         "Stock moves"\n' in text and "\x1b" not in text
     assert text.endswith("set once: 7 to create\n")
     assert line.run("plan", "-f", file, "--check").code == 3
 

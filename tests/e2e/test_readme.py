@@ -76,6 +76,7 @@ def masked(text: str) -> str:
         "docs/dev-mode.md",
         "docs/publishing.md",
         "docs/recovery.md",
+        "docs/schemas.md",
         "docs/simulate.md",
         "docs/tenancy.md",
         "docs/tracing.md",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
@@ -338,6 +339,28 @@ async def test_dev_mode_signs_in_by_itself(tmp_path: Path) -> None:
         assert await visitor.get(f"{ORG}/projects/new") == 200
         assert await visitor.send("POST", f"{ORG}/projects", {"name": "A"}) == 403
         assert await visitor.post(f"{ORG}/projects", name="A") == 303
+
+
+async def test_a_schema_is_changed_all_the_same_when_told_so(world: World) -> None:
+    """The form asks once the change was refused; the event type's page shows the versions, the provider's the rule."""
+    visitor = await signed_in(world, "developer")
+    provider = await world.provider(schema_enforcement="warn")
+    sample = base64.b64encode(b'{"left":1}').decode()
+    await world.metadata(provider, data_schema={}, sample_event_template=sample)
+    page = f"{ORG}/providers/{provider['id']}"
+    at = f"{page}/events/com.acme.low"
+    stricter = {"label": "L", "description": "D", "sample": '{"left":1}', "schema": '{"required":["sku"]}'}
+
+    assert await visitor.get(f"{at}/edit") == 200
+    assert 'name="force"' not in visitor.body
+    assert await visitor.post(f"{at}/edit", **stricter) == 409
+    assert 'name="force"' in visitor.body
+    assert await visitor.post(f"{at}/edit", **stricter, force="true") == 303
+
+    assert await visitor.get(at) == 200
+    assert "Versions of the schema" in visitor.body
+    assert await visitor.get(page) == 200
+    assert "are taken, with a warning" in visitor.body
 
 
 async def test_roles_of_users_are_the_operators(world: World) -> None:

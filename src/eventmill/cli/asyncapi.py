@@ -48,14 +48,16 @@ def export(remote: Remote, org: str | None, provider: str | None, version: str, 
 @click.option("--provider", metavar="ID", help="Change this provider instead of making one.")
 @click.option("--label", metavar="LABEL", help="Of the new provider.  [default: the document's title]")
 @click.option("--prefix", metavar="PREFIX", help="Opens the event codes that the document does not tell.")
+@click.option("--force", is_flag=True, help="Change schemas even if they would refuse what was accepted before.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be.")
 @json_option
 @remote_options
-def import_(remote: Remote, file: TextIO, *, dry_run: bool, as_json: bool, **options: str | None) -> None:
+def import_(remote: Remote, file: TextIO, *, force: bool, dry_run: bool, as_json: bool, **options: str | None) -> None:
     """Make a provider, its event codes, schemas and samples from an AsyncAPI document (2.x or 3.0, YAML or JSON)."""
     where = (options.pop(name) for name in ("org", "project", "workspace"))
     parent, place = find_workspace(remote, *where)
-    asked = {name: value for name, value in options.items() if value} | ({"dry_run": "true"} if dry_run else {})
+    flags = {"force": force, "dry_run": dry_run}
+    asked = {name: value for name, value in options.items() if value} | {name: "true" for name in flags if flags[name]}
     path = f"/events/{parent['org_id']}/{parent['id']}/{place['id']}/asyncapi?{urlencode(asked)}"
     result = remote.call("POST", path, read_file(file))[1]
     if as_json:

@@ -151,7 +151,7 @@ def _wanted(document: Document, path: Place, key: Key, owner: str, fields: Mappi
 
 def _provider_fields(form: ProviderForm) -> Mapping[str, Any]:
     fields: dict[str, Any] = {"description": form.description}
-    for name in ("docs_url", "event_delivery_format", "provider_metadata", "instance_id"):
+    for name in ("docs_url", "event_delivery_format", "schema_enforcement", "provider_metadata", "instance_id"):
         if getattr(form, name) is not None:
             fields[name] = getattr(form, name)
     return fields

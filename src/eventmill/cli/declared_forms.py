@@ -52,6 +52,7 @@ class ProviderForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     description: fields.ProviderDescription = ""
     docs_url: fields.DocsUrl | None = None
     event_delivery_format: Literal["cloud_events_v1", "adobe_io"] | None = None
+    schema_enforcement: fields.Enforcement | None = None
     provider_metadata: fields.FamilyId | None = None
     instance_id: fields.InstanceId | None = None
     events: dict[fields.EventCode, EventForm] = {}

@@ -62,6 +62,7 @@ def _read_provider(provider: Json, name: str, *, is_here: bool) -> Iterator[Foun
     description, owner = unmark(provider.get("description") or "")
     fields = {"description": description, **{each: provider.get(each) for each in _PROVIDER_FIELDS}}
     fields["docs_url"] = fields["docs_url"] or ""
+    fields["schema_enforcement"] = provider.get("schema_enforcement", "off")
     yield Found(Key("provider", name), provider["id"], owner, fields, is_here=is_here)
     for each in provider.get("_embedded", {}).get("eventmetadata", ()):
         about, event_owner = unmark(each["description"])

@@ -97,9 +97,10 @@ def create(session: Session, provider: str, event_code: str | None, *, form: For
 @_provider_argument
 @_code_argument
 @_texts
+@click.option("--force", is_flag=True, help="Change the schema even if it would refuse what was accepted before.")
 @form_options
 @session_options
-def update(session: Session, provider: str, event_code: str, *, form: Form, **given: str | None) -> None:
+def update(session: Session, provider: str, event_code: str, *, force: bool, form: Form, **given: str | None) -> None:
     """Change an event code. What no option names stays as it is."""
     changes = _members(given)
     if not changes:
@@ -107,7 +108,7 @@ def update(session: Session, provider: str, event_code: str, *, form: Form, **gi
     found = find_provider(session, provider)
     patch = [{"op": "add", "path": f"/{name}", "value": value} for name, value in changes.items()]
     path = _path(session.workspace_path, found, event_code)
-    body = session.call("PATCH", path, patch, "application/json-patch+json")
+    body = session.call("PATCH", path + ("?force=true" if force else ""), patch, "application/json-patch+json")
     _show(body or session.call("GET", _path("/events", found, event_code)), form)
 
 

@@ -81,6 +81,8 @@ def _provider(found: Found) -> Json:
     fields = _said(found.fields, ("description", "docs_url", "event_delivery_format"))
     if fields.get("event_delivery_format") == "cloud_events_v1":
         del fields["event_delivery_format"]
+    if found.fields["schema_enforcement"] != "off":
+        fields |= _said(found.fields, ("schema_enforcement",))
     if found.fields["provider_metadata"] != _FAMILY:
         fields |= _said(found.fields, ("provider_metadata", "instance_id"))
     return fields

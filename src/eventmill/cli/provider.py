@@ -67,6 +67,11 @@ def _texts(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--event-delivery-format", type=click.Choice(["cloud_events_v1", "adobe_io"]), help="Of its events."
         ),
+        click.option(
+            "--schema-enforcement",
+            type=click.Choice(["off", "warn", "reject"]),
+            help="What becomes of events that do not fit the schema of their code. Eventmill only.",
+        ),
     )
     return functools.reduce(lambda decorated, option: option(decorated), reversed(options), command)
 
@@ -96,7 +101,8 @@ def update(session: Session, provider: str, *, form: Form, **given: str | None) 
     kept = {name: found[name] for name in ("label", "description", "docs_url") if found.get(name)}
     changes = {name: value for name, value in given.items() if value is not None}
     if not changes:
-        raise click.UsageError("nothing to change: say --label, --description, --docs-url or --event-delivery-format")
+        options = "--label, --description, --docs-url, --event-delivery-format or --schema-enforcement"
+        raise click.UsageError(f"nothing to change: say {options}")
     show_provider(session.call("PUT", _own_path(session, found), {**kept, **changes}), form)
 
 
@@ -147,6 +153,7 @@ def show_provider(body: Json, form: Form) -> None:
         ("family", body.get("provider_metadata")),
         ("instance", body.get("instance_id")),
         ("format", body.get("event_delivery_format")),
+        ("schemas", body.get("schema_enforcement")),
     ]
     embedded = body.get("_embedded", {}).get("eventmetadata", ())
     print_one(body, fields + [("event code", f"{each['event_code']}  {each['label']}") for each in embedded], form)

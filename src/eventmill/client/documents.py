@@ -23,6 +23,8 @@ class ProviderInput(TypedDict):
     instance_id: NotRequired[str]
     provider_metadata: NotRequired[str]
     event_delivery_format: NotRequired[Literal["cloud_events_v1", "adobe_io"]]
+    schema_enforcement: NotRequired[Literal["off", "warn", "reject"]]
+    """Of Eventmill only."""
     organization_id: NotRequired[str]
 
 

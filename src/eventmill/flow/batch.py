@@ -6,7 +6,7 @@ Refusing or storing nothing is decided on the newest picture of the catalogue on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -34,6 +34,8 @@ class BatchItem(msgspec.Struct, frozen=True, omit_defaults=True):
     """False when nobody subscribes to it, or nobody's filter lets it through."""
     eventid: str = ""
     """Of a stored event: the id that its recipients see."""
+    schema_warning: str = ""
+    """What is wrong with data that do not fit the schema of their event code; the event was taken all the same."""
 
 
 class BatchSummary(msgspec.Struct, frozen=True):
@@ -61,12 +63,13 @@ class BatchStore:
         is_newest = False
         for _ in range(MATCHES_MAX):
             matches, refusals = self._match(batch, arrival)
+            warnings = await self._check_schemas(batch, matches, refusals)
             events = {} if refusals else await self._place(batch, matches, event_ids, arrival)
             if is_newest and refusals:
                 raise BatchRefused(refusals, len(batch))
             if is_newest and not events:
                 self._note_unmatched(batch, matches, event_ids, arrival, events)
-                return _summarise(batch, event_ids, ())
+                return _summarise(batch, event_ids, (), warnings)
             if events:
                 self._placing.check_quota(matches[0].org)
                 try:
@@ -75,10 +78,28 @@ class BatchStore:
                     pass
                 else:
                     self._note_unmatched(batch, matches, event_ids, arrival, events)
-                    return _summarise(batch, event_ids, tuple(events))
+                    return _summarise(batch, event_ids, tuple(events), warnings)
             await self._catalogue.refresh()
             is_newest = True
         raise StoreUnavailable("registrations keep changing; send the batch again")
+
+    async def _check_schemas(
+        self, batch: Sequence[Published], matches: Sequence[Match], refusals: list[EventRefusal]
+    ) -> dict[int, str]:
+        """Warnings by places in the batch; adds to `refusals`. Nothing is looked at when an event is refused anyway."""
+        warnings: dict[int, str] = {}
+        for at, match in enumerate(() if refusals else matches):
+            if match.provider is None or match.provider.schema_enforcement == "off":
+                continue
+            try:
+                warning = self._placing.check_schema(batch[at], match.provider)
+            except GatewayError as error:
+                refusals.append(EventRefusal(at, error.reason, error.message))
+            else:
+                if warning:
+                    warnings[at] = warning
+            await asyncio.sleep(0)  # to check a batch may take long
+        return warnings
 
     async def _place(
         self, batch: Sequence[Published], matches: Sequence[Match], event_ids: Sequence[bytes], arrival: Arrival
@@ -130,10 +151,12 @@ def _check_same(org: OrgId, first: OrgId) -> None:
         raise GatewayError(Reason.WRONG_ORGANIZATION, message)
 
 
-def _summarise(batch: Sequence[Published], event_ids: Sequence[bytes], stored: Sequence[int]) -> BatchSummary:
+def _summarise(
+    batch: Sequence[Published], event_ids: Sequence[bytes], stored: Sequence[int], warnings: Mapping[int, str]
+) -> BatchSummary:
     kept = set(stored)
     results = [
-        BatchItem(published.id, at in kept, uuid_text(event_ids[at]) if at in kept else "")
+        BatchItem(published.id, at in kept, uuid_text(event_ids[at]) if at in kept else "", warnings.get(at, ""))
         for at, published in enumerate(batch)
     ]
     return BatchSummary(len(batch), len(kept), results)

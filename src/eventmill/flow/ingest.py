@@ -21,6 +21,7 @@ from eventmill.flow.batch import MATCHES_MAX, Append, BatchStore
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.placing import Arrival, Placing
 from eventmill.flow.publishing import STRUCTURED_TYPE, Headers, Mode, detect_mode, has_phidata, read_event
+from eventmill.flow.schemas import Schemas
 from eventmill.flow.throttle import SharedThrottle, Throttle
 from eventmill.flow.unmatched import Unmatched, UnmatchedStore
 from eventmill.ids import IdSource
@@ -33,6 +34,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _RESTART_RETRY_AFTER_S = 5
+
+
+SCHEMA_WARNING = b"x-eventmill-schema-warning"
+"""Header of an answer about an event that was taken although its data do not fit its schema."""
 
 
 class _Answer(NamedTuple):
@@ -75,7 +80,7 @@ class Ingest:
         self._clock = clock
         self._ids = ids
         self._config = config
-        self.placing = Placing(store, catalogue, config)
+        self.placing = Placing(store, catalogue, config, Schemas(catalogue, config, clock))
         """Where samples go too: it keeps what it has made."""
         self.unmatched = Unmatched(store, clock, config)
         self._append_durable: Append = store.append_durable
@@ -132,7 +137,7 @@ class Ingest:
             return await self._publish_batch(body, arrival)
         else:
             published = read_event(mode, raw_headers, body, config, self._ids.uuid)
-        return _OK if await self._store_durable(published, arrival) else _NOTHING_STORED
+        return await self._store_durable(published, arrival)
 
     async def _admit(self, headers: Headers) -> Caller:
         """Check everything that can be checked before the body is read."""
@@ -180,8 +185,8 @@ class Ingest:
             raise _too_large(mode, bytes_max)
         return body
 
-    async def _store_durable(self, published: Published, arrival: Arrival) -> bool:
-        """Match and commit; match again when registrations changed meanwhile. False when nobody subscribes, whatever
+    async def _store_durable(self, published: Published, arrival: Arrival) -> _Answer:
+        """Match and commit; match again when registrations changed meanwhile. 204 when nobody subscribes, whatever
         filters say."""
         placing = self.placing
         event_id = self._ids.event_id(arrival.now_ms)
@@ -193,15 +198,24 @@ class Ingest:
                 match = placing.match(published, arrival.caller)
                 if not match.lanes:
                     placing.check_known(published, match.provider)
+                    warning = placing.check_schema(published, match.provider)
                     self.unmatched.note(match.org, placing.unmatched(published, match, event_id, arrival))
-                    return False
+                    return _with_warning(_NOTHING_STORED, warning)
+            try:
+                warning = placing.check_schema(published, match.provider)
+            except GatewayError:
+                # Refused by the newest schema only, of the provider as it is now.
+                await self._catalogue.refresh()
+                if self._catalogue.routing_epoch(match.org) == match.epoch:
+                    raise
+                continue
             event = await placing.new_event(published, match, event_id, arrival)
             if not event.lanes:
                 # Kept from everybody by filters: whether by the newest ones, no commit will tell.
                 await self._catalogue.refresh()
                 if self._catalogue.routing_epoch(match.org) == match.epoch:
                     self.unmatched.note(match.org, placing.unmatched(published, match, event_id, arrival))
-                    return True
+                    return _with_warning(_OK, warning)
                 continue
             placing.check_quota(match.org)
             try:
@@ -209,7 +223,7 @@ class Ingest:
             except RoutingStale:
                 await self._catalogue.refresh()
             else:
-                return True
+                return _with_warning(_OK, warning)
         raise StoreUnavailable("registrations keep changing; send the event again")
 
     async def _publish_batch(self, body: bytes, arrival: Arrival) -> _Answer:
@@ -224,6 +238,10 @@ class Ingest:
         summary = msgspec.json.encode(await self._batches.store_batch_durable(batch, event_ids, arrival))
         headers = ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(summary)))
         return _Answer(200, headers, {"type": "http.response.body", "body": summary})
+
+
+def _with_warning(answer: _Answer, warning: str) -> _Answer:
+    return answer._replace(headers=(*answer.headers, (SCHEMA_WARNING, warning.encode()))) if warning else answer
 
 
 def _too_large(mode: Mode, bytes_max: int) -> GatewayError:

@@ -14,6 +14,7 @@ from eventmill.core.envelope import cut_adobe_io, cut_cloud_event
 from eventmill.errors import GatewayError, Reason
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.filters import LaneFilters
+from eventmill.flow.schemas import Schemas
 from eventmill.ids import uuid_text
 from eventmill.model import BUILTIN_ORG, Caller, Lane, OrgId, Origin, Provider, provider_technical_name
 from eventmill.store.log import EventLog, NewEvent
@@ -48,7 +49,8 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
 class Placing:
     """One per front process; used from its event loop only."""
 
-    def __init__(self, store: EventLog, catalogue: Catalogue, config: Config) -> None:
+    def __init__(self, store: EventLog, catalogue: Catalogue, config: Config, schemas: Schemas) -> None:
+        self._schemas = schemas
         self._store = store
         self._catalogue = catalogue
         self._config = config
@@ -75,6 +77,13 @@ class Placing:
         if strict and self._catalogue.event_metadata(provider.id, published.event_code) is None:
             message = f"type: {_shown(published.event_code)} is no event code of provider {provider.id}"
             raise GatewayError(Reason.INVALID_EVENT, message)
+
+    def check_schema(self, published: Published, provider: Provider | None) -> str:
+        """What is wrong with data that do not fit the schema of their event code, where the provider only warns; else
+        empty. Raises `SCHEMA_VIOLATION` where it rejects."""
+        if provider is None or provider.schema_enforcement == "off":
+            return ""
+        return self._schemas.check(published, provider)
 
     def check_quota(self, org: OrgId) -> None:
         quota = self._config.stored_bytes_per_org

@@ -25,6 +25,7 @@ Kind = Literal[
     "signing_key",
     "revocation",
     "notice",
+    "schema_history",
     "cursor",
     "replay",
     "user",
@@ -32,7 +33,7 @@ Kind = Literal[
     "action",
 ]
 
-UNROUTED: frozenset[Kind] = frozenset({"cursor", "replay", "user", "session", "action"})
+UNROUTED: frozenset[Kind] = frozenset({"schema_history", "cursor", "replay", "user", "session", "action"})
 """Kinds that no routing depends on and nobody follows: a write of such documents is not in the log of changes and
 leaves every routing epoch as it is, so that it may happen many times a second without a publish being matched again."""
 

@@ -17,7 +17,15 @@ CHANGES_KEPT = 100_000
 TRIM_EVERY = 1024
 """Changes; between two times at which older ones are forgotten."""
 
-EMPTIED_KINDS: tuple[Kind, ...] = ("registration", "event_metadata", "provider", "notice", "cursor", "replay")
+EMPTIED_KINDS: tuple[Kind, ...] = (
+    "registration",
+    "event_metadata",
+    "schema_history",
+    "provider",
+    "notice",
+    "cursor",
+    "replay",
+)
 
 
 def is_unrouted(ops: Sequence[ControlOp]) -> bool:

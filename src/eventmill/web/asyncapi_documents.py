@@ -27,6 +27,7 @@ from eventmill.web.paths import not_found, path_organization, path_provider, pat
 from eventmill.web.provider_writes import new_provider, provider_keys, write_provider
 from eventmill.web.providers import list_metadata
 from eventmill.web.sample_template import TEMPLATE_CHARS_MAX
+from eventmill.web.schema_versions import SchemaChange, change_ops, check_usable
 
 DOCUMENT_BYTES_MAX = 4 * 1024 * 1024
 _NOT_IN_LABELS = re.compile(r"[^\w \-.(),@:'`?#!]", re.ASCII)
@@ -112,13 +113,14 @@ async def import_asyncapi(parts: Parts, request: Request, caller: Caller) -> Rep
     workspace = path_workspace(parts, request, caller)
     is_dry = (request.query_value("dry_run") or "false").lower() == "true"
     provider_id = request.query_value("provider")
+    change = SchemaChange.of(request, caller)
     known = None if provider_id is None else _known_provider(parts, workspace, provider_id)
     body = await request.json_body(DOCUMENT_BYTES_MAX)
     # References take their time, in which nobody else could be answered.
     imported, forms, left_out = await asyncio.to_thread(_read, body, request.query_value("prefix") or "")
     for _ in range(WRITES_MAX):
         provider = known or _new_provider(parts, workspace, imported, request)
-        draft = await _draft(parts, provider, forms, is_new=known is None)
+        draft = await _draft(parts, provider, forms, change, is_new=known is None)
         result = AsyncApiImport(
             provider_id=None if is_dry and known is None else provider.id,
             provider_label=provider.label,
@@ -165,7 +167,9 @@ class _Draft(msgspec.Struct):
     updated: list[str] = msgspec.field(default_factory=list)
 
 
-async def _draft(parts: Parts, provider: Provider, forms: Sequence[EventMetadataForm], *, is_new: bool) -> _Draft:
+async def _draft(
+    parts: Parts, provider: Provider, forms: Sequence[EventMetadataForm], change: SchemaChange, *, is_new: bool
+) -> _Draft:
     draft = _Draft()
     org = provider.org
     if is_new:
@@ -177,6 +181,9 @@ async def _draft(parts: Parts, provider: Provider, forms: Sequence[EventMetadata
         metadata = new_metadata(parts, provider, form)
         doc_id, doc = f"{provider.id}/{metadata.event_code}", msgspec.json.encode(metadata)
         stored = None if is_new else await parts.store.get("event_metadata", org, doc_id)
+        before = None if stored is None else msgspec.json.decode(stored.doc, type=EventMetadata)
+        if before != metadata:
+            draft.ops += await change_ops(parts, before, metadata, change)
         if stored is None:
             draft.ops.append(Create("event_metadata", org, doc_id, doc, metadata_keys(provider)))
             draft.created.append(metadata.event_code)
@@ -202,7 +209,12 @@ def _metadata_form(event: ImportedEvent, left_out: list[str]) -> EventMetadataFo
             left_out.append(f"{event.event_code}: the example is too large for a sample; left out")
     if isinstance(event.data_schema, dict):
         if len(msgspec.json.encode(event.data_schema)) <= DATA_SCHEMA_BYTES_MAX:
-            form["data_schema"] = event.data_schema
+            try:
+                check_usable(msgspec.json.encode(event.data_schema).decode())
+            except GatewayError as error:
+                left_out.append(f"{event.event_code}: {error.message}; left out")
+            else:
+                form["data_schema"] = event.data_schema
         else:
             left_out.append(f"{event.event_code}: the schema is larger than {DATA_SCHEMA_BYTES_MAX} bytes; left out")
     return convert(form, EventMetadataForm)

@@ -12,7 +12,15 @@ import msgspec
 from msgspec import UNSET, UnsetType, field
 
 from eventmill.errors import Reason
-from eventmill.model import DeliveryFormat, DeliveryType, EventBridgeDestination, Lane, Region, WebhookStatus
+from eventmill.model import (
+    DeliveryFormat,
+    DeliveryType,
+    EventBridgeDestination,
+    Lane,
+    Region,
+    SchemaEnforcement,
+    WebhookStatus,
+)
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +84,8 @@ class ProviderBody(Body, frozen=True, kw_only=True):
     instance_id: str
     event_delivery_format: DeliveryFormat
     data_residency_region: Region
+    schema_enforcement: SchemaEnforcement | UnsetType = UNSET
+    """Where it is not off."""
 
 
 class ProviderItems(Body, frozen=True, kw_only=True):

@@ -34,6 +34,7 @@ HeaderName = Literal[
     "Preference-Applied",
     "Retry-After",
     "x-conflicting-id",
+    "x-eventmill-schema-warning",
     "x-key-expires-ms",
 ]
 

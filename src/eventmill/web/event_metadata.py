@@ -23,6 +23,7 @@ from eventmill.web.paths import not_found, path_metadata, path_own_provider, pat
 from eventmill.web.provider_writes import delete_metadata
 from eventmill.web.providers import list_metadata
 from eventmill.web.sample_template import check_template
+from eventmill.web.schema_versions import SchemaChange, change_ops, check_usable, deletion_ops
 
 
 async def list_event_metadata(parts: Parts, request: Request, caller: Caller) -> Reply:
@@ -46,10 +47,11 @@ async def create_event_metadata(parts: Parts, request: Request, caller: Caller) 
     provider = path_own_provider(parts, request, caller)
     form = read_object(await request.json_body(parts.config.request_bytes_max), EventMetadataForm)
     metadata = new_metadata(parts, provider, form)
+    versions = await change_ops(parts, None, metadata, SchemaChange.of(request, caller))
     doc_id = f"{provider.id}/{metadata.event_code}"
     create = Create("event_metadata", provider.org, doc_id, msgspec.json.encode(metadata), metadata_keys(provider))
     try:
-        await parts.store.write([Require("provider", provider.org, provider.id), create])
+        await parts.store.write([Require("provider", provider.org, provider.id), create, *versions])
     except Conflict:
         message = f"provider {provider.id} already has the event code {metadata.event_code}"
         raise Conflict(message, metadata.event_code) from None
@@ -91,6 +93,8 @@ def _schema_text(form: EventMetadataForm, known: EventMetadata | None) -> str | 
     text = msgspec.json.encode(form.data_schema)
     if len(text) > DATA_SCHEMA_BYTES_MAX:
         raise invalid("data_schema", f"must have at most {DATA_SCHEMA_BYTES_MAX} bytes, but has {len(text)}")
+    if known is None or text.decode() != known.data_schema:
+        check_usable(text.decode())
     return text.decode()
 
 
@@ -99,7 +103,7 @@ async def update_event_metadata(parts: Parts, request: Request, caller: Caller) 
     provider = path_own_provider(parts, request, caller)
     known = path_metadata(parts, request, provider)
     form = read_object(await request.json_body(parts.config.request_bytes_max), EventMetadataForm)
-    metadata, _ = await _change(parts, provider, known.event_code, lambda _: form)
+    metadata, _ = await _change(parts, known, lambda _: form, SchemaChange.of(request, caller))
     return _reply(parts, 200, provider, metadata)
 
 
@@ -112,7 +116,7 @@ async def patch_event_metadata(parts: Parts, request: Request, caller: Caller) -
     def revise(metadata: EventMetadata) -> EventMetadataForm:
         return convert(apply_patch(_update_document(metadata), patch, parts.config), EventMetadataForm)
 
-    metadata, has_changed = await _change(parts, provider, known.event_code, revise)
+    metadata, has_changed = await _change(parts, known, revise, SchemaChange.of(request, caller))
     return _reply(parts, 200, provider, metadata) if has_changed else NO_CONTENT
 
 
@@ -124,9 +128,16 @@ def _update_document(metadata: EventMetadata) -> dict[str, Any]:
 
 
 async def _change(
-    parts: Parts, provider: Provider, event_code: str, revise: Callable[[EventMetadata], EventMetadataForm]
+    parts: Parts,
+    known: EventMetadata,
+    revise: Callable[[EventMetadata], EventMetadataForm],
+    change: SchemaChange,
 ) -> tuple[EventMetadata, bool]:
     """Apply what `revise` makes of the stored event metadata, and whether that changed it."""
+    provider = parts.catalogue.provider(known.provider_id)
+    if provider is None:
+        raise not_found(f"provider {known.provider_id}")
+    event_code = known.event_code
     doc_id = f"{provider.id}/{event_code}"
     for _ in range(WRITES_MAX):
         stored = await parts.store.get("event_metadata", provider.org, doc_id)
@@ -139,12 +150,12 @@ async def _change(
             raise invalid("event_code", f"must be {event_code} as in the path, but is {after.event_code}")
         if after == before:
             return before, False
+        versions = await change_ops(parts, before, after, change)
         doc = msgspec.json.encode(after)
+        replace = Replace("event_metadata", provider.org, doc_id, doc, stored.version, metadata_keys(provider))
         try:
-            await parts.store.write(
-                [Replace("event_metadata", provider.org, doc_id, doc, stored.version, metadata_keys(provider))]
-            )
-        except StaleVersion:
+            await parts.store.write([replace, *versions])
+        except (StaleVersion, Conflict):
             continue
         await parts.catalogue.refresh()
         return after, True
@@ -154,13 +165,20 @@ async def _change(
 async def delete_event_metadata(parts: Parts, request: Request, caller: Caller) -> Reply:
     provider = path_own_provider(parts, request, caller)
     event_code = path_metadata(parts, request, provider).event_code
-    try:
-        await parts.store.write([Delete("event_metadata", provider.org, f"{provider.id}/{event_code}")])
-    except StaleVersion:
-        raise not_found(f"event code {event_code}", f"provider {provider.id}") from None
-    finally:
+    doc_id = f"{provider.id}/{event_code}"
+    for _ in range(WRITES_MAX):
+        stored = await parts.store.get("event_metadata", provider.org, doc_id)
+        if stored is None:
+            await parts.catalogue.refresh()
+            raise not_found(f"event code {event_code}", f"provider {provider.id}")
+        versions = await deletion_ops(parts, provider.org, doc_id)
+        try:
+            await parts.store.write([Delete("event_metadata", provider.org, doc_id, stored.version), *versions])
+        except StaleVersion:
+            continue  # it was changed meanwhile, perhaps with a new version of its schema
         await parts.catalogue.refresh()
-    return NO_CONTENT
+        return NO_CONTENT
+    raise StaleVersion("event_metadata", doc_id)
 
 
 async def delete_all_event_metadata(parts: Parts, request: Request, caller: Caller) -> Reply:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 from eventmill.core.ruler import FILTER_CHARS_MAX
+from eventmill.model import SchemaEnforcement
 
 _END = r"$(?!\n)"
 """The end of the text: Python's `$` also stands before a last line break."""
@@ -111,6 +112,14 @@ DataSchema = Annotated[
     msgspec.Meta(
         description="JSON Schema (draft 7, without references) of the data of its events; shown in AsyncAPI documents. "
         "Left out in a replacement: it stays. An addition to the Adobe API."
+    ),
+]
+Enforcement = Annotated[
+    SchemaEnforcement,
+    msgspec.Meta(
+        description="What happens to an event whose data do not fit the `data_schema` of its code: `warn` takes it and "
+        "says so, `reject` refuses it, `off` does not look. Left out: it stays, and is off at first. An addition to "
+        "the Adobe API."
     ),
 ]
 DATA_SCHEMA_BYTES_MAX = 64 * 1024

@@ -22,6 +22,7 @@ class ProviderUpdate(msgspec.Struct, frozen=True, kw_only=True):
     description: fields.ProviderDescription | None = None
     docs_url: fields.DocsUrl | None = None
     event_delivery_format: DeliveryFormat | None = None
+    schema_enforcement: fields.Enforcement | None = None
 
 
 class ProviderCreate(ProviderUpdate, frozen=True, kw_only=True):

@@ -72,6 +72,7 @@ def provider_body(
         instance_id=provider.instance_id,
         event_delivery_format=provider.event_delivery_format,
         data_residency_region=provider.data_residency_region,
+        schema_enforcement=UNSET if provider.schema_enforcement == "off" else provider.schema_enforcement,
     )
 
 

@@ -39,6 +39,10 @@ does not exist 404, a request whose head is larger than 64 KiB 431."""
 _HEADERS: dict[str, Json] = {
     "x-request-id": {"description": "Names the request in the gateway's log.", "schema": {"type": "string"}},
     "x-conflicting-id": {"description": "The id of what is there already.", "schema": {"type": "string"}},
+    "x-eventmill-schema-warning": {
+        "description": "What is wrong with data that do not fit the schema of their event code; it was taken anyway.",
+        "schema": {"type": "string"},
+    },
     "x-key-expires-ms": {
         "description": "When to ask again, in milliseconds since 1970.",
         "schema": {"type": "integer"},

@@ -14,7 +14,7 @@ import msgspec
 from eventmill.errors import Conflict, StaleVersion
 from eventmill.flow.writes import WRITES_MAX
 from eventmill.model import CUSTOM_EVENTS, Caller, OrgId, Provider, Workspace
-from eventmill.store.control import ControlOp, Create, Delete, Key, Replace, Require, RequireNone, Versioned
+from eventmill.store.control import ControlOp, Create, Delete, Key, Kind, Replace, Require, RequireNone, Versioned
 from eventmill.web.checks import convert, invalid, read_object, show
 from eventmill.web.families import FAMILIES, creatable_family
 from eventmill.web.filter_drafts import check_delivery_format
@@ -23,7 +23,10 @@ from eventmill.web.http import NO_CONTENT, Reply, Request
 from eventmill.web.parts import Parts
 from eventmill.web.patch import apply_patch, read_patch
 from eventmill.web.paths import not_found, path_own_provider, path_workspace
-from eventmill.web.providers import list_metadata, provider_reply
+from eventmill.web.providers import provider_reply
+
+_DOOMED: tuple[Kind, ...] = ("event_metadata", "schema_history")
+"""What goes with a provider."""
 
 
 async def create_provider(parts: Parts, request: Request, caller: Caller) -> Reply:
@@ -49,6 +52,7 @@ def new_provider(parts: Parts, workspace: Workspace, form: ProviderCreate) -> Pr
         instance_id=form.instance_id or _made_up_instance(parts, form),
         event_delivery_format=form.event_delivery_format or "cloud_events_v1",
         data_residency_region=form.data_residency_region or "VA6",
+        schema_enforcement=form.schema_enforcement or "off",
     )
 
 
@@ -136,6 +140,7 @@ def _updated(provider: Provider, form: ProviderUpdate) -> Provider:
         description=form.description or FAMILIES[provider.provider_metadata].description,
         docs_url=form.docs_url or None,
         event_delivery_format=form.event_delivery_format or provider.event_delivery_format,
+        schema_enforcement=form.schema_enforcement or provider.schema_enforcement,
     )
 
 
@@ -159,11 +164,13 @@ async def delete_metadata(parts: Parts, provider: Provider, *others: ControlOp) 
         if await parts.store.get("provider", provider.org, provider.id) is None:
             await parts.catalogue.refresh()
             raise not_found(f"provider {provider.id}")
-        doomed = [f"{provider.id}/{metadata.event_code}" for metadata in await list_metadata(parts, provider)]
-        ops: list[ControlOp] = [Delete("event_metadata", provider.org, doc_id) for doc_id in doomed]
-        none_left = RequireNone("event_metadata", provider.org, ("provider", provider.id))
+        ops: list[ControlOp] = []
+        for kind in _DOOMED:
+            doomed = await parts.store.list_docs(kind, provider.org, ("provider", provider.id))
+            ops += [Delete(kind, provider.org, each.id) for each in doomed]
+            ops.append(RequireNone(kind, provider.org, ("provider", provider.id)))
         try:
-            await parts.store.write([*ops, none_left, *others])
+            await parts.store.write([*ops, *others])
         except (StaleVersion, Conflict):
             continue  # somebody deleted one of them, or added one, meanwhile
         await parts.catalogue.refresh()

@@ -11,6 +11,7 @@ from eventmill.core.cloudevent import Published
 from eventmill.core.envelope import recipient_suffix, webhook_body
 from eventmill.errors import GatewayError, Reason, RoutingStale, StoreUnavailable
 from eventmill.flow.batch import MATCHES_MAX
+from eventmill.flow.ingest import SCHEMA_WARNING
 from eventmill.flow.placing import Arrival, Match
 from eventmill.ids import uuid_text
 from eventmill.model import (
@@ -62,10 +63,12 @@ async def post_sample_event(parts: Parts, request: Request, caller: Caller) -> R
     published = _sample(Sampler(metadata, registration.client_id, parts.ids, arrival.now_ms), body)
     if published is None:
         return NO_CONTENT
+    warning = placing.check_schema(published, parts.catalogue.provider(provider.id))
     event_id = parts.ids.event_id(arrival.now_ms)
     match = Match(parts.catalogue.routing_epoch(registration.org), registration.org, provider, (registration.id,))
     await _store_durable(parts, registration, await placing.new_event(published, match, event_id, arrival))
-    return json_reply(200, PostedSample(eventid=uuid_text(event_id), event_id=uuid_text(event_id)))
+    headers = ((SCHEMA_WARNING, warning.encode()),) if warning else ()
+    return json_reply(200, PostedSample(eventid=uuid_text(event_id), event_id=uuid_text(event_id)), headers=headers)
 
 
 def _sample(sampler: Sampler, body: bytes) -> Published | None:

@@ -50,6 +50,12 @@ async def _sample(visit: Visit, metadata: EventMetadata) -> Any:
     return sample.body["sample_payload"] if sample.ok else None
 
 
+async def _versions(visit: Visit, metadata: EventMetadata) -> list[Any]:
+    """Of its schema, the newest first."""
+    listed = await visit.act("GET", f"{_metadata_path(metadata)}/schemas")
+    return list(listed.body["schemas"]) if listed.ok else []
+
+
 async def _page(
     visit: Visit, *, refusal: Outcome | None = None, done: Outcome | None = None, said: str = "", data: str = ""
 ) -> Reply:
@@ -63,6 +69,7 @@ async def _page(
         provider=provider,
         metadata=metadata,
         schema=metadata.data_schema,
+        versions=await _versions(visit, metadata),
         sample=payload,
         data=data or _data_of(payload),
         subscribers=visit.parts.catalogue.interested(visit.org.id, interest),
@@ -215,7 +222,8 @@ async def update_event_type(visit: Visit) -> Reply:
     find_own(visit)
     provider, metadata = _find(visit)
     path = f"{provider_path(provider)}/eventmetadata/{quote(metadata.event_code, safe='')}"
-    outcome = await _write(visit, "PUT", path, metadata.event_code)
+    query = "?force=true" if visit.field("force") == "true" else ""
+    outcome = await _write(visit, "PUT", path + query, metadata.event_code)
     if not outcome.ok:
         return _form_page(visit, provider, metadata, outcome, outcome.curl)
     return visit.redirect(visit.url("providers", provider.id, "events", metadata.event_code), "It is changed.")

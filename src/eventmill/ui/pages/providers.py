@@ -69,6 +69,8 @@ def _form(visit: Visit) -> dict[str, object]:
         form["docs_url"] = visit.field("docs_url")
     if visit.field("event_delivery_format"):
         form["event_delivery_format"] = visit.field("event_delivery_format")
+    if visit.field("schema_enforcement"):
+        form["schema_enforcement"] = visit.field("schema_enforcement")
     return form
 
 

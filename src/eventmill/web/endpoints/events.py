@@ -10,7 +10,6 @@ from eventmill.errors import Reason
 from eventmill.flow.batch import BatchSummary
 from eventmill.web.bodies import ErrorBody
 from eventmill.web.endpoint import (
-    NO_CONTENT,
     TEXT,
     Answer,
     Endpoint,
@@ -56,12 +55,17 @@ value as body."""
 _PUBLISHING_REFUSALS = (
     Reason.INVALID_EVENT,
     Reason.INVALID_BATCH,
+    Reason.SCHEMA_VIOLATION,
     Reason.NOT_PERMITTED,
     Reason.NOT_FOUND,
     Reason.STORAGE_QUOTA_REACHED,
     Reason.THROTTLED,
 )
-_ACCEPTED = (Answer(200, str, TEXT, about="One event."), json_answer(BatchSummary), NO_CONTENT)
+_ACCEPTED = (
+    Answer(200, str, TEXT, ("x-eventmill-schema-warning",), "One event."),
+    json_answer(BatchSummary),
+    Answer(204, headers=("x-eventmill-schema-warning",)),
+)
 
 
 def _publish(pattern: str, name: str, summary: str) -> Endpoint[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from eventmill.errors import Reason
-from eventmill.web import event_metadata, families, provider_writes, providers, samples
+from eventmill.web import event_metadata, families, provider_writes, providers, samples, schema_versions
 from eventmill.web.bodies import (
     EventMetadataBody,
     EventMetadataCollection,
@@ -27,6 +27,7 @@ from eventmill.web.endpoint import (
 )
 from eventmill.web.endpoints.parameters import WITH_METADATA, WORKSPACE
 from eventmill.web.forms import EventMetadataForm, ProviderCreate, ProviderUpdate
+from eventmill.web.schema_versions import SchemaVersions
 from eventmill.web.shapes import PostedSample
 
 _PROVIDER = WORKSPACE + "/providers/{provider}"
@@ -40,6 +41,11 @@ _METADATA_EXAMPLE = {
     "description": "Stock fell under its floor",
 }
 _NOT_CHANGEABLE = (Reason.NOT_PERMITTED,)
+_FORCE = Parameter(
+    "force",
+    bool,
+    "Change the schema even if it would refuse the sample event, or events of late, that were accepted before. Ours.",
+)
 _WRITES = (Reason.NOT_PERMITTED, Reason.CONFLICT, Reason.STALE_VERSION)
 
 PROVIDERS = Group(
@@ -144,6 +150,17 @@ EVENT_METADATA = Group(
             Operation("getEventMetadataForProvider", "Read event metadata", (hal_answer(EventMetadataBody),)),
         ),
         Endpoint(
+            "GET",
+            _METADATA + "/{code}/schemas",
+            schema_versions.list_schema_versions,
+            Operation(
+                "getSchemaVersions",
+                "List the versions of the schema of an event code",
+                (json_answer(SchemaVersions),),
+                about="The newest first. An addition of Eventmill.",
+            ),
+        ),
+        Endpoint(
             "POST",
             _PROVIDER + "/eventmetadata",
             event_metadata.create_event_metadata,
@@ -163,8 +180,9 @@ EVENT_METADATA = Group(
                 "updateEventMetadataForProvider",
                 "Replace event metadata",
                 (hal_answer(EventMetadataBody),),
+                parameters=(_FORCE,),
                 bodies=(RequestBody(EventMetadataForm, example=_METADATA_EXAMPLE),),
-                refusals=_WRITES,
+                refusals=(*_WRITES, Reason.INCOMPATIBLE_SCHEMA),
                 about="The event code must stay as it is.",
             ),
         ),
@@ -176,8 +194,9 @@ EVENT_METADATA = Group(
                 "patchEventMetadata",
                 "Change event metadata by JSON Patch",
                 (hal_answer(EventMetadataBody), NO_CONTENT),
+                parameters=(_FORCE,),
                 bodies=(PATCH,),
-                refusals=_WRITES,
+                refusals=(*_WRITES, Reason.INCOMPATIBLE_SCHEMA),
                 about="204 when nothing changed.",
             ),
         ),
@@ -218,11 +237,12 @@ SAMPLE_EVENTS = Group(
             Operation(
                 "sendSampleEvent",
                 "Send a sample event to one registration",
-                (json_answer(PostedSample), NO_CONTENT),
+                (json_answer(PostedSample, 200, "x-eventmill-schema-warning"), NO_CONTENT),
                 bodies=(RequestBody(dict[str, Any], required=False),),
                 refusals=(
                     Reason.UNKNOWN_EVENT,
                     Reason.INVALID_EVENT,
+                    Reason.SCHEMA_VIOLATION,
                     Reason.STORAGE_QUOTA_REACHED,
                 ),
                 about="Without a body, the sample event of the code; 204 when it has none.",
