@@ -12,6 +12,8 @@ PYTEST := timeout 900 $(BIN)/python -m pytest
 # Twice as many workers as cores: the suites wait on disk and sockets more than they compute.
 WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 CLIENTS := tests/e2e/test_js_sdk.py tests/e2e/test_java_sdk.py tests/e2e/test_aio_cli.py
+NPM := tests/e2e/npm tests/e2e/asyncapi tests/e2e/cloudevents tests/e2e/aio tests/api tests/ui
+READY := .make/postgres .make/node .make/java .make/browser .make/fuzz/done
 CHECKED := src tests scripts bench
 
 # Hundreds of gateways start in a test run; compiling the package for each would take a third of a second apiece.
@@ -30,7 +32,8 @@ demo: .make/python ## Show events on their way to verified deliveries, in a gate
 run: .make/python ## Run the gateway in dev mode on port 8080 (PORT=... for another)
 	@exec $(BIN)/eventmill serve --dev --port $(PORT)
 
-test: check .make/postgres .make/node .make/java .make/browser .make/fuzz/done ## Everything that must pass: checks, unit, store, http, short end-to-end (under 12 minutes)
+test: .make/python ## Everything that must pass: checks, unit, store, http, short end-to-end (under 12 minutes)
+	$(MAKE) --no-print-directory --jobs --output-sync=target check $(READY)
 	$(PYTEST) -q -n $(WORKERS) -m "not slow" tests/unit tests/store tests/http tests/client tests/chaos
 	$(PYTEST) -q -n $(WORKERS) -m "not slow" tests/e2e tests/api
 	$(PYTEST) -q tests/ui/test_signing_in.py
@@ -98,19 +101,16 @@ clean: ## Remove what setup and runs made, the dev data directory included
 	PYTHON=$(PYTHON) scripts/setup-python
 	@touch $@
 
-.make/node: tests/e2e/npm/package-lock.json tests/e2e/asyncapi/package-lock.json \
-		tests/e2e/cloudevents/package-lock.json tests/e2e/aio/package-lock.json tests/api/package-lock.json \
-		tests/ui/package-lock.json
-	@mkdir -p .make
-	cd tests/e2e/npm && npm ci --ignore-scripts --no-audit --no-fund
-	cd tests/e2e/asyncapi && npm ci --ignore-scripts --no-audit --no-fund
-	cd tests/e2e/cloudevents && npm ci --ignore-scripts --no-audit --no-fund
-	cd tests/e2e/aio && npm ci --ignore-scripts --no-audit --no-fund
-	cd tests/api && npm ci --ignore-scripts --no-audit --no-fund
-	cd tests/ui && npm ci --ignore-scripts --no-audit --no-fund
+.make/node: $(NPM:%=.make/npm/%/done)
 	@touch $@
 
-.make/browser: scripts/setup-browser
+.make/npm/%/done: %/package-lock.json
+	@mkdir -p $(@D)
+	cd $* && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+# After PostgreSQL: both may have to wait for Debian's one lock on installing.
+.make/browser: scripts/setup-browser | .make/postgres
 	@mkdir -p .make
 	scripts/setup-browser
 	@touch $@
