@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -58,7 +61,7 @@ def _idle(pids: list[int]) -> Row:
 
 
 def bench_start(directory: Path, rounds: int) -> list[Row]:
-    """From the process's creation to the first 200 of /readyz, `serve --dev`."""
+    """From the process's creation to the first 200 of /readyz, `serve --dev`; and all of `eventmill --help`."""
     first = Row("ready, dev mode, first start", "s", 1, at_most=True)
     second = Row("ready, dev mode, second start", "s", 1, at_most=True)
     for number in range(rounds):
@@ -66,7 +69,26 @@ def bench_start(directory: Path, rounds: int) -> list[Row]:
         data = directory / f"start{number}"
         first.add(_ready_s(data))
         second.add(_ready_s(data))
-    return [first, second]
+    return [first, second, *_bench_help(rounds)]
+
+
+def _bench_help(rounds: int) -> list[Row]:
+    """What a keystroke costs. CPU time is the same on a machine that has other things to do."""
+    took = Row("`eventmill --help`", "ms", 150, at_most=True)
+    busy = Row("its CPU time", "ms", 150, at_most=True)
+    command = [sys.executable, "-m", "eventmill", "--help"]
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)  # compiles what was not compiled yet
+    for _ in range(3 * rounds):
+        before_s, began_s = _children_cpu_s(), time.perf_counter()
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        took.add((time.perf_counter() - began_s) * 1000)
+        busy.add((_children_cpu_s() - before_s) * 1000)
+    return [took, busy]
+
+
+def _children_cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _ready_s(data: Path) -> float:

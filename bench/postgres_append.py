@@ -25,7 +25,7 @@ from eventmill.clock import SystemClock
 from eventmill.config import Config
 from eventmill.model import Lane, OrgId, Origin
 from eventmill.store.log import Appended, NewEvent
-from eventmill.store.postgres.appends import AppendCall, Batch
+from eventmill.store.postgres.batches import AppendCall, Batch
 from eventmill.store.postgres.channel import Channel
 from eventmill.store.postgres.connect import Connection
 from eventmill.store.postgres.store import PostgresStore

@@ -21,15 +21,57 @@ from eventmill.cli.main import cli
 from eventmill.cli.migrate import SchemaReport
 from eventmill.cli.publishing import PublishSummary
 from eventmill.cli.receiver_results import ReceiverReport
+from eventmill.cli.simulate import SimulationSummary
 from eventmill.store.sqlite.backup import Copied
+from eventmill.web.console.shapes import ConsoleProject, Integration, SecretItem
 from eventmill.web.endpoint import Endpoint
+from eventmill.web.recovery_bodies import ReplayBody, ResentAttempt
 from eventmill.web.routes import GROUPS
+from eventmill.web.shapes import JournalEntry
 
 COMMON = ("workspace", "project", "org", "console_file", "url", "token", "data", "store", "port")
 """Options that say who a command acts as, and where; described once."""
 WORDS_MAX = 4
 
+
+class Environment(msgspec.Struct):
+    """The members of `eventmill env`."""
+
+    api_url: str
+    ingress_url: str
+    journal_url: str
+    ims_url: str
+    console_url: str
+    keys_url: str
+    ims_org_id: str
+    consumer_org_id: str
+    project_id: str
+    workspace_id: str
+    credential_id: str
+    client_id: str
+    client_secret: str
+    access_token: str
+
+
+class CreatedProject(ConsoleProject, frozen=True, kw_only=True, rename="camel"):
+    """A project, and the workspace that came with it."""
+
+    project_id: str
+    project_type: str
+    workspace_id: str
+
+
+class KnownCredential(Integration, frozen=True, kw_only=True):
+    """A credential and which secrets it has."""
+
+    client_secrets: list[SecretItem] = msgspec.field(name="client_secrets")
+
+
 OWN: Mapping[str, Any] = {
+    "env": Environment,
+    "env --aio": dict[str, str],
+    "env --node": dict[str, str],
+    "simulate": SimulationSummary,
     "publish": PublishSummary,
     "plan": DeclaredReport,
     "apply": DeclaredReport,
@@ -45,8 +87,15 @@ OWN: Mapping[str, Any] = {
     "migrate up": SchemaReport,
     "listen": ListenLine,
     "receiver-check": ReceiverReport,
+    "journal read --all": JournalEntry,
+    "journal tail": JournalEntry,
+    "replay list": list[ReplayBody],
+    "resend --attempt": ResentAttempt,
+    "project create": CreatedProject,
+    "credential get": KnownCredential,
 }
-"""What commands print that is not a body of the gateway's."""
+"""What commands print that is not the first body of an operation; with a flag after the words, what that one makes
+them print instead."""
 
 ANSWERS: Mapping[str, str] = {
     "provider list": "getAllProviders",
@@ -80,6 +129,8 @@ ANSWERS: Mapping[str, str] = {
     "replay show": "getReplay",
     "traces": "getTraces",
     "replay start": "getReplay",
+    "replay start --dry-run": "createReplay",
+    "resend": "resendEvent",
     "replay pause": "pauseReplay",
     "replay resume": "resumeReplay",
     "replay cancel": "cancelReplay",
@@ -89,9 +140,12 @@ ANSWERS: Mapping[str, str] = {
     "project get": "getProject",
     "project update": "editProject",
     "workspace get": "getWorkspace",
+    "workspace create": "getWorkspace",
     "workspace update": "editWorkspace",
     "credential create": "createOAuthServerToServerCredential",
+    "credential update": "editCredential",
     "credential add-secret": "addSecret",
+    "keys list": "getTokenKeys",
     "user add": "createUser",
     "user role": "editUser",
     "asyncapi import": "importAsyncApi",
@@ -138,6 +192,9 @@ eventmill registration list --console-file workspace.json
 eventmill listen "My registration" --console-file workspace.json --forward-to http://localhost:3000/hook
 ```
 
+The others, and options that the service does not know, say that they need a gateway, and send nothing. Where the way
+out leads through a proxy, `HTTPS_PROXY` and `NO_PROXY` are obeyed; `SSL_CERT_FILE` names other certificate authorities.
+
 ## Output
 
 Tables and labelled lines are for people, and may change. `--json` (`-j`) and, where `aio` has it, `--yml` (`-y`) are
@@ -149,7 +206,12 @@ standard output; warnings, progress and errors to standard error.
 | 0 | It was done. |
 | 1 | It was refused, or failed, or the question whether to go on was not answered with yes. |
 | 2 | It could not begin: wrong usage, no such gateway, nothing to sign in with. |
+| 3 | `migrate`: something is to be done first. |
+| 4 | The schema of the store, or of the backup, is of a newer version, or of another build. |
+| 5 | The database cannot be reached, or writes nothing now: try again. |
 | 130 | Ctrl-C. |
+
+3 to 5 come from commands that open the store themselves: `serve`, `migrate`, `restore`.
 
 Commands that say more with their exit code have a table of their own below.
 
@@ -158,8 +220,8 @@ Commands that say more with their exit code have a table of their own below.
 [`eventmill listen`](#eventmill-listen) needs no tunnel: it reads the journal of a registration, of a gateway anywhere
 or of Adobe's service, and posts each event to a URL on this machine, in order, with the headers of a webhook delivery.
 The place that it reached is in a file, on disk before the next event is sent. Whatever ends it, or the gateway, or the
-connection: the next run goes on behind the last event that the receiver took. It may repeat one event, when it was
-ended between the receiver's answer and the file; receivers know repeats by `x-adobe-event-id`.
+connection: the next run goes on behind the last event that the receiver took. It may repeat one event, or one batch,
+when it was ended between the receiver's answer and the file; receivers know repeats by `x-adobe-event-id`.
 
 [`eventmill receiver-check`](#eventmill-receiver-check) sends a receiver what a gateway will send, and what others
 might: the challenge, genuine deliveries, changed ones, forged ones, repeats, large and slow ones, many at once. Its
@@ -206,8 +268,18 @@ def describe(words: tuple[str, ...], command: click.Command) -> Iterator[str]:
     if len(own) < len(options):
         names = ", ".join(f"`{each.opts[-1]}`" for each in options if each not in own)
         yield f"And [{names}](#who-a-command-acts-as).\n"
-    if " ".join(words) in {**OWN, **ANSWERS}:
-        yield f"Schema of its JSON: [{schema_name(' '.join(words))}](schemas/cli/{schema_name(' '.join(words))}).\n"
+    yield from schema_lines(" ".join(words))
+
+
+def schema_lines(words: str) -> Iterator[str]:
+    links = [
+        ("with " + "".join(f"`{flag}` " for flag in key.split()[len(words.split()) :]), schema_name(key))
+        for key in {**OWN, **ANSWERS}
+        if key == words or key.startswith(f"{words} --")
+    ]
+    if links:
+        shown = ", ".join(f"{flags if '`' in flags else ''}[{name}](schemas/cli/{name})" for flags, name in links)
+        yield f"Schema of its JSON: {shown}.\n"
 
 
 def option_row(option: click.Option) -> str:
@@ -224,7 +296,8 @@ def plain(text: str) -> str:
 
 
 def schema_name(words: str) -> str:
-    return words.replace(" ", "-") + ".json"
+    """Of the command's words, and the flag after them."""
+    return re.sub(r" -*", "-", words) + ".json"
 
 
 def schemas() -> Iterator[tuple[str, str]]:

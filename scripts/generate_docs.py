@@ -183,7 +183,7 @@ REASON_MEANINGS = {
     errors.Reason.TOO_MANY_READERS: "No further live tail now, for this registration or at all; `Retry-After`.",
     errors.Reason.POSITION_EXPIRED: "Events after this position passed their retention: start at the oldest.",
     errors.Reason.VALIDATION_OVER: "The link that validates a webhook was opened before, or has expired.",
-    errors.Reason.TOO_LARGE: "The body is over its limit.",
+    errors.Reason.TOO_LARGE: "The body, or a document that is asked for, is over its limit.",
     errors.Reason.UNSUPPORTED_MEDIA_TYPE: "The content type is none this endpoint reads.",
     errors.Reason.THROTTLED: "Too many requests in 5 seconds; `Retry-After` says when to try again.",
     errors.Reason.STORAGE_QUOTA_REACHED: "The organization stores as much as it may; retention makes room.",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import count
 from typing import Any
 
 import pytest
 
-from eventmill.client import Client, Conflict
+from eventmill.client import Client, Conflict, Trace
 from eventmill.testing import Gateway, Hook, answering, is_success, response, status
 
 numbers = count(1)
@@ -17,6 +18,11 @@ numbers = count(1)
 
 def stock_low(source: str, sku: str = "A1") -> dict[str, Any]:
     return {"id": f"order-{next(numbers)}", "source": source, "type": "com.acme.test", "data": {"sku": sku}}
+
+
+def delivered(sku: str) -> Callable[[Trace], bool]:
+    """What to wait for: an attempt that carried it, and that succeeded."""
+    return lambda trace: is_success(trace) and f'"{sku}"' in trace["trace"]["tracingRequest"]["requestBody"]
 
 
 def test_the_application_orders_what_runs_out(
@@ -41,10 +47,7 @@ def test_a_duplicate_is_ordered_once(
 
     for sku in ("A1", "B2"):
         eventmill_client.publish_event(stock_low(source, sku))
-        eventmill.wait_for_delivery(
-            registration,
-            lambda trace, sku=sku: is_success(trace) and f'"{sku}"' in trace["trace"]["tracingRequest"]["requestBody"],
-        )
+        eventmill.wait_for_delivery(registration, delivered(sku))
 
     assert sorted(ordered) == ["A1", "B2"]
 

@@ -102,11 +102,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Refuse what CloudEvents 1.0 forbids but real publishers send (see the publishing guide)."""
     strict_catalog: bool = False
     """Answer 400, not 204 or 404, for a provider or event code nobody registered."""
-    schema_work_max: int = 2048 * MIB
-    """Bytes of an event's data times bytes of its schema (a pattern counts as 1 KiB, `multipleOf` as 16 KiB) up to
-    which it can be checked; beyond it the event counts as one that does not fit."""
-    schemas_kept: int = 256
-    """Compiled schemas in memory."""
+    schema_steps_max: int = 10_000_000
+    """What checking an event's data against their schema may take by an estimate made before: steps of some 10 ns.
+    Beyond it they are not checked, and count as data that do not fit."""
+    schema_memory_bytes_max: int = 256 * MIB
+    """Compiled schemas in memory, by an estimate of 64 times their text; the least used are compiled again."""
     unmatched_kept: int = 1000
     """Events that nobody subscribed to are remembered for a day: so many per organization."""
     unmatched_kept_max: int = 100_000
@@ -117,6 +117,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Also of what a JSON Patch makes."""
     patch_bytes_max: int = 256 * KIB
     patch_operations_max: int = 100
+    asyncapi_bytes_max: int = 4 * MIB
+    """Schemas and samples in one exported AsyncAPI document, and 512 bytes for each event code; over it 413."""
     schema_versions_kept: int = 20
     """Of each event code; the oldest go."""
     schema_trial_events: int = 200

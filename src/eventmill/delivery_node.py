@@ -25,6 +25,7 @@ class DeliveryNode:
         self.config = config
         self.store = store
         self.clock = clock
+        self.placing = None
         self.stopping = asyncio.Event()
         self.app = build_vitals_app(self)
         self._children = DeliveryChildren(store, config)

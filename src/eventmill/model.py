@@ -183,7 +183,7 @@ class SubscriberFilter(msgspec.Struct, frozen=True, kw_only=True):
     """JSON, as given; `core.ruler` compiles it."""
 
 
-class Registration(Doc, frozen=True, kw_only=True):
+class Registration(Doc, frozen=True, kw_only=True, gc=False):
     id: Lane
     registration_id: str
     org: OrgId

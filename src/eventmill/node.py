@@ -10,8 +10,10 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import structlog
@@ -72,6 +74,7 @@ async def run_node(
         announcing.cancel()
         stopping.cancel()
         log.info(telemetry.GATEWAY_DRAINING)
+        _tell_service_manager("STOPPING=1")
         _be_gone_in_time()
         node.stopping.set()
         for http in servers:
@@ -87,7 +90,16 @@ async def _announce(servers: Sequence[HttpServer], config: Config, on_ready: Cal
     gc.freeze()  # modules and the catalogue are not garbage: each full collection would walk them again
     places = {"console": f"{config.url}/ui/"} if config.is_front else {}
     log.info(telemetry.GATEWAY_READY, url=config.url, **places)
+    _tell_service_manager("READY=1")
     on_ready()
+
+
+def _tell_service_manager(state: str) -> None:
+    """What `Type=notify` of systemd waits for (sd_notify(3)); nothing where no service manager asks."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address[:1] in ("/", "@"):
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.sendto(state.encode(), address.replace("@", "\0", 1) if address[0] == "@" else address)
 
 
 def _be_gone_in_time() -> None:

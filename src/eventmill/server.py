@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -57,6 +58,7 @@ from eventmill.store.children import ParentStore
 from eventmill.store.open import make_store
 from eventmill.store.seal import Sealer
 from eventmill.store.sqlite.archive import pack, unpack
+from eventmill.store.sqlite.restore import lay_aside, take_up
 from eventmill.store.sqlite.store import SqliteStore
 from eventmill.supervise import DeliveryChildren
 from eventmill.ui.app import ConsoleApp
@@ -79,10 +81,12 @@ def run(config: Config, on_ready: Callable[[], None] = lambda: None) -> None:
 
     Raises `StartupError` when the start cannot go on."""
     telemetry.setup_logging(config)
-    uvloop.run(_serve(config, on_ready))
+    if uvloop.run(_serve(config, on_ready)):
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 (its own command again)
 
 
-async def _serve(config: Config, on_ready: Callable[[], None]) -> None:
+async def _serve(config: Config, on_ready: Callable[[], None]) -> bool:
+    """True: it is to begin anew."""
     log.info(telemetry.GATEWAY_STARTED, version=__version__, data=config.data, dev=config.dev)
     if config.is_open_to_others:
         log.warning(telemetry.TOKENS_UNCHECKED, host=config.host, remedy="--auth strict, or --host 127.0.0.1")
@@ -94,6 +98,9 @@ async def _serve(config: Config, on_ready: Callable[[], None]) -> None:
     listeners = open_listeners(config, clock)
     if config.seed:
         await _begin_with(config)
+    if config.dev and not config.store and await asyncio.to_thread(take_up, Path(config.data)):
+        log.info(telemetry.STORE_RESTORED, data=config.data)
+    begins_anew = False
     store = make_store(config, clock)
     await store.open()
     try:
@@ -104,11 +111,13 @@ async def _serve(config: Config, on_ready: Callable[[], None]) -> None:
             front = await Front.build(config, store, clock, builtin, sealer)
             await run_node(front, config, clock, listeners, on_ready)
             await front.close()
+            begins_anew = front.begins_anew
         else:
             await run_node(DeliveryNode(config, store, clock), config, clock, listeners, on_ready)
     finally:
         await store.close()
     log.info(telemetry.GATEWAY_STOPPED)
+    return begins_anew
 
 
 async def _prepare(config: Config, store: Store, clock: VirtualClock, wanted: Bootstrap | None) -> Sealer:
@@ -148,6 +157,8 @@ class Front:
         self._upkeep = Upkeep(store, clock, config)
         self._spans = open_spans()
         self.stopping = asyncio.Event()
+        self.begins_anew = False
+        """Once it has stopped, with what was laid aside for it."""
 
     @classmethod
     async def build(
@@ -199,6 +210,7 @@ class Front:
                 mailbox=self._mailbox,
                 faults=self._faults,
                 snapshot=self._snapshot,
+                restore=self._restore,
             )
         self._token_upkeep = TokenUpkeep(store, catalogue, sealer, clock, self._ids, config)
         self._issuer = (
@@ -207,7 +219,7 @@ class Front:
             else None
         )
         authenticator = Authenticator(config, catalogue, clock, self._issuer)
-        self._ingest = Ingest(store, catalogue, authenticator.authenticate, clock, self._ids, config)
+        self._ingest = Ingest(store, catalogue, authenticator, clock, self._ids, config)
         self._journal = Journal(store, clock, config)
         parts = Parts(
             config=config,
@@ -256,6 +268,13 @@ class Front:
             raise GatewayError(Reason.NOT_FOUND, "snapshots are of data directories; PostgreSQL has tools of its own")
         await self._ingest.unmatched.flush()
         return await asyncio.to_thread(pack, Path(self._config.data))
+
+    async def _restore(self, snapshot: bytes) -> None:
+        if not isinstance(self._store, SqliteStore):
+            raise GatewayError(Reason.NOT_FOUND, "snapshots are of data directories; PostgreSQL has tools of its own")
+        await lay_aside(snapshot, Path(self._config.data))
+        self.begins_anew = True
+        self.stopping.set()
 
     # --- Running and ending ---
 

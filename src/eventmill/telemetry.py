@@ -59,6 +59,12 @@ LEASES_RENEWED: Final = _event("leases_renewed", "This node's leases are renewed
 PRESIDENCY_TAKEN: Final = _event(
     "presidency_taken", "This node does from now on what is done once for all nodes: health, mails, replays, retention."
 )
+CLOCK_ADRIFT: Final = _event(
+    "clock_adrift",
+    "This machine's clock and the database's differ by more than a minute, `ahead_s` by how much: nothing expires here "
+    "until `clock_in_time`; when it is more than an hour ahead, publishing answers 503.",
+)
+CLOCK_IN_TIME: Final = _event("clock_in_time", "This machine's clock and the database's agree again.")
 STORE_REFUSED: Final = _event("store_refused", "Publishing answers 503 from now on; `cause` says why.")
 STORE_ACCEPTING: Final = _event("store_accepting", "Publishing works again after a refusal.")
 STORE_COMMIT_FAILED: Final = _event("store_commit_failed", "A commit failed; nothing in it was acknowledged.")
@@ -76,6 +82,7 @@ TENANCY_CHANGED: Final = _event(
     "tenancy_changed", "A caller changed an organization, project, workspace or credential; `action` says how."
 )
 STORE_SEEDED: Final = _event("store_seeded", "An empty data directory began with a snapshot.")
+STORE_RESTORED: Final = _event("store_restored", "A snapshot took the place of what the data directory held.")
 ACTION_UNNOTED: Final = _event("action_unnoted", "A change was made, but could not be put on record; `cause` says why.")
 USER_CHANGED: Final = _event("user_changed", "A caller changed who may sign in to the console; `action` says how.")
 

@@ -34,6 +34,7 @@ class Application:
     def __init__(self) -> None:
         self.taken: list[str] = []
         self.retry_counts: list[int] = []
+        self.content_types: set[str] = set()
         self.fails = 0
 
     def handle(self, delivery: Delivery) -> None:
@@ -42,6 +43,7 @@ class Application:
             raise RuntimeError("the database is away")
         self.taken += [event["eventid"] for event in delivery.events]
         self.retry_counts.append(delivery.retry_count)
+        self.content_types.add(delivery.headers["content-type"])
 
     async def handle_async(self, delivery: Delivery) -> None:
         self.handle(delivery)
@@ -59,9 +61,14 @@ async def ask_wsgi(application: Any, method: str, query: str, body: bytes, heade
         "wsgi.url_scheme": "http",
         "wsgi.input": io.BytesIO(body),
         "wsgi.errors": io.StringIO(),
+        "CONTENT_TYPE": headers.get("content-type", ""),
         "CONTENT_LENGTH": headers.get("content-length", str(len(body))),
         **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()},
     }
+    if "transfer-encoding" in headers:  # a server that ends a chunked body says so, another one leaves it unread
+        del environ["CONTENT_LENGTH"]
+        if headers["transfer-encoding"] == "chunked":
+            environ["wsgi.input_terminated"] = True
     started: list[Any] = []
 
     def call() -> bytes:
@@ -165,9 +172,47 @@ async def test_a_webhook_behaves_as_the_service_expects(kind: str) -> None:
         assert (forged.status, b'"failed": "signature"' in forged.body) == (401, True)
         lost = {**one.headers, **{f"x-adobe-public-key{n}-path": "/prod/keys/pub-key-0.pem" for n in (1, 2)}}
         assert (await ask("POST", "", one.body, lost)).status == 503
+        other = signed(delivered("e3"))
+        chunked = {name: value for name, value in other.headers.items() if name != "content-length"}
+        assert (await ask("POST", "", other.body, {**chunked, "transfer-encoding": "chunked"})).status == 200
         large = bytes(BODY_BYTES_MAX + 1)
         assert (await ask("POST", "", large, {"content-length": str(len(large))})).status == 413
-        assert application.taken == ["e1", "e2"]
+        assert (await ask("POST", "", large, {"transfer-encoding": "chunked"})).status == 413
+        if kind in ("wsgi", "flask"):
+            assert (await ask("POST", "", other.body, {**chunked, "transfer-encoding": "unread"})).status == 411
+        assert (application.taken, application.content_types) == (
+            ["e1", "e2", "e3"],
+            {"application/cloudevents+json"},
+        )
+
+
+async def test_an_attempt_while_the_one_before_is_handled_is_put_off() -> None:
+    """The first handler outlives the service's patience and fails then: the second attempt must not have been told that
+    the event was taken."""
+    first, go = asyncio.Event(), asyncio.Event()
+    taken: list[str] = []
+
+    async def handle(delivery: Delivery) -> None:
+        if not first.is_set():
+            first.set()
+            await go.wait()
+            raise RuntimeError("the database is away")
+        taken.extend(each["eventid"] for each in delivery.events)
+
+    async with serving_keys() as host:
+        made = asgi_webhook(AsyncVerifier("c1", base_url(host)), handle, Deduplicator())
+        one = signed([delivered("e1"), delivered("e1"), delivered("e2")])
+
+        async def attempt() -> int:
+            return (await ask_asgi(made, "POST", "", one.body, one.headers)).status
+
+        slow = asyncio.create_task(attempt())
+        await first.wait()
+        assert await attempt() == 503
+        go.set()
+        assert await slow == 500
+        assert [await attempt(), await attempt()] == [200, 200]
+    assert taken == ["e1", "e2"]
 
 
 def test_frameworks_are_imported_when_they_are_needed() -> None:

@@ -155,6 +155,13 @@ def test_accounts_come_from_the_environment() -> None:
         account(access_token="")
 
 
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "localhost", "ftp://host", "https://"])
+def test_a_host_that_is_no_url_is_refused_at_once(url: str) -> None:
+    """By the name of the setting, and not as silence after seconds of retries."""
+    with pytest.raises(ClientError, match="api_url is"):
+        account(api_url=url)
+
+
 def test_paths_hold_ids_whatever_they_are() -> None:
     """An id with a slash stays one segment, and one that would lead elsewhere is refused."""
     client = Client(account(consumer_org_id="1"))

@@ -40,11 +40,30 @@ def test_sdk_page_runs(env: dict[str, str], tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_testing_page_runs(tmp_path: Path) -> None:
-    """The first block is a test file; the one with the settings is a configuration of pytest."""
+def test_sdk_page_is_typed(tmp_path: Path) -> None:
+    """What users write passes their `mypy --strict`, on the types that the package brings along."""
+    typed = (DOCS.parent / "examples" / "testing" / "test_orders.py").read_text()
+    for name, text in (("page", "\n".join(blocks("python-sdk.md", "python"))), ("orders", typed)):
+        (tmp_path / f"{name}.py").write_text(text)
+    (tmp_path / "mypy.ini").write_text("[mypy]\nstrict = true\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "--no-incremental", "page.py", "orders.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("scope", ["function", "session"])
+@pytest.mark.slow
+def test_testing_page_runs(tmp_path: Path, scope: str) -> None:
+    """The first block is a test file; the one with the settings is a configuration of pytest. With one gateway for all
+    tests too, as the page about CI has it."""
     (tmp_path / "test_page.py").write_text(blocks("testing.md", "python")[0])
     (tmp_path / "pytest.ini").write_text(blocks("testing.md", "ini")[0])
-    done = run_pytest(tmp_path, "--eventmill-scope", "function")
+    done = run_pytest(tmp_path, "--eventmill-scope", scope)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

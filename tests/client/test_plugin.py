@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import tomllib
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from eventmill.testing import Gateway
 from eventmill.testing.gateway import seconds
 
 ROOT = Path(__file__).parents[2]
@@ -30,8 +32,45 @@ def test_two(eventmill, eventmill_client):
     assert "Left behind" not in [each["label"] for each in eventmill_client.get_all_providers()]
 """
 FAILING = """
-def test_of_somebody(eventmill):
-    eventmill.wait_for_event(eventmill.subscribe(eventmill.topic()), within_s=0.2)
+from eventmill.testing import answering, response
+
+def test_of_somebody(eventmill, eventmill_client, eventmill_hook):
+    eventmill_hook.behave(answering(response(status="503 Busy")))
+    source = eventmill.topic()
+    journal = eventmill.subscribe(source)
+    idle = eventmill.subscribe(eventmill.topic(), url=eventmill_hook.url)
+    failing = eventmill.subscribe(source, url=eventmill_hook.url)
+    eventmill_client.publish_event({"id": "one", "source": source, "type": "com.acme.test", "data": {"sku": "A1"}})
+    eventmill_hook.wait_for_request()
+    eventmill.wait_for_delivery(failing, lambda trace: True)
+    awaited = [
+        lambda: eventmill.wait_for_event(journal, lambda entry: False, within_s=0.2),
+        lambda: eventmill.wait_for_delivery(failing, within_s=0.2),
+        lambda: eventmill.wait_for_delivery(idle, within_s=0.2),
+        lambda: eventmill_hook.wait_for_request(lambda request: request.path == "/elsewhere", within_s=0.2),
+    ]
+    said = []
+    for wait in awaited:
+        try:
+            wait()
+        except AssertionError as error:
+            said.append(str(error))
+    assert len(said) == 4
+    assert not said, "\\n".join(said)
+"""
+SHARED = """
+import pytest
+
+@pytest.mark.parametrize("number", range(3))
+def test_of_many(eventmill, eventmill_client, eventmill_hook, number, worker_id):
+    registration = eventmill.subscribe(eventmill.topic(), url=eventmill_hook.url)
+    eventmill_client.delete_registration(registration["registration_id"])
+    source = eventmill.topic()
+    registrations = [eventmill.subscribe(source, url=eventmill_hook.url) for _ in range(2)]
+    eventmill_client.publish_event({"id": "1", "source": source, "type": "com.acme.test", "data": {}})
+    eventmill_hook.wait_for_request(count=2)
+    for each in registrations:
+        eventmill.wait_for_delivery(each)
 """
 
 
@@ -74,9 +113,39 @@ def test_a_failed_test_shows_what_the_gateway_said(tmp_path: Path) -> None:
     (tmp_path / "test_failing.py").write_text(FAILING)
     done = run_pytest(tmp_path, "-c", os.devnull)
     assert done.returncode == 1
-    assert "no such event within 0.2 s; 0 others came" in done.stdout
+    for said in (
+        "no such event within 0.2 s; events in the journal: 1",
+        'com.acme.test one {"sku": "A1"}',
+        "no such delivery within 0.2 s; attempts, newest first: 1",
+        "com.acme.test answered 503",
+        "no such delivery within 0.2 s; no attempts: verified, enabled",
+        "0 of 1 requests within 0.2 s; requests in all: 1",
+        'POST /hook com.acme.test one {"sku": "A1"}',
+    ):
+        assert said in done.stdout, said
     assert "log of the gateway at http://127.0.0.1:" in done.stdout
     assert "gateway_ready" in done.stdout
+
+
+@pytest.mark.slow
+def test_tests_share_a_gateway_and_workers_have_their_own(tmp_path: Path) -> None:
+    """Whatever tests make has a name that no other has; with pytest-xdist each worker starts a gateway."""
+    (tmp_path / "test_shared.py").write_text(SHARED)
+    done = run_pytest(tmp_path, "-p", "xdist", "-n", "2", "--eventmill-scope", "session", "-c", os.devnull)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_port_that_was_taken_is_chosen_anew(tmp_path: Path) -> None:
+    """Between choosing one and listening on it another process may be faster; a restart keeps its port."""
+    gateway = Gateway(tmp_path / "gateway")
+    with socket.create_server(("127.0.0.1", gateway.port)):
+        taken = gateway.port
+        try:
+            gateway.start()
+            assert gateway.port != taken and gateway.url.endswith(f":{gateway.port}")
+            assert gateway.client.get_all_registrations_for_workspace() == []
+        finally:
+            gateway.close()
 
 
 def test_pytest_finds_the_plugin() -> None:

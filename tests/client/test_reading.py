@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +92,19 @@ def test_a_reader_whose_position_expired_goes_on_as_it_was_told(policy: str, que
     assert driver.sent[1].url == JOURNAL + query
 
 
+def test_a_position_in_a_link_is_given_up_with_the_rest() -> None:
+    """Whoever reads from a `next` link would be sent back to the expired position for ever; and a saved position counts
+    for more than one in the link."""
+    driver = Driver(answer(410, b"expired"), page("x"), page())
+    reading = Reading(on_expired="oldest", until_idle=True, limit=5)
+    driver.run(read_journal(session(), f"{JOURNAL}?since=a&limit=2", reading))
+    assert [send.url for send in driver.sent[:2]] == [f"{JOURNAL}?since=a&limit=5", f"{JOURNAL}?limit=5"]
+    driver = Driver(page())
+    saved = Reading(checkpoint=MemoryCheckpoint("b"), until_idle=True)
+    driver.run(read_journal(session(), f"{JOURNAL}?latest=true", saved))
+    assert driver.sent[0].url == f"{JOURNAL}?since=b"
+
+
 def test_a_reader_whose_position_expired_says_so_by_default() -> None:
     """Nobody loses events without having asked for it."""
     with pytest.raises(PositionExpired, match="have expired"):
@@ -110,9 +127,40 @@ def test_a_file_keeps_a_position(tmp_path: Path) -> None:
         kept.save(position)
         assert FileCheckpoint(kept.path).load() == position
     assert list(tmp_path.iterdir()) == [kept.path]
-    kept.path.write_text("[]")
-    with pytest.raises(ValueError, match="no journal position"):
-        kept.load()
+    for torn in (b"[]", b"", b'{"posi', b"\xff\xfe", b'{"position": 3}'):
+        kept.path.write_bytes(torn)
+        with pytest.raises(ValueError, match=r"position\.json holds no journal position; remove it"):
+            kept.load()
+
+
+def test_two_saves_at_once_are_one_after_the_other(tmp_path: Path) -> None:
+    """A reader that is cancelled while it saves saves again when it is closed."""
+    kept = FileCheckpoint(tmp_path / "position.json")
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(kept.save, ["b"] * 200))
+    assert kept.load() == "b"
+    assert list(tmp_path.iterdir()) == [kept.path]
+
+
+@pytest.mark.anyio
+async def test_a_reader_that_is_cancelled_misses_nothing(env: dict[str, str], tmp_path: Path) -> None:
+    """At any moment: while it waits for a page, while it saves, while the event is handled."""
+    async with Either("asynchronous", env) as either:
+        provider_id = await make_topic(either)
+        registration = await either.create_registration(registration_body(provider_id, "Stock reader"))
+        for number in range(12):
+            await either.publish_event(event(provider_id, str(number)))
+        done: dict[str, None] = {}
+        for patience_ms in count(5, 5):
+            reading = Reading(checkpoint=FileCheckpoint(tmp_path / "position.json"), until_idle=True, limit=3)
+            entries = either.client.read_journal(registration, reading)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience_ms / 1000), aclosing(entries):
+                    async for entry in entries:
+                        done[entry["event"]["id"]] = None
+            if len(done) == 12:
+                break
+    assert list(done) == [str(number) for number in range(12)]
 
 
 @pytest.mark.anyio

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import re
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -253,7 +255,7 @@ async def publish_numbered(client: Either, provider_id: str, count: int) -> None
         await Tenant(http, env).publish_numbered(Topic(provider_id, EVENT_CODE), count)
 
 
-async def test_sdk_accepts_our_signatures(client: Either) -> None:
+async def test_sdk_accepts_our_signatures(client: Either, env: dict[str, str]) -> None:
     """`verify_digital_signature` is true for a delivery as it came, by either signature, and for nothing else.
 
     Unlike the official SDK it knows batches."""
@@ -279,6 +281,9 @@ async def test_sdk_accepts_our_signatures(client: Either) -> None:
     assert await failed(body.replace(b"A1", b"A2"), headers) is Check.SIGNATURE
     assert await failed(body, {**second_good, "x-adobe-digital-signature-2": wrong}) is Check.SIGNATURE
     assert await failed(b"[" + body + b"]", headers) is Check.SIGNATURE
+    kind = "blocking" if client.is_blocking else "asynchronous"
+    async with Either(kind, {**env, "CLIENT_ID": "somebody-else"}) as other:
+        assert (await other.verify_digital_signature(body, headers)).failed is Check.RECIPIENT
     verified = await client.verify_digital_signature(batch.body, batch.headers)
     assert verified and [each["id"] for each in verified.events] == ["order-771"]
 
@@ -294,3 +299,10 @@ async def test_tokens_are_fetched_and_replaced(kind: str, env: dict[str, str]) -
             await stranger.get_provider_metadata()
     assert caught.value.operation == "access_token" and caught.value.status in (400, 401)
     assert "hunter2" not in str(caught.value)
+
+
+def test_each_scenario_of_the_official_sdk_is_here() -> None:
+    """By its name."""
+    theirs = Path(__file__).parents[1] / "e2e" / "test_js_sdk.py"
+    named = [re.findall(r"^async def (test_\w+)", path.read_text(), re.MULTILINE) for path in (theirs, Path(__file__))]
+    assert len(named[0]) >= 5 and set(named[0]) <= set(named[1])

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from eventmill.client import BadAnswer, NoAnswer, Patience, Refused
-from eventmill.testing import answering, closing_when_idle, never_answering, receiving, resetting, response, unused_port
+from eventmill.client import BadAnswer, NoAnswer, Patience, Refused, exchange
+from eventmill.testing import (
+    answering,
+    answering_once,
+    closing_when_idle,
+    dripping,
+    flooding,
+    never_answering,
+    receiving,
+    resetting,
+    response,
+    unused_port,
+)
 from tests.client.deliveries import base_url
 from tests.client.either import Either
 
@@ -49,12 +60,19 @@ async def test_redirects_are_not_followed(kind: str) -> None:
 
 
 async def test_whoever_does_not_answer_is_named(kind: str) -> None:
-    """Nobody there, silence, a reset, an answer that breaks off."""
+    """Nobody there, silence, a reset, an answer that breaks off however it does."""
     nobody = f"http://127.0.0.1:{unused_port()}"
     async with client_of(kind, nobody) as client:
         with pytest.raises(NoAnswer, match=nobody):
             await client.get_provider("p1")
-    for behaviour in (never_answering(), resetting(), resetting(FOUND[:-3])):
+    chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{}"
+    for behaviour in (
+        never_answering(),
+        resetting(),
+        resetting(FOUND[:-3]),
+        answering_once(FOUND[:-3]),
+        answering_once(chunked),
+    ):
         async with receiving(behaviour) as host, client_of(kind, base_url(host), timeout_s=0.5) as client:
             with pytest.raises(NoAnswer, match=base_url(host)):
                 await client.get_provider("p1")
@@ -65,4 +83,26 @@ async def test_what_is_not_the_service_is_noticed(kind: str) -> None:
     page = response(b"<html>sign in</html>", headers="content-type: text/html\r\n")
     async with receiving(answering(page)) as host, client_of(kind, base_url(host)) as client:
         with pytest.raises(BadAnswer):
+            await client.get_provider("p1")
+
+
+@pytest.mark.parametrize(
+    "start", [b"", b"HTTP/1.1 200 OK\r\nx-a: ", b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n"]
+)
+async def test_an_answer_that_drips_is_given_up(kind: str, start: bytes) -> None:
+    """The time is for the attempt, not for each byte of it."""
+    drop = b"x" if start else b"HTTP/1.1 100 Continue\r\n\r\n"
+    async with receiving(dripping(start, drop, 0.05)) as host, client_of(kind, base_url(host), timeout_s=0.5) as client:
+        with pytest.raises(NoAnswer, match=base_url(host)):
+            await client.get_provider("p1")
+
+
+async def test_an_answer_without_end_is_given_up(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded, whatever answers."""
+    for name in ("eventmill.client.blocking_transport", "eventmill.client.async_transport"):
+        monkeypatch.setattr(f"{name}.ANSWER_BYTES_MAX", 1_000_000)
+    assert exchange.ANSWER_BYTES_MAX > 1_000_000
+    flood = flooding(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 1000)
+    async with receiving(flood) as host, client_of(kind, base_url(host), timeout_s=30) as client:
+        with pytest.raises(NoAnswer, match="more than 1000000 bytes"):
             await client.get_provider("p1")

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.harness.balancer import Balancer
-from tests.e2e.harness.engines import NODES, store_of, store_variables
+from tests.e2e.harness.engines import NODES, PATIENCE, store_of, store_variables
 
-READY_WITHIN_S = 30.0
-STOP_WITHIN_S = 20.0
+READY_WITHIN_S = 30.0 * PATIENCE
+STOP_WITHIN_S = 20.0 * PATIENCE
+_ANSWER_WITHIN_S = 30.0 * PATIENCE
 _LOG_TAIL_BYTES = 20_000
 _TLS_PORT = "EVENTMILL_TLS_PORT"
 
@@ -44,7 +45,7 @@ def call(method: str, url: str, headers: dict[str, str] | None = None, body: Any
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, method=method, headers=headers or {})
     try:
-        with _opener.open(request, timeout=30) as response:
+        with _opener.open(request, timeout=_ANSWER_WITHIN_S) as response:
             return Answer(response.status, _lower(response.headers), response.read())
     except urllib.error.HTTPError as error:
         with error:
@@ -179,7 +180,7 @@ class Gateway:
         """What `eventmill env --json` says."""
         command = [sys.executable, "-m", "eventmill", "env", "--json", *flags, *self._where()]
         variables = {**os.environ, **store_variables(str(self.data)), **self.variables}
-        done = subprocess.run(command, capture_output=True, env=variables, timeout=30)
+        done = subprocess.run(command, capture_output=True, env=variables, timeout=_ANSWER_WITHIN_S)
         assert done.returncode == 0, done.stderr.decode()
         values: dict[str, str] = json.loads(done.stdout)
         return values

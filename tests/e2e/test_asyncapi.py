@@ -16,7 +16,7 @@ import yaml
 
 from tests.e2e.conftest import StartGateway
 from tests.e2e.gateway import Gateway, auth_headers, call
-from tests.e2e.harness.engines import store_variables
+from tests.e2e.harness.engines import PATIENCE, store_variables
 from tests.unit.catalogue_facts import CHANNELS
 
 NODE = Path(__file__).parent / "asyncapi"
@@ -44,7 +44,7 @@ def parse(documents: dict[str, str]) -> Any:
         input=json.dumps(documents).encode(),
         env={"PATH": os.environ["PATH"]},
         capture_output=True,
-        timeout=60,
+        timeout=60 * PATIENCE,
     )
     assert done.returncode == 0, done.stderr.decode()
     return json.loads(done.stdout)
@@ -111,7 +111,7 @@ def test_documents_of_providers(gateway: Gateway) -> None:
     done = subprocess.run(
         [*command, "--data", str(gateway.data), "--port", str(gateway.port)],
         capture_output=True,
-        timeout=30,
+        timeout=30 * PATIENCE,
         env={**os.environ, **store_variables(str(gateway.data))},
     )
     assert done.returncode == 0, done.stderr.decode()

@@ -15,7 +15,7 @@ from tests.e2e.gateway import Gateway
 from tests.e2e.harness.http_client import Client
 from tests.e2e.harness.tenant import Tenant, Topic
 
-pytestmark = [pytest.mark.anyio, pytest.mark.on_files]
+pytestmark = [pytest.mark.anyio, pytest.mark.on_files]  # a database has tools of its own
 
 
 def eventmill(*arguments: str) -> subprocess.CompletedProcess[str]:

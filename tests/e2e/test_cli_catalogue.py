@@ -135,7 +135,7 @@ def test_a_journal_registration_from_first_to_last(line: CommandLine) -> None:
     assert (made["delivery_type"], made["webhook_status"]) == ("journal", "verified")
     table = line.ok("registration", "list").splitlines()
     assert table[0].split() == ["ID", "NAME", "ENABLED", "DELIVERY_TYPE", "WEBHOOK_STATUS"]
-    assert any(row.split()[1:] == ["Reader", "True", "journal", "verified"] for row in table)
+    assert any(row.split()[1:] == ["Reader", "yes", "journal", "verified"] for row in table)
     assert line.read("registration", "get", "Reader") == made
     assert yaml.safe_load(line.ok("registration", "get", "Reader", "-y")) == made
     shown = labels(line.ok("registration", "get", made["registration_id"]))
@@ -197,7 +197,7 @@ def test_registration_refusals(line: CommandLine, tmp_path: Path) -> None:
 def test_a_gateway_that_is_not_there(line: CommandLine, tmp_path: Path) -> None:
     """Exit code 2, and what to do; likewise without anything that says which gateway."""
     away = line.run("provider", "list", variables={"API_URL": "http://127.0.0.1:9"})
-    assert away.code == 2 and away.message.startswith("eventmill: nothing answers at http://127.0.0.1:9 (")
+    assert away.code == 2 and away.message.startswith("eventmill: no gateway answers at http://127.0.0.1:9 (")
     assert "eventmill serve" in away.message
     lost = line.run("provider", "list", "--data", str(tmp_path / "none"), variables={"API_URL": ""})
     assert lost.code == 2 and "no gateway has its data in" in lost.message

@@ -124,13 +124,17 @@ def test_drift_is_mended(line: CommandLine, write: Write) -> None:
     kept = line.read("registration", "get", "Batches drift")
     line.ok("registration", "update", "Reader drift", "--filter", '{"data":{"sku":["B2"]}}')
     line.ok("registration", "delete", "Action drift", "--yes")
-    line.ok("eventmetadata", "update", "Depot drift", "stock.in", "--label", "By hand")
+    line.ok("eventmetadata", "update", "Depot drift", "stock.in", "--label", "By hand", "--description", "By hand")
+    line.ok("provider", "update", "Depot drift", "--description", "By hand", "--schema-enforcement", "off")
+    line.ok("registration", "update", "Reader drift", "--description", "By hand")
 
     text = line.ok("plan", "-f", file)
-    assert '    filter  {"data": {"sku": ["B2"]}} -> {"data": {"sku": ["A1"]}}\n' in text
-    assert '    label  "By hand" -> "stock.in"\n' in text
+    assert '    filter       {"data": {"sku": ["B2"]}} -> {"data": {"sku": ["A1"]}}\n' in text
+    assert '    label        "By hand" -> "stock.in"\n    description  "By hand" -> "stock.in"\n' in text
+    assert '    schema_enforcement  "off" -> "warn"\n' in text
     done = line.read("apply", "-f", file, "--yes")
     assert steps(done) == [
+        "change provider Depot drift",
         "change event code stock.in",
         "change registration Reader drift",
         "create registration Action drift",

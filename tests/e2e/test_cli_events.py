@@ -114,7 +114,7 @@ def test_publish_refusals(world: World) -> None:
     assert "cannot be read" in line.refused(*one, "--payload", "@/nonexistent")
     assert "there is no provider 'No'" in line.refused("publish", "--provider", "No", "--code", CODE)
     gone = line.run("publish", "-", given=json.dumps(world.event("x")), variables={"INGRESS_URL": "http://127.0.0.1:9"})
-    assert gone.code == 1 and "nothing answers at" in gone.message and "line 0 was the last" in gone.message
+    assert gone.code == 1 and "no gateway answers at" in gone.message and "line 0 was the last" in gone.message
 
 
 def test_a_journal_in_pages(world: World) -> None:

@@ -121,6 +121,39 @@ async def verify(desk: Desk, post: Got) -> None:
     assert [event["id"] for event in await verifier.verify(post.headers, post.body)] == [post.event_id]
 
 
+def test_batches(start_gateway: StartGateway, tmp_path: Path) -> None:
+    """A registration that takes batches gets arrays, signed as a whole, tried again as a whole; its place moves by
+    batches, and the last events are replayed in batches, too."""
+    desk = Desk(start_gateway("--dev"))
+    body = {"name": "Batches", "delivery_type": "webhook_batch", "webhook_url": "http://127.0.0.1:9/"}
+    desk.line.ok("registration", "create", "-", "--event", f"Warehouse:{CODE}", given=json.dumps(body))
+    desk.publish(25)
+    failed = iter((503,))
+    where = ("--data", str(desk.gateway.data), "--port", str(desk.gateway.port))
+    with local_receiver(lambda _: (next(failed, 200), b"")) as receiver:
+        begin = ("listen", "Batches", "--forward-to", receiver.url, "--state", str(tmp_path / "state.json"), *where)
+        lines = desk.line.ok(*begin, "--seek", "1h", "--limit", "23", "--json").splitlines()
+        told = [check_schema(("listen",), json.loads(each)) for each in lines]
+        assert [(each["events"], each["status"]) for each in told] == [(20, 503), (20, 200), (3, 200)]
+        desk.line.ok(*begin, "--replay", "3", "--limit", "2")
+    batches = [[event["id"] for event in json.loads(post.body)] for post in receiver.posts]
+    numbers = desk.published
+    assert batches == [numbers[:20], numbers[:20], numbers[20:23], numbers[20:23], numbers[23:]]
+    asyncio.run(verify_batch(desk, receiver.posts[-1], numbers[23:]))
+
+
+async def verify_batch(desk: Desk, post: Got, published: list[str]) -> None:
+    """The signatures are those of the whole array, and the headers list its events."""
+
+    async def fetch_key(path: str) -> bytes:
+        return (await asyncio.to_thread(call, "GET", desk.line.env["KEYS_URL"] + path)).body
+
+    verifier = Verifier(desk.line.env["CLIENT_ID"], desk.line.env["CLIENT_SECRET"], fetch_key)
+    assert [event["id"] for event in await verifier.verify(post.headers, post.body)] == published
+    assert post.headers["content-type"] == "application/json; charset=utf-8"
+    assert len(post.headers["x-adobe-event-id"].split(",")) == len(published)
+
+
 def test_a_receiver_that_fails(start_gateway: StartGateway, tmp_path: Path) -> None:
     """A refusal for good is passed over, a passing one is tried again until the receiver takes it, in order."""
     desk = Desk(start_gateway("--dev"))

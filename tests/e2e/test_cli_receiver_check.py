@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
 import threading
 import urllib.request
 from collections.abc import Callable
@@ -43,6 +45,30 @@ def careful(keys_url: str, client_id: str, client_secret: str) -> Answerer:
 
 def verdicts(report: dict[str, Any]) -> dict[str, str]:
     return {each["name"]: each["verdict"] for each in report["checks"]}
+
+
+def test_a_receiver_that_never_ends_its_answer() -> None:
+    """One byte now and then, each of which would begin a timeout of the socket anew: the check ends all the same."""
+    ended = threading.Event()
+
+    def drip(listening: socket.socket) -> None:
+        taken, _ = listening.accept()
+        with taken, contextlib.suppress(OSError):
+            taken.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
+            while not ended.wait(0.05):
+                taken.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=drip, args=(listening,))
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/hook"
+        options = ("--keys-port", str(free_port()), "--timeout", "0.5", "--only", "good_signature", "--json")
+        done = CommandLine().run("receiver-check", url, *options)
+        ended.set()
+        thread.join()
+    [check] = check_schema(("receiver-check",), json.loads(done.output))["checks"]
+    assert (done.code, check["verdict"]) == (1, "fail")
+    assert "its answer was not whole within 0.5 s" in check["why"]
 
 
 @pytest.mark.parametrize("delivery_type", ["webhook", "webhook_batch"])

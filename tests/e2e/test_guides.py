@@ -15,7 +15,9 @@ from tests.e2e.gateway import READY_WITHIN_S, call, free_port
 from tests.e2e.test_readme import NEXT_STEP, ROOT, masked, steps
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.on_files
+pytestmark = pytest.mark.on_files  # their first block starts a gateway on a data directory
+
+GUIDES = ("docs/app-builder.md",)
 
 
 def ready(port: int) -> bool:
@@ -25,14 +27,19 @@ def ready(port: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("page", ["docs/app-builder.md"])
+@pytest.mark.parametrize("page", GUIDES)
 def test_a_guide_leads_where_it_says(page: str, tmp_path: Path) -> None:
     """In an empty directory each block succeeds and prints what stands below it."""
+    follow(page, tmp_path, Path(sys.executable).parent)
+
+
+def follow(page: str, tmp_path: Path, programs: Path) -> None:
+    """As a reader would whose `eventmill` is in `programs`."""
     (first, _), *others = steps((ROOT / page).read_text())
     port = free_port()
     variables = {
         "HOME": str(tmp_path),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": f"{programs}:{os.environ['PATH']}",
         "EVENTMILL_PORT": str(port),
     }
     with (tmp_path / "gateway.log").open("wb") as log:

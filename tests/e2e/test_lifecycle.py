@@ -115,7 +115,7 @@ async def test_health(gateway: Gateway) -> None:
         assert (unknown.status, unknown.json()["reason"]) == (404, "not_found")
 
 
-@pytest.mark.on_files
+@pytest.mark.on_files  # a database is for many
 def test_second_gateway_on_the_same_directory(start_gateway: StartGateway, tmp_path: Path) -> None:
     """It names the directory and leaves; the first one goes on."""
     first = start_gateway("--dev")

@@ -39,7 +39,7 @@ async def advance(client: Client, seconds: float) -> None:
     assert answer.status == 200, answer.body
 
 
-@pytest.mark.on_files
+@pytest.mark.on_files  # the mailbox is in the memory of the node that judges
 @pytest.mark.slow
 async def test_the_mailbox_along_the_clock(start_gateway: StartGateway) -> None:
     """Ten failures: a mail; a day later the second one. A paused project gets none, and a reset empties the mailbox."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.gateway import Gateway
-from tests.e2e.harness.engines import store_variables
+from tests.e2e.harness.engines import PATIENCE, store_variables
 
 ROOT = Path(__file__).parent.parent.parent
 NEXT_STEP = "--- next step ---"
@@ -48,7 +48,7 @@ def run_steps(blocks: list[str], gateway: Gateway) -> list[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=60 * PATIENCE,
         env={
             "HOME": str(gateway.data),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

@@ -47,8 +47,8 @@ async def test_all_processes_killed_during_a_replay(
         assert not ledger.delivered
 
         def kill() -> None:
-            gateway.kill()
             killed_s.append(loop.time())
+            gateway.kill()
 
         created = await tenant.call("POST", f"{registration.link('self')}/replays", {})
         assert created.status == 201, created.body

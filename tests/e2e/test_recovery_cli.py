@@ -115,7 +115,7 @@ async def test_watched_over_a_restart(start_gateway: StartGateway, tmp_path: Pat
                 await tenant.publish(topic, f"order-{number}")
             enabled = await tenant.call("POST", registration.link("self") + "/challenge")
             assert enabled.json()["undelivered"]["total"] == 40
-            await ok(gateway, "replay", "start", registration.id, "--rate", "10")
+            await ok(gateway, "replay", "start", registration.id, "--rate", "3")
             await hook.until_posts(1)
             assert "state     paused" in await ok(gateway, "replay", "pause", registration.id)
             assert (await run(gateway, "replay", "show", registration.id, "--watch")).code == 1

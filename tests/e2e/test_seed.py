@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.gateway import Gateway, auth_headers, call
 
 
-@pytest.mark.on_files
+@pytest.mark.on_files  # a seed is a copy of the files
 def test_an_emulator_begins_where_another_was(tmp_path: Path) -> None:
     """What the first holds the second holds, credentials and tokens included; a second start changes nothing."""
     place = "/events/1001/2001/3001/providers"

@@ -18,7 +18,7 @@ from tests.e2e.harness.http_client import Client
 from tests.e2e.harness.production import NO_LIMITS, OPEN_LOOPBACK, write_bootstrap
 from tests.e2e.harness.tenant import Tenant, event_bytes
 
-pytestmark = [pytest.mark.anyio, pytest.mark.on_files]
+pytestmark = pytest.mark.anyio
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = f"00-{TRACE}-{SPAN}-01"

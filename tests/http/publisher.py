@@ -200,7 +200,7 @@ async def tenant(tmp_path: Path, **settings: Any) -> AsyncIterator[World]:
         catalogue = Catalogue(store)
         await catalogue.load()
         authenticator = Authenticator(config, catalogue, clock)
-        ingest = Ingest(store, catalogue, authenticator.authenticate, clock, IdSource(), config)
+        ingest = Ingest(store, catalogue, authenticator, clock, IdSource(), config)
         world = World(config, clock, store, catalogue, ingest)
         await world.create("organization", ORG, Organization(id=ORG, ims_org_id=IMS_ORG, name="Acme"))
         other = Organization(id=OTHER_ORG, ims_org_id="B@AdobeOrg", name="Other")

@@ -81,6 +81,30 @@ async def test_document_of_an_organization(world: World) -> None:
     assert (made["info"]["title"], len(made["channels"]), theirs["channels"]) == ("Acme", 2, {})
 
 
+async def test_documents_are_bounded(tmp_path: Path) -> None:
+    """Of an organization with more than one document may hold, the providers can be asked for one by one."""
+    async with running(tmp_path, asyncapi_bytes_max=1200) as world:
+        first = await world.topic("One")
+        second = await world.topic("Two")
+        assert (await world.call("GET", "/events/1001/asyncapi")).status == 200
+        path = f"{WORKSPACE}/providers/{first['provider_id']}/eventmetadata/{first['event_code']}"
+        form = {"event_code": first["event_code"], "label": "L", "description": "D"}
+        large = {"enum": ["x" * 400]}
+        assert (await world.call("PUT", path, {**form, "data_schema": large})).status == 200
+
+        refused = await world.call("GET", "/events/1001/asyncapi")
+        alone = [
+            await world.call("GET", f"/events/providers/{each['provider_id']}/asyncapi") for each in (first, second)
+        ]
+        assert (await world.call("PUT", path, {**form, "data_schema": {"enum": ["x" * 1000]}})).status == 200
+        too_large = await world.call("GET", f"/events/providers/{first['provider_id']}/asyncapi")
+
+    assert (refused.status, refused.json()["reason"]) == (413, "too_large")
+    assert "its 2 providers one by one" in refused.json()["message"]
+    assert [each.status for each in alone] == [200, 200]
+    assert (too_large.status, "EVENTMILL_ASYNCAPI_BYTES_MAX" in too_large.json()["message"]) == (413, True)
+
+
 @pytest.mark.parametrize("query", ["version=4", "format=xml"])
 async def test_bad_questions(world: World, query: str) -> None:
     """Versions and forms that there are not."""

@@ -358,7 +358,8 @@ async def test_a_schema_is_changed_all_the_same_when_told_so(world: World) -> No
     assert await visitor.post(f"{at}/edit", **stricter, force="true") == 303
 
     assert await visitor.get(at) == 200
-    assert "Versions of the schema" in visitor.body
+    assert "Version 2" in visitor.body and "View version 1" in visitor.body
+    assert "</bdi>, in the console" in visitor.body
     assert await visitor.get(page) == 200
     assert "are taken, with a warning" in visitor.body
 

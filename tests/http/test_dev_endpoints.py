@@ -111,3 +111,12 @@ async def test_pages_of_other_sites_are_refused(world: World) -> None:
 
     assert (reset.status, reset.json()["reason"]) == (403, "loopback_only")
     assert (moved.status, world.dev.advanced) == (403, [])
+
+
+async def test_its_own_pages_may_be_opened_by_either_name(world: World) -> None:
+    """The console at `localhost` is the same as the one at `127.0.0.1`; a page on another port is not."""
+    for name in ("localhost", "127.0.0.1", "[::1]"):
+        own = {"origin": f"http://{name}:{world.parts.config.port}"}
+        assert (await world.call("DELETE", "/_dev/mailbox", headers=own)).status == 204
+        other = {"origin": f"http://{name}:1"}
+        assert (await world.call("DELETE", "/_dev/mailbox", headers=other)).status == 403

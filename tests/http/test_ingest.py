@@ -388,6 +388,7 @@ async def test_client_that_goes_away(tmp_path: Path, before: int) -> None:
         assert await world.stored_events() == 0
 
 
+@pytest.mark.on_files
 async def test_throttle(tmp_path: Path) -> None:
     """So many requests at once per api key, refilled over 5 s; refused ones cost nothing; each key has its own."""
     async with tenant(tmp_path, publish_requests_per_5s=5) as world:

@@ -81,6 +81,7 @@ OPEN = {
     ("POST", "/_dev/faults"): "dev mode only, from this machine only",
     ("DELETE", "/_dev/faults"): "dev mode only, from this machine only",
     ("GET", "/_dev/snapshot"): "dev mode only, from this machine only",
+    ("POST", "/_dev/restore"): "dev mode only, from this machine only",
     ("POST", "/_dev/reset"): "dev mode only, from this machine only",
 }
 """Routes that ask for no token before their handler runs, each with the reason why that is right."""
@@ -384,11 +385,15 @@ SYSTEM = {
     "drop_observed": "retention, over everything",
     "backlog": "metrics: of every organization, but shown under registration ids only",
     "totals": "metrics: sums over everything",
+    "clock_ahead_ms": "how far this machine's clock is off",
+    "clock_doubt": "whether this machine's clock is to be relied upon",
     "presidency": "which process does what is done once for all",
     "counted": "health: lanes whose counters grew",
     "replay_tally": "how the events of a replay fared, by its random id; handlers found the replay in its organization",
     "on_append": "a hint without content",
     "on_change": "a hint without content",
+    "on_documents": "a hint without content",
+    "take_hints": "delivery: heads of shards",
     "head": "the last position of a shard",
     "seek": "a position of a shard at a time",
 }

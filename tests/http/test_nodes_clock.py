@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from eventmill.clock import VirtualClock
@@ -102,6 +103,20 @@ async def test_a_rate_is_everybodys(tmp_path: Path) -> None:
         await eventually(lambda: two.clock.rate == 60, "the rate")
 
 
+async def test_a_clock_that_stands_still_stays_where_it_was_put(tmp_path: Path) -> None:
+    """The node that has moved the clock does not take its own move for another's, which would have it gain the time
+    until it sees it in the database."""
+    async with nodes(tmp_path, dev=True) as (one, two):
+        mine, others = one.parts.clock, two.parts.clock
+        assert isinstance(mine, VirtualClock) and isinstance(others, VirtualClock)
+        for _ in range(3):
+            wanted_ms = mine.now_ms() + 60_000
+            mine.advance(60_000)
+            await one.store.set_clock(mine.offset_ms, mine.jumped_ms)
+            await eventually(lambda: others.jumped_ms == mine.jumped_ms, "the other node to follow")
+            assert mine.now_ms() == wanted_ms
+
+
 async def test_a_reset_reaches_all(tmp_path: Path) -> None:
     """When the call is answered no node knows a registration, keeps what it had in memory, or delivers what was; and
     publishing and reading begin anew on both."""
@@ -121,6 +136,43 @@ async def test_a_reset_reaches_all(tmp_path: Path) -> None:
         journal = await two.world.register(fresh, delivery_type="journal", webhook_url=...)
         assert await one.world.publish(fresh) == 200
         assert len(await two.world.journal(journal)) == 1
+
+
+async def test_what_a_dead_node_held_is_waited_for(tmp_path: Path) -> None:
+    """A clock that moves while nobody holds a registration's slot waits for its next holder, and for what is due
+    there."""
+    hook = Hook()
+    async with (
+        receiving(hook.behave) as receiver,
+        nodes(tmp_path, count=1, dev=True, lease_ttl_s=1.0) as [world],
+        delivering_for(world, hook) as delivery,
+    ):
+        hook.url = receiver.url.removesuffix("/hook")
+        fellow = Fellow(delivery)
+        settling = asyncio.create_task(fellow.settling.run())
+        topic = await world.topic()
+        await world.register(topic, webhook_url=f"{hook.url}/orphan")
+        await _give_to_a_dead_node(world)
+        await eventually(lambda: _holds_none(world), "a node without slots")
+        assert await world.publish(topic) == 200
+        await fellow.travel.advance(0)
+        assert len(hook.bodies["/orphan"]) == 1
+        settling.cancel()
+        await asyncio.gather(settling, return_exceptions=True)
+
+
+async def _give_to_a_dead_node(world: World) -> None:
+    """All slots, for two seconds."""
+    database = await asyncpg.connect(world.parts.config.store)
+    await database.execute(
+        "UPDATE eventmill.slot "
+        "SET epoch = epoch + 1, owner = gen_random_uuid(), till = clock_timestamp() + interval '2 seconds'"
+    )
+    await database.close()
+
+
+async def _holds_none(world: World) -> bool:
+    return await world.store.leases() == ()
 
 
 async def test_a_node_that_takes_no_part_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -12,8 +16,10 @@ from threading import Thread
 import pytest
 from click.testing import CliRunner
 
+from eventmill.cli import wire
 from eventmill.cli.main import cli
 from eventmill.cli.remote import Remote
+from eventmill.cli.wire import NoAnswer
 from eventmill.clock import SystemClock
 from eventmill.config import Config
 from eventmill.errors import StartupError
@@ -94,3 +100,35 @@ def test_something_else_answers(status: int, content_type: str, body: bytes) -> 
 
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith(f"eventmill: {url} ") and "as a gateway would" in done.stderr
+
+
+def test_the_gateway_speaks_of_parameters_and_the_command_of_flags() -> None:
+    """What to do about a refusal is said in the words of the command line."""
+    body = b'{"reason": "conflict", "message": "would refuse what was accepted; with ?force=true it is changed anyway"}'
+    with something(409, "application/json", body) as url:
+        done = CliRunner().invoke(cli, ["org", "list", "--url", url, "--token", "t"])
+
+    assert done.stderr == "eventmill: would refuse what was accepted; with --force it is changed anyway\n"
+
+
+def test_an_answer_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a server sends, a command takes no more memory than a bounded answer."""
+    monkeypatch.setattr(wire, "_ANSWER_BYTES_MAX", 100)
+    answer = b"[" + b" " * 200 + b"]"
+    with something(200, "application/json", answer) as url, pytest.raises(NoAnswer, match="more than 100 bytes"):
+        Remote(url, "t").call("GET", "/")
+
+
+def test_ctrl_c() -> None:
+    """Exit code 130 and no traceback, also while a command waits for an answer that does not come."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        command = [sys.executable, "-m", "eventmill", "org", "list", "--url", url, "--token", "t"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting:
+            taken, _ = silent.accept()
+            with taken:
+                assert taken.recv(1)
+                waiting.send_signal(signal.SIGINT)
+                output, message = waiting.communicate(timeout=60)
+
+    assert (waiting.returncode, output, message.strip()) == (130, "", "")

@@ -105,13 +105,14 @@ async def test_warn_stores_and_says_so(world: World, heard: bool) -> None:
 
 
 async def test_warnings_are_logged_once_a_minute_per_code(world: World) -> None:
-    """However many come: the log is not the publisher's to fill."""
+    """However many come: the log is not the publisher's to fill. The metric counts them."""
     topic = await guarded(world, "warn")
     with structlog.testing.capture_logs() as logs:
         for number in range(5):
             await publish(world, event(topic, BAD, str(number)))
     [line] = [each for each in logs if each["event"] == "schema_violated"]
     assert (line["event_code"], line["cause"]) == (CODE, TOLD)
+    assert "\neventmill_schema_warnings_total 5\n" in (await world.call("GET", "/metrics")).body.decode()
 
 
 async def test_off_is_the_default(world: World) -> None:
@@ -214,7 +215,7 @@ async def test_an_older_picture_neither_refuses_nor_takes(world: World) -> None:
 
 async def test_more_schemas_than_are_kept(tmp_path: Path) -> None:
     """Those that are forgotten are compiled again."""
-    async with running(tmp_path, schemas_kept=1) as world:
+    async with running(tmp_path, schema_memory_bytes_max=1) as world:
         provider = await world.provider(schema_enforcement="reject")
         for code, kind in (("one", "string"), ("two", "integer")):
             await world.metadata(provider, code, data_schema={"type": kind, "pattern": "^a"})
@@ -233,6 +234,23 @@ async def test_a_broken_stored_schema_stops_nobody(world: World) -> None:
         assert (await publish(world, event(topic, BAD))).status == 200
         assert (await publish(world, event(topic, BAD))).status == 200
     assert [each["event"] for each in logs if each["event"].startswith("schema")] == ["schema_broken"]
+
+
+async def test_schemas_that_fell_are_no_fault_of_the_gateway(world: World) -> None:
+    """References that lead nowhere, in a schema as it may have been stored: nobody's publishing fails by them."""
+    topic = await guarded(world, "reject")
+    await rewrite_schema(world, '{"dependencies":{"sku":{"$ref":"#/definitions/a"}},"definitions":{"a":false}}')
+    for answer in (await publish_all_ways(world, topic, BAD)).values():
+        assert answer.status == 200
+
+
+async def test_costly_events_stop_nobody(world: World) -> None:
+    """What cannot be checked in time is refused like data that do not fit, and told so."""
+    topic = await guarded(world, "reject")
+    await rewrite_schema(world, json.dumps({"pattern": "^[01]*1[01]{9000}2$"}))
+    answer = await publish(world, event(topic, "01" * 10_000))
+    assert (answer.status, answer.json()["reason"]) == (400, "schema_violation")
+    assert "too many to be checked" in answer.json()["message"]
 
 
 async def test_schemas_that_cannot_be_checked_are_refused(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import socket
@@ -32,6 +33,23 @@ async def test_receiver_can_pass_challenges_and_misbehave_after() -> None:
     assert consent.passed
     assert answer.status == 500
     assert [request.body for request in hook.requests] == [b"{}"]
+
+
+async def test_receiver_reads_bodies_of_either_framing() -> None:
+    """With a length, and in chunks; a client that goes away in the middle made no request."""
+    head = "POST /hook HTTP/1.1\r\nhost: x\r\n"
+    chunks = f"{head}transfer-encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n2\r\nde\r\n0\r\nx-t: 1\r\n\r\n"
+    async with receiving(answering(response())) as hook:
+        for raw, answers in (
+            (chunks + f"{head}content-length:5\r\n\r\nabcde", 2),
+            (f"{head}content-length: 5\r\n\r\na", 0),
+        ):
+            reader, writer = await asyncio.open_connection(hook.host, hook.port)
+            writer.write(raw.encode())
+            writer.write_eof()
+            assert (await reader.read()).count(b"200 OK") == answers
+            writer.close()
+    assert [request.body for request in hook.requests] == [b"abcde", b"abcde"]
 
 
 async def test_receiver_ends_with_its_block() -> None:

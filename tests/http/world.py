@@ -335,7 +335,7 @@ async def _build(config: Config, store: Store, clock: VirtualClock) -> World:
     authenticator = Authenticator(config, catalogue, clock, issuer)
     hooks, calls = Hooks(), DevCalls()
     replaying = Replaying(store, clock, ids, config)
-    ingest = Ingest(store, catalogue, authenticator.authenticate, clock, ids, config)
+    ingest = Ingest(store, catalogue, authenticator, clock, ids, config)
     parts = Parts(
         config=config,
         store=store,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.packages.tools import DEPLOY, ROOT, TOOLS, run, succeed
 
 PROMTOOL = TOOLS / "prometheus/usr/bin/promtool"
 CHART = DEPLOY / "helm/eventmill"
+PAGE = (ROOT / "docs/deployment.md").read_text()
 SECRETS = ("--set", "postgres.existingSecret=database", "--set", "sealKey.existingSecret=seal")
 MANY = (
     *SECRETS,
@@ -74,6 +76,44 @@ def test_pods_are_confined() -> None:
     }
 
 
+def test_the_chart_takes_the_flags_of_the_page() -> None:
+    """`helm install` as the page shows it renders nodes that share the database, the key and the address."""
+    [command] = re.findall(r"^helm install events deploy/helm/eventmill (.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    found = [each for each in yaml.safe_load_all(rendered(*shlex.split(command.replace("\\\n", " ")))) if each]
+    [nodes] = [each for each in found if each["kind"] == "Deployment"]
+    env = {each["name"]: each for each in nodes["spec"]["template"]["spec"]["containers"][0]["env"]}
+
+    assert nodes["spec"]["replicas"] == 3
+    assert env["EVENTMILL_BASE_URL"]["value"] == "https://events.example.com"
+    assert [env[f"EVENTMILL_{name}"]["valueFrom"]["secretKeyRef"] for name in ("STORE", "SEAL_KEY")] == [
+        {"name": "database", "key": "url"},
+        {"name": "seal", "key": "key"},
+    ]
+    assert "PodDisruptionBudget" in {each["kind"] for each in found}
+
+
+def test_pods_are_given_time() -> None:
+    """To end: what preStop takes and what the gateway takes, before they are killed. To start: minutes."""
+    [pod] = [
+        each["spec"]["template"]["spec"] for each in yaml.safe_load_all(rendered(*MANY)) if each["kind"] == "Deployment"
+    ]
+    [container] = pod["containers"]
+    waits_s = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+
+    assert pod["terminationGracePeriodSeconds"] >= waits_s + 15 + 5
+    assert container["startupProbe"]["failureThreshold"] * container["startupProbe"]["periodSeconds"] >= 600
+    assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+def test_the_image_for_tests_is_described_well(tmp_path: Path) -> None:
+    """hadolint finds no fault in the example of the page about CI."""
+    [text] = re.findall(r"^```dockerfile\n(.*?)^```", (ROOT / "docs/ci.md").read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "Dockerfile").write_text(text)
+    # Which versions of eventmill and pytest, the reader says.
+    succeed(TOOLS / "bin/hadolint", "--ignore=DL3013", tmp_path / "Dockerfile")
+
+
 def test_the_image_is_described_well() -> None:
     """hadolint finds no fault in the Dockerfile, and what it copies is let through by .dockerignore."""
     dockerfile = DEPLOY / "docker/Dockerfile"
@@ -91,6 +131,8 @@ def test_the_unit_is_understood(tmp_path: Path) -> None:
     unit.write_text(text.replace("/opt/eventmill/bin/eventmill", "/bin/true"))
 
     assert succeed("systemd-analyze", "verify", "--man=no", unit).strip() == ""
+    assert "\nType=notify\n" in text
+    assert "\nRestartPreventExitStatus=2 4\n" in text
 
 
 def metrics_in(text: str) -> set[str]:

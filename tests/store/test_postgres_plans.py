@@ -25,8 +25,14 @@ LOG, WORK = load_queries("log"), load_queries("work")
 
 
 async def filled(tmp_path: Path) -> asyncpg.Connection[Any]:
-    """Two days of events, of two shards and for one lane each in turn; all lanes but one have delivered everything."""
     connection = await asyncpg.connect(database_of(str(tmp_path)))
+    await fill(connection)
+    await connection.execute("ANALYZE")
+    return connection
+
+
+async def fill(connection: asyncpg.Connection[Any]) -> None:
+    """Two days of events, of two shards and for one lane each in turn; all lanes but one have delivered everything."""
     for day in (DAY, DAY + 1):
         seqs = f"generate_series({(day - DAY) * PER_DAY + 1}, {(day - DAY + 1) * PER_DAY}) AS seq"
         await connection.execute(f"""
@@ -41,8 +47,6 @@ async def filled(tmp_path: Path) -> asyncpg.Connection[Any]:
         SELECT lane, {2 * PER_DAY} - CASE lane WHEN 7 THEN {PER_DAY // 2} ELSE 0 END, 0, {SHARD}, lane, 'o', lane::text
         FROM generate_series(0, {LANES - 1}) AS lane
     """)
-    await connection.execute("ANALYZE")
-    return connection
 
 
 async def read_pages(connection: asyncpg.Connection[Any], query: str, *values: object) -> tuple[int, int]:
@@ -71,6 +75,25 @@ async def test_reading_on_costs_the_same_anywhere(tmp_path: Path) -> None:
             for name in ("postings", "lane_postings"):
                 pages, rows = await read_pages(connection, LOG[name], 7, day, after, 10)
                 assert (rows <= 10, pages <= PAGES_MAX) == (True, True), (name, after, pages)
+    finally:
+        await connection.close()
+
+
+async def test_pages_cost_the_same_anywhere(tmp_path: Path) -> None:
+    """A page of a journal whose events lie far apart, at the end of a day as at its beginning: also with plans that
+    were made while there was nothing, and without statistics."""
+    connection = await asyncpg.connect(database_of(str(tmp_path)))
+    try:
+        await connection.execute("INSERT INTO eventmill.shard_day VALUES ($1, $2, 1)", SHARD, DAY)
+        page = f"eventmill.journal_page_1({LANES - 2}, $1, 10, 1000000)"
+        for _ in range(10):
+            assert await connection.fetch(f"SELECT FROM {page}", 0) == []
+        await fill(connection)
+        for after in (0, PER_DAY // 2, PER_DAY - 2000, 2 * PER_DAY - 2200):
+            assert await connection.fetchval(f"SELECT sum(cardinality(seqs)) FROM {page}", after) == 10
+            found = await connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT FROM {page}", after)
+            plan = json.loads(found)[0]["Plan"]
+            assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= 2 * PAGES_MAX, after
     finally:
         await connection.close()
 

@@ -45,6 +45,8 @@ class Tab:
     faults: list[str] = field(default_factory=list)
     expected: tuple[int, ...] = ()
     """Statuses that a test wants to see: the browser's console tells of each that is no success."""
+    awaited: str = ""
+    """A path that the page asks until the gateway is there again: that it fails meanwhile is no fault."""
 
     def watch(self) -> Tab:
         self.page.on("console", self._heard)
@@ -55,6 +57,7 @@ class Tab:
 
     def _heard(self, message: ConsoleMessage) -> None:
         is_expected = any(f"status of {status}" in message.text for status in self.expected)
+        is_expected = is_expected or self._awaits(message.location["url"])
         if message.type in ("error", "warning") and not is_expected:
             self.faults.append(f"console: {message.text}")
 
@@ -63,8 +66,11 @@ class Tab:
             self.faults.append(f"request to {request.url}")
 
     def _answered(self, response: Response) -> None:
-        if response.status >= 500:
+        if response.status >= 500 and not self._awaits(response.url):
             self.faults.append(f"{response.status} of {response.url}")
+
+    def _awaits(self, url: str) -> bool:
+        return bool(self.awaited) and url == self.base + self.awaited
 
     def open(self, path: str) -> Page:
         self.page.goto(self.base + path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
@@ -114,6 +115,27 @@ def test_starting_afresh_is_asked_about(browser: Browser, dev: Gateway) -> None:
         assert page.get_by_text("No registration yet").is_visible()
 
 
+def test_a_snapshot_is_restored(browser: Browser, dev: Gateway, tmp_path: Path) -> None:
+    """What is none is refused beside the file; a snapshot brings back what a fresh start took."""
+    with webhook() as hook, tab(browser, dev.url) as opened:
+        stock(dev, hook)
+        snapshot, other = tmp_path / "snapshot.tar.gz", tmp_path / "other.gz"
+        snapshot.write_bytes(call("GET", f"{dev.url}/_dev/snapshot").body)
+        other.write_bytes(b"nonsense")
+        assert call("POST", f"{dev.url}/_dev/reset").status == 204
+        page = opened.open(f"{ORG}/emulator")
+        page.on("dialog", lambda dialog: dialog.accept())
+        opened.expected, opened.awaited = (400,), "/readyz"
+        page.get_by_label("Snapshot to restore").set_input_files(other)
+        page.get_by_role("button", name="Restore", exact=True).click()
+        page.get_by_text("That did not work. the body cannot be read as a snapshot").wait_for()
+        page.get_by_label("Snapshot to restore").set_input_files(snapshot)
+        page.get_by_role("button", name="Restore", exact=True).click()
+        page.wait_for_url(f"{dev.url}{ORG}", timeout=60_000)
+        page = opened.open(f"{ORG}/registrations")
+        assert page.get_by_role("link", name="Stock to ERP").is_visible()
+
+
 def test_people_are_added_and_change_their_passwords(browser: Browser, strict: Gateway) -> None:
     """By an admin; the new one signs in, and has another password from then on."""
     with tab(browser, strict.url) as opened:
@@ -141,5 +163,5 @@ def test_a_viewer_is_offered_no_change(browser: Browser, strict: Gateway) -> Non
         page = sign_in(opened, "viewer")
         for path in ("operations", "operations/keys", "operations/changes", "emulator"):
             opened.open(f"{ORG}/{path}")
-            assert page.locator("main form[method=post]").count() == 0, path
+            assert page.locator("main form[method=post], main form[data-upload]").count() == 0, path
             assert page.get_by_role("link", name="Settings").count() == 0, path

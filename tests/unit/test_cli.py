@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,13 @@ import pytest
 from click.testing import CliRunner
 
 from eventmill import __version__
+from eventmill.cli.asyncapi import read_file
 from eventmill.cli.main import cli
+from eventmill.cli.remote import Failed
 from eventmill.cli.serve import serve
 from eventmill.config import Config
+from eventmill.core.declared import keep_mark, mark
+from eventmill.errors import StartupError
 
 
 def run_command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -79,3 +84,46 @@ def test_the_clock_rate_needs_dev_mode(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "--dev" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+NOWHERE = {"API_URL": "http://127.0.0.1:9", "ACCESS_TOKEN": "t"}
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        ("provider create", 2, "--label is missing"),
+        ("keys rotate --revoke-earlier --url http://127.0.0.1:9 --token t", 1, "nobody answered; with --yes"),
+        ("publish --provider P --code c --attribute priority", 2, "'priority': expected NAME=VALUE"),
+        ("config show no_such_thing", 1, "no setting has no_such_thing in its name"),
+        ("regsitration list", 2, "No such command 'regsitration'. Did you mean 'registration'?"),
+        ("zzzzzz", 2, "No such command 'zzzzzz'."),
+        ("registration list --url http://127.0.0.1:9 --token 'a b'", 2, ""),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_sent(command: str, code: int, message: str) -> None:
+    """Scripts have nobody who answers questions; mistakes are named, with an exit code that tells them apart."""
+    done = CliRunner().invoke(cli, shlex.split(command), env=NOWHERE, input="")
+
+    told = isinstance(done.exception, StartupError)
+    assert (done.exception.exit_code if isinstance(done.exception, StartupError) else done.exit_code) == code
+    assert done.stdout == "" and (told or message in done.stderr)
+    assert not told or "the access token is not one" in str(done.exception)
+
+
+def test_a_file_that_is_no_yaml(tmp_path: Path) -> None:
+    """One line, with the place: an editor can go there."""
+    file = tmp_path / "events.yaml"
+    file.write_text("name: x\nproviders: [\n")
+    with pytest.raises(Failed, match=r"events\.yaml:3: neither YAML nor JSON: ") as failed, file.open() as opened:
+        read_file(opened)
+
+    assert "\n" not in failed.value.message
+
+
+def test_a_new_description_keeps_its_owner() -> None:
+    """A thing that a set manages stays the set's when only its description is changed; others stay nobody's."""
+    assert keep_mark("New", mark("Old", "shop")) == mark("New", "shop")
+    assert keep_mark("", mark("", "shop")) == mark("", "shop")
+    assert keep_mark(mark("New", "other"), mark("Old", "shop")) == mark("New", "other")
+    assert keep_mark("New", "Old") == "New"

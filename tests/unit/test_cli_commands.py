@@ -80,13 +80,26 @@ def test_every_option_is_explained(words: tuple[str, ...]) -> None:
 
 
 def test_every_schema_is_one() -> None:
-    """What is published for --json is JSON Schema, for a command that has --json."""
+    """What is published is JSON Schema, for flags that there are, and nothing else lies beside it."""
+    names = {name for name, _ in schemas()}
     for _, text in schemas():
         jsonschema.Draft202012Validator.check_schema(json.loads(text))
-    for words in {**OWN, **ANSWERS}:
-        options = [name for each in COMMANDS[tuple(words.split())].params for name in each.opts]
-        assert "--json" in options, words
-        assert (ROOT / "docs/schemas/cli" / schema_name(words)).exists()
+    for key in {**OWN, **ANSWERS}:
+        words, flags = key.partition(" --")[::2]
+        assert not flags or f"--{flags}" in options_of(words), key
+    assert names == {schema_name(key) for key in {**OWN, **ANSWERS}}
+    assert names == {path.name for path in (ROOT / "docs/schemas/cli").iterdir()}
+
+
+def test_every_json_has_a_schema() -> None:
+    """Each command with --json has a published schema, and no other command has one."""
+    described = {key.partition(" --")[0] for key in {**OWN, **ANSWERS}}
+
+    assert described == {" ".join(words) for words in COMMANDS if "--json" in options_of(" ".join(words))}
+
+
+def options_of(words: str) -> list[str]:
+    return [name for each in COMMANDS[tuple(words.split())].params for name in each.opts]
 
 
 def test_no_command_takes_an_option_of_the_common_ones_for_something_else() -> None:

@@ -12,7 +12,7 @@ from markupsafe import escape
 
 from eventmill.ui import charts
 from eventmill.ui.json_view import json_view
-from eventmill.ui.shown import HIDDEN, ago, duration, mark_hidden, safe_text, size, time_tag
+from eventmill.ui.shown import HIDDEN, ago, duration, mark_hidden, room_left, safe_text, size, time_tag
 
 
 @pytest.mark.parametrize(
@@ -85,11 +85,18 @@ def test_charts_say_what_they_show() -> None:
         charts.sparkline([], "empty"),
         charts.bars([charts.Bar("now", 3), charts.Bar("<b>", 0)], "bars"),
         charts.histogram([charts.Bar("200", 3, "ok"), charts.Bar("500", 0, "bad")], "codes"),
-        charts.timeline([charts.Mark(5, "first"), charts.Mark(9, "second", "bad")], "attempts"),
-        charts.timeline([charts.Mark(5, "only")], "one"),
+        charts.attempts([charts.Mark(5, "first"), charts.Mark(9, "second", "bad")], 5, "attempts"),
+        charts.attempts([charts.Mark(5, "only")], 5, "one"),
         charts.meter(2.5, "full", marks=(0.5,)),
     ]
     for each in made:
         root = ElementTree.fromstring(each)
         assert root.get("role") == "img" and root.get("aria-label")
-    assert charts.histogram([], "none") == "" == charts.timeline([], "none")
+    assert charts.histogram([], "none") == ""
+
+
+def test_room_that_is_far_off_is_not_told_to_the_day() -> None:
+    """Nobody plans for the day after some hundred years."""
+    assert room_left(1.2).startswith("1 day left")
+    assert room_left(40).startswith("40 days left")
+    assert room_left(167_694).startswith("more than a year")

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -21,6 +22,11 @@ ADOBE_IMS = "https://ims-na1.adobelogin.com"
 ADOBE_KEYS = "https://static.adobeioevents.com"
 
 _MANAGEMENT_SCOPES = "openid,AdobeID,adobeio_api,read_organizations,additional_info.projectedProductContext"
+
+
+def is_adobe(url: str) -> bool:
+    """Whether Adobe's own service is at the URL."""
+    return (urlsplit(url).hostname or "").endswith(".adobe.io")
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +154,13 @@ def _from_console_file(path: str, environ: Mapping[str, str]) -> Account:
     """The Developer Console's download: ids, client id, secret. The hosts are Adobe's, unless variables name others."""
     try:
         project = json.loads(Path(path).read_text("utf-8"))["project"]
-        workspace = project["workspace"]
+        org, workspace = project["org"], project["workspace"]
+        ids = {
+            "ims_org_id": str(org["ims_org_id"]),
+            "consumer_org_id": str(org["id"]),
+            "project_id": str(project["id"]),
+            "workspace_id": str(workspace["id"]),
+        }
         credentials = workspace["details"]["credentials"]
     except OSError as error:
         raise StartupError(f"{path} cannot be read: {error.strerror or error}") from None
@@ -162,10 +174,7 @@ def _from_console_file(path: str, environ: Mapping[str, str]) -> Account:
         ingress_url=environ.get("INGRESS_URL") or ADOBE_INGRESS,
         ims_url=(environ.get("IMS_URL") or ADOBE_IMS).rstrip("/"),
         keys_url=(environ.get("KEYS_URL") or ADOBE_KEYS).rstrip("/"),
-        ims_org_id=str(project["org"]["ims_org_id"]),
-        consumer_org_id=str(project["org"]["id"]),
-        project_id=str(project["id"]),
-        workspace_id=str(workspace["id"]),
+        **ids,
         client_id=str(oauth["client_id"]),
         client_secret=str((oauth.get("client_secrets") or [""])[0]),
         scopes=",".join(oauth.get("scopes") or ()) or _MANAGEMENT_SCOPES,
@@ -174,8 +183,8 @@ def _from_console_file(path: str, environ: Mapping[str, str]) -> Account:
 
 def _find_oauth(credentials: Any, path: str) -> Mapping[str, Any]:
     for each in credentials if isinstance(credentials, list) else ():
-        if isinstance(each, dict) and isinstance(each.get("oauth_server_to_server"), dict):
-            found: Mapping[str, Any] = each["oauth_server_to_server"]
+        found = each.get("oauth_server_to_server") if isinstance(each, dict) else None
+        if isinstance(found, dict) and "client_id" in found:
             return found
     raise StartupError(f"{path} has no OAuth server-to-server credential; add one to the workspace, and download again")
 

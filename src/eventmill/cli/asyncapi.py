@@ -83,8 +83,11 @@ def read_file(file: TextIO) -> Any:
     }
     try:
         document = yaml.load(file, Loader=Loader)  # noqa: S506 - a safe loader
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise Failed(f"{file.name}:{line}: neither YAML nor JSON: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise Failed(f"{file.name} is neither YAML nor JSON: {error}") from None
+        raise Failed(f"{file.name} is neither YAML nor JSON: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise Failed(f"{file.name} is nested too deeply") from None
     _check_values(document, file.name)

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from eventmill.cli.form import Form, form_options, print_items
+from eventmill.cli.remote import Failed
 
 _COLUMNS = {"SETTING": "variable", "SOURCE": "source", "VALUE": "shown"}
 _SECRET_NAMES = ("secret", "password", "_key", "token", "auth")
@@ -49,15 +50,13 @@ def show(names: tuple[str, ...], *, changed: bool, form: Form, **flags: Any) -> 
     NAMES: only settings whose name has one of these words in it. Secrets are not shown.
     """
     words = [word.lower().removeprefix("eventmill_") for word in names]
-    chosen = [
-        each
-        for each in describe_settings(flags)
-        if (not changed or each.source != "default") and (not words or any(word in each.name for word in words))
-    ]
+    meant = [each for each in describe_settings(flags) if not words or any(word in each.name for word in words)]
+    if not meant:
+        raise Failed(f"no setting has {' or '.join(words)} in its name; `eventmill config show` lists all")
+    chosen = [each for each in meant if not changed or each.source != "default"]
     _warn_of_unknown()
     rows = [{"variable": each.variable, "source": each.source, "shown": _shown(each.value)} for each in chosen]
-    none = "no such setting" if names else "every setting is at its default"
-    print_items(msgspec.to_builtins(chosen), rows, _COLUMNS, none, form)
+    print_items(msgspec.to_builtins(chosen), rows, _COLUMNS, "every setting is at its default", form)
 
 
 def describe_settings(flags: dict[str, Any]) -> list[Setting]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,8 +13,9 @@ import click
 from eventmill.cli.form import Form, form_options, print_items, print_one, show_again, watch_option
 from eventmill.cli.places import Json, confirm, yes_option
 from eventmill.cli.registration import find_registration
-from eventmill.cli.remote import Failed
-from eventmill.cli.session import Session, accepted, session_options
+from eventmill.cli.remote import Failed, accepted
+from eventmill.cli.session import Session, eventmill_only, session_options
+from eventmill.cli.wire import NoAnswer
 
 _KINDS = ("status", "latency", "drop", "duplicate", "reorder")
 _FAULTS = {
@@ -25,6 +27,8 @@ _FAULTS = {
 }
 _MAILS = {"ID": "id", "TIME": "time", "TO": "to", "SUBJECT": "subject"}
 _ADVANCE_WITHIN_S = 3600.0
+_ANEW_WITHIN_S = 120.0
+_LOOK_S = 0.1
 
 
 @click.group(short_help="Dev mode: turn the clock, break the network, read mails, start afresh")
@@ -38,6 +42,7 @@ def dev() -> None:
 @form_options
 @watch_option
 @session_options
+@eventmill_only
 def clock(session: Session, advance: str | None, rate: float | None, *, watch: bool, form: Form) -> None:
     """Show the virtual clock, or move it. An advance is over when every attempt due on the way was made."""
     from eventmill.cli.durations import duration_s
@@ -77,6 +82,7 @@ def fault() -> None:
 @click.option("--latency-ms", type=click.IntRange(1, 60_000), help="With the kind latency.  [default: 5000]")
 @form_options
 @session_options
+@eventmill_only
 def add(session: Session, registration: str, kind: str, times: int, *, form: Form, **options: int | None) -> None:
     """Have the next deliveries suffer: a status, latency, drop, duplicate, or reorder."""
     if kind == "latency" and options["latency_ms"] is None:
@@ -91,6 +97,7 @@ def add(session: Session, registration: str, kind: str, times: int, *, form: For
 @form_options
 @watch_option
 @session_options
+@eventmill_only
 def list_faults(session: Session, *, watch: bool, form: Form) -> None:
     """List what is still to be suffered."""
 
@@ -104,6 +111,7 @@ def list_faults(session: Session, *, watch: bool, form: Form) -> None:
 @fault.command("clear")
 @click.argument("registration", required=False)
 @session_options
+@eventmill_only
 def clear_faults(session: Session, registration: str | None) -> None:
     """Take the faults of a registration away; without one, all."""
     query = f"?registration={find_registration(session, registration)['registration_id']}" if registration else ""
@@ -120,6 +128,7 @@ def mail() -> None:
 @form_options
 @watch_option
 @session_options
+@eventmill_only
 def list_mails(session: Session, *, watch: bool, form: Form) -> None:
     """List the mails, newest first."""
 
@@ -133,6 +142,7 @@ def list_mails(session: Session, *, watch: bool, form: Form) -> None:
 @mail.command("show")
 @click.argument("mail", required=False)
 @session_options
+@eventmill_only
 def show_mail(session: Session, mail: str | None) -> None:
     """Print the text of a mail; without its id, of the newest."""
     if mail is None:
@@ -145,6 +155,7 @@ def show_mail(session: Session, mail: str | None) -> None:
 
 @mail.command("clear")
 @session_options
+@eventmill_only
 def clear_mails(session: Session) -> None:
     """Empty the mailbox."""
     session.call("DELETE", "/_dev/mailbox")
@@ -154,6 +165,7 @@ def clear_mails(session: Session) -> None:
 @dev.command()
 @yes_option
 @session_options
+@eventmill_only
 def reset(session: Session, *, yes: bool) -> None:
     """Forget journals, registrations, providers and traces; tenants, credentials, keys and the clock stay."""
     confirm("Forget every provider, registration and event of this gateway?", yes)
@@ -164,6 +176,7 @@ def reset(session: Session, *, yes: bool) -> None:
 @dev.command()
 @click.argument("file")
 @session_options
+@eventmill_only
 def snapshot(session: Session, file: str) -> None:
     """Write all data to FILE, readable by you only; `eventmill serve --dev --seed FILE` begins with it."""
     raw = _fetch(session, "/_dev/snapshot")
@@ -174,6 +187,42 @@ def snapshot(session: Session, file: str) -> None:
     except OSError as error:
         raise Failed(f"{file} cannot be written: {error.strerror or error}") from None
     click.echo(f"wrote {len(raw):,} bytes to {file}; it holds secrets", err=True)
+
+
+@dev.command()
+@click.argument("file")
+@yes_option
+@session_options
+@eventmill_only
+def restore(session: Session, file: str, *, yes: bool) -> None:
+    """Put FILE, a snapshot, in place of everything; the gateway begins anew with it, on the same port.
+
+    What there was stays beside it, in `before-restore` of the data directory."""
+    try:
+        raw = Path(file).read_bytes()
+    except OSError as error:
+        raise Failed(f"{file} cannot be read: {error.strerror or error}") from None
+    confirm(f"Put {file} in place of everything in this gateway?", yes)
+    url = session.url("/_dev/restore")
+    accepted(url, session.send("POST", url, {"content-type": "application/gzip"}, raw, _ANEW_WITHIN_S))
+    _await_ready(session, wanted=False)
+    _await_ready(session, wanted=True)
+    click.echo(f"the gateway began anew with {file}")
+
+
+def _await_ready(session: Session, *, wanted: bool) -> None:
+    until_s = time.monotonic() + _ANEW_WITHIN_S
+    while _is_ready(session) is not wanted:
+        if time.monotonic() > until_s:
+            raise Failed(f"the gateway took the file, and has not begun anew after {_ANEW_WITHIN_S:.0f} s; see its log")
+        time.sleep(_LOOK_S)
+
+
+def _is_ready(session: Session) -> bool:
+    try:
+        return session.wire.send("GET", session.url("/readyz"), {}).status == 200
+    except NoAnswer:
+        return False
 
 
 def _fetch(session: Session, path: str) -> bytes:

@@ -26,7 +26,7 @@ from eventmill.config_sources import unknown_variables
 from eventmill.errors import StartupError
 from eventmill.model import Registration
 from eventmill.send.netguard import DialGuard, is_named, read_named_hosts
-from eventmill.store.open import make_schema, read_documents
+from eventmill.store.open import make_schema, read_clock_ahead_ms, read_documents
 
 _ANSWER_S = 5.0
 _SKEW_S = 5.0
@@ -123,6 +123,19 @@ def _check_store(config: Config) -> Iterator[Finding]:
         yield Finding("warning", "nodes", "nodes of different versions are at work", "finish the upgrade")
 
 
+def _check_clock(config: Config) -> Iterator[Finding]:
+    """Nodes that share a database share its time."""
+    try:
+        ahead_s = read_clock_ahead_ms(config, SystemClock()) / 1000
+    except StartupError:
+        return  # the store was looked at already
+    if abs(ahead_s) > _SKEW_S:
+        which = "ahead of" if ahead_s > 0 else "behind"
+        cause = f"this machine's clock is {abs(ahead_s):.0f} s {which} the database's"
+        remedy = "keep both in time, with NTP; with more than a minute no gateway starts here, and nothing expires"
+        yield Finding("problem", "clock", cause, remedy)
+
+
 def _check_base_url(config: Config) -> Iterator[Finding]:
     """Links lead there, so that it should answer, and from outside too."""
     parts = urlsplit(config.url)
@@ -176,6 +189,7 @@ _CHECKS: tuple[Check, ...] = (
     _check_directory,
     _check_disk,
     _check_store,
+    _check_clock,
     _check_base_url,
     _check_webhooks,
 )

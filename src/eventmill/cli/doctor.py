@@ -8,13 +8,21 @@ import sys
 import click
 import msgspec
 
+from eventmill.cli.remote import local_url
 from eventmill.cli.table import print_json
+from eventmill.cli.wire import NoAnswer, Wire
 from eventmill.errors import Exit
+
+_ANSWER_S = 5.0
 
 
 @click.command(short_help="Find what is amiss with settings and surroundings")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--dev", is_flag=True, default=None, help="The gateway runs with --dev.")
+@click.option(
+    "--dev/--no-dev",
+    default=None,
+    help="Whether the gateway runs with --dev.  [default: asked of it]",
+)
 @click.option("--data", metavar="DIR", help="Data directory of the gateway.  [default: .eventmill]")
 @click.option("--store", metavar="URL", help="Database of the gateway, better in EVENTMILL_STORE.")
 @click.option("--host", metavar="ADDRESS", help="The gateway's --host.  [default: 127.0.0.1]")
@@ -31,7 +39,10 @@ def doctor(*, as_json: bool, **flags: object) -> None:
     from eventmill.cli.diagnosis import diagnose
     from eventmill.config_sources import load_config
 
-    found = diagnose(load_config(flags, os.environ), os.environ)
+    config = load_config(flags, os.environ)
+    if flags["dev"] is None and not config.dev and _runs_in_dev_mode(local_url(config)):
+        config = load_config({**flags, "dev": True}, os.environ)
+    found = diagnose(config, os.environ)
     if as_json:
         print_json(msgspec.to_builtins(found))
     else:
@@ -40,3 +51,14 @@ def doctor(*, as_json: bool, **flags: object) -> None:
         if not found:
             click.echo("Nothing is amiss.")
     sys.exit(Exit.FAILED if any(finding.level == "problem" for finding in found) else 0)
+
+
+def _runs_in_dev_mode(url: str) -> bool:
+    """Only a gateway in dev mode has a clock to turn."""
+    wire = Wire()
+    try:
+        return wire.send("GET", f"{url}/_dev/clock", {}, timeout_s=_ANSWER_S).status in (200, 401)
+    except NoAnswer:
+        return False
+    finally:
+        wire.close()

@@ -12,8 +12,8 @@ from urllib.parse import quote
 import click
 
 from eventmill.cli.form import Form, form_options, print_items, print_one, print_value
-from eventmill.cli.places import Json, confirm, yes_option
-from eventmill.cli.provider import find_provider
+from eventmill.cli.places import Json, ask, confirm, yes_option
+from eventmill.cli.provider import find_provider, keep_owner
 from eventmill.cli.remote import Failed
 from eventmill.cli.session import Session, session_options
 
@@ -84,12 +84,13 @@ def _texts(command: Callable[..., None]) -> Callable[..., None]:
 @session_options
 def create(session: Session, provider: str, event_code: str | None, *, form: Form, **given: str | None) -> None:
     """Create an event code, such as com.acme.stock.low: the `type` of the events."""
+    _check_schema(session, given)
     found = find_provider(session, provider)
-    code = event_code or click.prompt("Event code, such as com.acme.stock.low", err=True)
+    code = event_code or ask("Event code, such as com.acme.stock.low", "EVENT_CODE")
     body = {"event_code": code, **_members(given)}
     for name in ("label", "description"):
         if name not in body:
-            body[name] = click.prompt(name.capitalize(), err=True)
+            body[name] = ask(name.capitalize(), f"--{name}")
     _show(session.call("POST", _path(session.workspace_path, found), body), form)
 
 
@@ -102,10 +103,13 @@ def create(session: Session, provider: str, event_code: str | None, *, form: For
 @session_options
 def update(session: Session, provider: str, event_code: str, *, force: bool, form: Form, **given: str | None) -> None:
     """Change an event code. What no option names stays as it is."""
+    _check_schema(session, given)
     changes = _members(given)
     if not changes:
         raise click.UsageError("nothing to change: say --label, --description, --sample or --schema")
     found = find_provider(session, provider)
+    if "description" in changes:
+        keep_owner(changes, session.call("GET", _path("/events", found, event_code)))
     patch = [{"op": "add", "path": f"/{name}", "value": value} for name, value in changes.items()]
     path = _path(session.workspace_path, found, event_code)
     body = session.call("PATCH", path + ("?force=true" if force else ""), patch, "application/json-patch+json")
@@ -129,6 +133,11 @@ def delete(session: Session, provider: str, event_code: str | None, *, yes: bool
 def _path(parent: str, provider: Json, event_code: str | None = None) -> str:
     place = f"{parent}/providers/{quote(str(provider['id']), safe='')}/eventmetadata"
     return place if event_code is None else f"{place}/{quote(event_code, safe='')}"
+
+
+def _check_schema(session: Session, given: dict[str, str | None]) -> None:
+    if given["schema"] is not None:
+        session.check_eventmill("--schema")
 
 
 def _members(given: dict[str, str | None]) -> Json:

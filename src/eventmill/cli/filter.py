@@ -14,7 +14,7 @@ from eventmill.cli.form import Form, form_options, print_one, print_value
 from eventmill.cli.places import Json
 from eventmill.cli.registration import find_registration, registration_path_of
 from eventmill.cli.remote import Failed
-from eventmill.cli.session import Session, session_options
+from eventmill.cli.session import Session, eventmill_only, session_options
 from eventmill.cli.table import print_table
 
 _EVENTS_SHOWN = 10
@@ -157,6 +157,7 @@ def _check_alone(text: str, samples: tuple[str, ...]) -> None:
 @click.argument("registration")
 @form_options
 @session_options
+@eventmill_only
 def backtest(session: Session, filter_: str, registration: str, *, form: Form) -> None:
     """Say what a filter would have made of the newest events of a registration's journal. Eventmill only."""
     path = registration_path_of(session, find_registration(session, registration))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
@@ -24,14 +25,31 @@ LISTEN_HEADER = "x-eventmill-listen"
 """How a forwarded delivery is signed: `signed` as the gateway does, `hmac` by the client secret alone, `unsigned`."""
 
 
-class Delivery(NamedTuple):
-    """One event on its way to the local receiver."""
+class Entry(NamedTuple):
+    """Of a journal; `event` are the bytes that it has."""
 
     position: str
+    event: bytes
+
+
+class Delivery(NamedTuple):
+    """One event on its way to the local receiver, or a batch of them."""
+
+    position: str
+    """Of the last one."""
     event_id: str
+    """Of the first one, as its code."""
     event_code: str
+    events: int
     body: bytes
     headers: Headers
+
+
+class _Part(NamedTuple):
+    body: bytes
+    event_id: str
+    event_code: str
+    origin: Origin
 
 
 class Outcome(NamedTuple):
@@ -50,6 +68,10 @@ class Outcome(NamedTuple):
         return self.status in (0, 429) or (500 <= self.status <= 599 and self.status != 505)
 
 
+def takes_batches(registration: Json) -> bool:
+    return bool(registration["delivery_type"] == "webhook_batch")
+
+
 class Forwarder:
     def __init__(self, url: str, account: Account, signer: DeliverySigner | None, timeout_s: float) -> None:
         self.url = url
@@ -61,8 +83,26 @@ class Forwarder:
     def close(self) -> None:
         self._wire.close()
 
-    def make(self, registration: Json, position: str, event: bytes, replay_id: str = "") -> Delivery:
-        """What the webhook of the registration would get for a journal entry, whose bytes are `event`."""
+    def make(self, registration: Json, entries: Sequence[Entry], replay_id: str = "") -> Delivery:
+        """What the webhook of the registration would get for `entries`, of which there is one unless it takes
+        batches."""
+        parts = [self._part(registration, *entry) for entry in entries]
+        batch = takes_batches(registration)
+        body = b"[" + b",".join(part.body for part in parts) + b"]" if batch else parts[0].body
+        headers = delivery_headers(
+            [(part.event_id, part.origin) for part in parts],
+            batch=batch,
+            retry_count=0,
+            delivery_id="",
+            request_id=uuid4().hex,
+        )
+        if replay_id:
+            headers.append((REPLAY_HEADER, replay_id))
+        first = parts[0]
+        signed = [*headers, *self._signatures(body)]
+        return Delivery(entries[-1].position, first.event_id, first.event_code, len(parts), body, signed)
+
+    def _part(self, registration: Json, position: str, event: bytes) -> _Part:
         members = json.loads(event)
         is_cloud_event = isinstance(members, dict) and "specversion" in members
         if not is_cloud_event:  # the journal has the data alone, of what a webhook gets in an envelope
@@ -70,12 +110,7 @@ class Forwarder:
             event = self._envelope(event, members["eventid"])
         event_id, code = str(members.get("eventid", "")), str(members.get("type", ""))
         origin = self._origin(registration, str(members.get("source", "")), code, is_cloud_event=is_cloud_event)
-        headers = delivery_headers(
-            [(event_id, origin)], batch=False, retry_count=0, delivery_id="", request_id=uuid4().hex
-        )
-        if replay_id:
-            headers.append((REPLAY_HEADER, replay_id))
-        return Delivery(position, event_id, code, event, [*headers, *self._signatures(event)])
+        return _Part(event, event_id, code, origin)
 
     def post(self, delivery: Delivery, retry_count: int) -> Outcome:
         """One attempt. Raises nothing."""

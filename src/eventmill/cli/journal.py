@@ -12,7 +12,7 @@ from eventmill.cli.form import Form, form_options, print_items, print_one, print
 from eventmill.cli.journals import Busy, journal_start, journal_url, pause, read_page
 from eventmill.cli.places import Json
 from eventmill.cli.registration import find_registration
-from eventmill.cli.session import Session, session_options
+from eventmill.cli.session import Session, eventmill_only, session_options
 from eventmill.cli.table import one_line
 
 _COLUMNS = {"POSITION": "position", "TIME": "time", "EVENT": "eventid", "EVENT CODE": "type", "DATA": "data"}
@@ -132,6 +132,7 @@ def cursor() -> None:
 @form_options
 @watch_option
 @session_options
+@eventmill_only
 def list_(session: Session, registration: str, *, watch: bool, form: Form) -> None:
     """List the cursors of a journal, and how far behind each is."""
     url = f"{_journal(session, registration)}/cursors"
@@ -149,6 +150,7 @@ def list_(session: Session, registration: str, *, watch: bool, form: Form) -> No
 @click.argument("name")
 @form_options
 @session_options
+@eventmill_only
 def get(session: Session, registration: str, name: str, *, form: Form) -> None:
     """Show one cursor."""
     _show_cursor(session.call("GET", _cursor_url(session, registration, name)), form)
@@ -160,6 +162,7 @@ def get(session: Session, registration: str, name: str, *, form: Form) -> None:
 @click.argument("position", required=False)
 @form_options
 @session_options
+@eventmill_only
 def set_(session: Session, registration: str, name: str, position: str | None, *, form: Form) -> None:
     """Make a cursor, or move it. Without POSITION, to the end of the journal."""
     if position is None:
@@ -172,6 +175,7 @@ def set_(session: Session, registration: str, name: str, position: str | None, *
 @_registration_argument
 @click.argument("name")
 @session_options
+@eventmill_only
 def delete(session: Session, registration: str, name: str) -> None:
     """Delete a cursor."""
     session.call("DELETE", _cursor_url(session, registration, name))

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from eventmill.cli.places import Json
-from eventmill.cli.remote import Failed, Refused
-from eventmill.cli.session import Session, accepted
+from eventmill.cli.remote import Failed, Refused, accepted
+from eventmill.cli.session import Session
 
 _WAIT_S = 20
 _ANSWER_WITHIN_S = 60.0

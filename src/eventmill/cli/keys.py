@@ -6,6 +6,7 @@ import click
 
 from eventmill.cli.places import confirm, yes_option
 from eventmill.cli.remote import Remote, remote_options
+from eventmill.cli.table import json_option, print_json
 
 
 @click.group(short_help="Keys that sign access tokens")
@@ -26,8 +27,13 @@ def rotate(remote: Remote, *, revoke_earlier: bool, yes: bool) -> None:
 
 
 @keys.command("list")
+@json_option
 @remote_options
-def list_(remote: Remote) -> None:
+def list_(remote: Remote, *, as_json: bool) -> None:
     """List the ids of the keys whose tokens are good, oldest first; the last one signs."""
-    for key in remote.call("GET", "/ims/keys")[1]["keys"]:
+    body = remote.call("GET", "/ims/keys")[1]
+    if as_json:
+        print_json(body)
+        return
+    for key in body["keys"]:
         click.echo(key["kid"])

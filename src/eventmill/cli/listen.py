@@ -41,9 +41,9 @@ def listen(session: Session, registration: str | None, forward_to: str, *, as_js
     """Post each event of a registration to a receiver on this machine, in order, and print what it answered.
 
     Reads the journal from the place that the last run reached, so nothing is lost while neither runs. The first run
-    begins with what comes next. An event counts as taken when the receiver answered 2xx; on no answer, 429 or 5xx it
-    is tried again until it is; any other answer is final. REGISTRATION is an id or a name, and may be left out if there
-    is only one.
+    begins with what comes next. A registration for batches gets batches. An event counts as taken when the receiver
+    answered 2xx; on no answer, 429 or 5xx it is tried again until it is; any other answer is final. REGISTRATION is an
+    id or a name, and may be left out if there is only one.
 
     Deliveries are signed as the gateway's own when its data directory is on this machine. Elsewhere they have the
     signature by the client secret alone; the header x-eventmill-listen says which.
@@ -132,17 +132,20 @@ def _print_line(report: Report) -> None:
     elif not outcome.is_success:
         answer += "; passed over"
     mark = "  replay" if report.is_replay else ""
-    line = f"{time.strftime('%H:%M:%S')}  {delivery.event_code}  {delivery.event_id}  {answer}{mark}"
+    more = f" and {delivery.events - 1} more" if delivery.events > 1 else ""
+    line = f"{time.strftime('%H:%M:%S')}  {delivery.event_code}  {delivery.event_id}{more}  {answer}{mark}"
     click.echo(one_line(line))
     sys.stdout.flush()
 
 
 class ListenLine(msgspec.Struct, frozen=True):
-    """One attempt to hand an event on."""
+    """One attempt to hand an event, or a batch of them, on."""
 
     position: str
+    """Of the last event; id and code are the first one's."""
     event_id: str
     event_code: str
+    events: int
     status: int | None
     """null: there was no answer, and `why` says more."""
     ms: int
@@ -160,6 +163,7 @@ def _print_json(report: Report) -> None:
         delivery.position,
         delivery.event_id,
         delivery.event_code,
+        delivery.events,
         outcome.status or None,
         outcome.ms,
         outcome.why,

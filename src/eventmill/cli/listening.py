@@ -1,7 +1,7 @@
 """The loop of `eventmill listen`: reads a journal from a saved place, hands each event on, saves the place, goes on.
 
 The place moves only when the receiver took the event, or refused it for good: so a crash, of either side, loses
-nothing, and repeats one event at most.
+nothing, and repeats one event, or one batch, at most.
 """
 
 from __future__ import annotations
@@ -15,14 +15,19 @@ from uuid import uuid4
 
 import msgspec
 
-from eventmill.cli.forwarding import Delivery, Forwarder, Outcome
+from eventmill.cli.forwarding import Delivery, Entry, Forwarder, Outcome, takes_batches
 from eventmill.cli.journals import Busy, Page, journal_start, pause, read_page
 from eventmill.cli.listen_state import ListenState, StateFile
 from eventmill.cli.places import Json
 from eventmill.cli.remote import Failed
 from eventmill.cli.session import Session
 from eventmill.cli.wire import NoAnswer
+from eventmill.config import MIB
+from eventmill.core.envelope import fit_batch
 
+_BATCH_EVENTS_MAX = 20
+_BATCH_BYTES_MAX = 2 * MIB
+"""A gateway's default."""
 _SEEK = "seek:"
 """Opens a place that is a time, in seconds since 1970."""
 _RETRY_AFTER_S = (1, 2, 4, 8, 15)
@@ -50,6 +55,7 @@ class Listening:
         self._journal = journal
         self._forwarder = forwarder
         self._state = state
+        self._batches = takes_batches(registration)
         self.on_report: Callable[[Report], None] = lambda _: None
         self.on_trouble: Callable[[str], None] = lambda _: None
         """Hears of a gateway that does not answer, once each time; empty: it answers again."""
@@ -78,13 +84,14 @@ class Listening:
         url = self._url_after(state.position)
         while limit is None or done < limit:
             page = self._read(url, wait=True)
-            for entry in _entries(page):
-                self._deliver(self._forwarder.make(self._registration, entry.position, bytes(entry.event)))
-                state = msgspec.structs.replace(state, position=entry.position, taken=state.taken + 1)
+            for entries in self._deliveries(list(_entries(page))[: None if limit is None else limit - done]):
+                self._deliver(self._forwarder.make(self._registration, entries))
+                taken = state.taken + len(entries)
+                state = msgspec.structs.replace(state, position=entries[-1].position, taken=taken)
                 self._state.write_durable(state)
-                done += 1
-                if done == limit:
-                    return state
+                done += len(entries)
+            if done == limit:
+                return state
             url = page.next_url
             pause(page.pause_s)
         return state
@@ -93,15 +100,21 @@ class Listening:
         """The last `count` events up to the place `until` once more; how many there were. The place does not move."""
         replay_id = str(uuid4())
         entries = self._last_entries(count, until)
-        for entry in entries:
-            self._deliver(
-                self._forwarder.make(self._registration, entry.position, bytes(entry.event), replay_id), is_replay=True
-            )
+        for each in self._deliveries(entries):
+            self._deliver(self._forwarder.make(self._registration, each, replay_id), is_replay=True)
         return len(entries)
 
-    def _last_entries(self, count: int, until: str) -> list[_Entry]:
+    def _deliveries(self, entries: list[Entry]) -> Iterator[list[Entry]]:
+        """One by one, or in the batches that a gateway would make of them."""
+        while entries:
+            sizes = [len(entry.event) for entry in entries]
+            count = fit_batch(sizes, events_max=_BATCH_EVENTS_MAX, bytes_max=_BATCH_BYTES_MAX) if self._batches else 1
+            yield entries[:count]
+            entries = entries[count:]
+
+    def _last_entries(self, count: int, until: str) -> list[Entry]:
         for seek in _REPLAY_SEEKS:
-            found: deque[_Entry] = deque(maxlen=count)
+            found: deque[Entry] = deque(maxlen=count)
             page = self._read(journal_start(self._journal, seek=seek))
             has_reached = False
             while page.events and not has_reached:
@@ -164,10 +177,11 @@ class _Body(msgspec.Struct, frozen=True):
     events: list[_Entry]
 
 
-def _entries(page: Page) -> Iterator[_Entry]:
+def _entries(page: Page) -> Iterator[Entry]:
     """With the bytes of the events as the journal has them: they are what a signature is over."""
     if page.body:
-        yield from msgspec.json.decode(page.body, type=_Body).events
+        for each in msgspec.json.decode(page.body, type=_Body).events:
+            yield Entry(each.position, bytes(each.event))
 
 
 def _since(next_url: str) -> str:

@@ -76,7 +76,15 @@ def main() -> None:
     """Run the command; a start that cannot go on is one message and an exit code, never a traceback."""
     hide_passwords(sys.argv[1:])
     try:
-        cli(prog_name="eventmill")
+        sys.exit(cli.main(prog_name="eventmill", standalone_mode=False))
     except StartupError as error:
         click.echo(f"eventmill: {error}", err=True)
         sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort as abort:
+        is_interrupt = isinstance(abort.__cause__ or abort.__context__, KeyboardInterrupt)
+        if not is_interrupt:
+            click.echo("Aborted!", err=True)
+        sys.exit(130 if is_interrupt else 1)

@@ -137,6 +137,25 @@ def called(thing: Json) -> str:
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Ask before something is gone. Raises `click.Abort` (exit code 1) unless the answer is yes."""
-    if not yes:
+    """Ask before something is gone. Raises `click.Abort` or `Failed` (exit code 1) unless the answer is yes."""
+    if yes:
+        return
+    try:
         click.confirm(question, abort=True, err=True)
+    except click.Abort as abort:
+        if not isinstance(abort.__context__, EOFError):
+            raise
+        click.echo(err=True)
+        raise Failed("nothing was done: nobody answered; with --yes it is not asked") from None
+
+
+def ask(label: str, option: str) -> str:
+    """What the option would have said. Raises `click.UsageError` where nobody answers."""
+    try:
+        answer: str = click.prompt(label, err=True)
+    except click.Abort as abort:
+        if not isinstance(abort.__context__, EOFError):
+            raise
+        click.echo(err=True)
+        raise click.UsageError(f"{option} is missing") from None
+    return answer

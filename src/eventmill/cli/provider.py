@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from eventmill.cli.form import Form, form_options, print_items, print_one
-from eventmill.cli.places import Json, confirm, yes_option
+from eventmill.cli.places import Json, ask, confirm, yes_option
 from eventmill.cli.remote import Failed, Refused
 from eventmill.cli.session import Session, session_options
 
@@ -45,7 +45,9 @@ def list_(
     query += [("instanceId", instance)] if instance else []
     query += [("eventmetadata", "true")] if fetch else []
     body = session.call("GET", f"{session.org_path}/providers" + (f"?{urlencode(query)}" if query else ""))
-    print_items(body, body["_embedded"]["providers"], _COLUMNS, "no provider yet", form)
+    rows = [{**each, "codes": ", ".join(code["event_code"] for code in _codes(each))} for each in _providers(body)]
+    columns = {**_COLUMNS, "EVENT CODES": "codes"} if fetch else _COLUMNS
+    print_items(body, rows, columns, "no provider yet", form)
 
 
 @provider.command()
@@ -84,9 +86,10 @@ def _texts(command: Callable[..., None]) -> Callable[..., None]:
 @session_options
 def create(session: Session, *, form: Form, **given: str | None) -> None:
     """Create a provider."""
+    _check_enforcement(session, given)
     body = {name: value for name, value in given.items() if value is not None}
     if "label" not in body:
-        body["label"] = click.prompt("Label", err=True)
+        body["label"] = ask("Label", "--label")
     show_provider(session.call("POST", f"{session.workspace_path}/providers", body), form)
 
 
@@ -96,13 +99,15 @@ def create(session: Session, *, form: Form, **given: str | None) -> None:
 @form_options
 @session_options
 def update(session: Session, provider: str, *, form: Form, **given: str | None) -> None:
-    """Change a provider. What no option names stays as it is."""
+    """Change a provider. What no option names stays as it is; so does the set of `eventmill apply` that manages it."""
+    _check_enforcement(session, given)
     found = find_provider(session, provider)
     kept = {name: found[name] for name in ("label", "description", "docs_url") if found.get(name)}
     changes = {name: value for name, value in given.items() if value is not None}
     if not changes:
         options = "--label, --description, --docs-url, --event-delivery-format or --schema-enforcement"
         raise click.UsageError(f"nothing to change: say {options}")
+    keep_owner(changes, found)
     show_provider(session.call("PUT", _own_path(session, found), {**kept, **changes}), form)
 
 
@@ -138,6 +143,19 @@ def find_provider(session: Session, wanted: str, *, fetch: bool = False) -> Json
     raise Failed(f"there is no provider {wanted!r}" + (f"; there are: {listed}" if listed else ""))
 
 
+def _check_enforcement(session: Session, given: dict[str, str | None]) -> None:
+    if given["schema_enforcement"] is not None:
+        session.check_eventmill("--schema-enforcement")
+
+
+def keep_owner(changes: Json, found: Json) -> None:
+    """A new description leaves the thing with the set of `eventmill apply` that manages it: so that set mends it."""
+    from eventmill.core.declared import keep_mark
+
+    if changes.get("description") is not None:
+        changes["description"] = keep_mark(changes["description"], found.get("description") or "")
+
+
 def _own_path(session: Session, provider: Json) -> str:
     return f"{session.workspace_path}/providers/{quote(str(provider['id']), safe='')}"
 
@@ -155,5 +173,16 @@ def show_provider(body: Json, form: Form) -> None:
         ("format", body.get("event_delivery_format")),
         ("schemas", body.get("schema_enforcement")),
     ]
-    embedded = body.get("_embedded", {}).get("eventmetadata", ())
-    print_one(body, fields + [("event code", f"{each['event_code']}  {each['label']}") for each in embedded], form)
+    codes = [("event code", f"{each['event_code']}  {each['label']}") for each in _codes(body)]
+    print_one(body, fields + codes, form)
+
+
+def _providers(body: Json) -> list[Json]:
+    found: list[Json] = body["_embedded"]["providers"]
+    return found
+
+
+def _codes(provider: Json) -> list[Json]:
+    """Its event metadata, where that was asked for."""
+    found: list[Json] = provider.get("_embedded", {}).get("eventmetadata", [])
+    return found

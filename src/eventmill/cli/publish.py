@@ -58,6 +58,8 @@ def publish(session: Session, file: BinaryIO | None, *, form: Form, **options: A
     """
     from eventmill.cli.publishing import Publishing
 
+    if options["mode"] != "structured":
+        session.check_eventmill(f"--mode {options['mode']}")
     events = _outgoing(file, _shape(session, options), options["payload"])
     total = _count_lines(file) - options["skip"] if file is not None and sys.stderr.isatty() else 0
     publishing = Publishing(session, options["mode"], options["batch_size"], phidata=options["phidata"])
@@ -79,6 +81,8 @@ def _shape(session: Session, options: dict[str, Any]) -> Shape | None:
         return None
     if not (options["provider"] and options["code"]):
         raise click.UsageError("--provider and --code go together: they say what event it is")
+    if odd := [each for each in options["attributes"] if "=" not in each]:
+        raise click.UsageError(f"--attribute {odd[0]!r}: expected NAME=VALUE")
     attributes = dict(each.partition("=")[::2] for each in options["attributes"])
     source = str(find_provider(session, options["provider"])["source"])
     return Shape(source, options["code"], options["event_id"] or "", attributes)

@@ -6,10 +6,11 @@ Real signatures ("Introduction to Adobe I/O Events Webhooks") by keys made for t
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
@@ -168,8 +169,11 @@ class Receiver:
             connection.endheaders()
             for part in _parts(body, slowly):
                 connection.send(part)
-            response = connection.getresponse()
-            raw = response.read(_ANSWER_BYTES_MAX)
+            with _cut_after(self._timeout_s, connection.sock) as is_cut:
+                response = connection.getresponse()
+                raw = response.read(_ANSWER_BYTES_MAX)
+            if is_cut():
+                return self._unfinished(began_s)
             media_type = response.getheader("content-type") or ""
             coding = response.getheader("content-encoding") or ""
             return Answer(response.status, _ms(began_s), "", media_type, coding, raw)
@@ -178,6 +182,33 @@ class Receiver:
             return Answer(0, _ms(began_s), why)
         finally:
             connection.close()
+
+    def _unfinished(self, began_s: float) -> Answer:
+        return Answer(0, _ms(began_s), f"its answer was not whole within {self._timeout_s:g} s")
+
+
+@contextmanager
+def _cut_after(seconds: float, sock: socket.socket) -> Iterator[Callable[[], bool]]:
+    """Ends the connection when the block takes longer: a timeout of the socket's own begins anew with each byte.
+
+    Gives a function that says whether it was ended."""
+    cut = threading.Event()
+
+    def end() -> None:
+        cut.set()
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield cut.is_set
+    except (OSError, HTTPException):
+        if not cut.is_set():
+            raise
+    finally:
+        timer.cancel()
 
 
 def _parts(body: bytes, slowly: bool) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ import click
 
 from eventmill.cli.form import Form, form_options, print_items, print_one, show_again, watch_option
 from eventmill.cli.places import Json, confirm, yes_option
-from eventmill.cli.provider import find_provider
+from eventmill.cli.provider import find_provider, keep_owner
 from eventmill.cli.registrations import choose_registration
 from eventmill.cli.remote import Failed
 from eventmill.cli.session import JSON_PATCH, Session, session_options
@@ -44,7 +44,9 @@ def list_(session: Session, *, watch: bool, form: Form) -> None:
 
     def show() -> None:
         body = session.call("GET", _path(session))
-        print_items(body, body["_embedded"]["registrations"], _COLUMNS, "no registration yet", form)
+        found = body["_embedded"]["registrations"]
+        rows = [{**each, "enabled": "yes" if each["enabled"] else "no"} for each in found]
+        print_items(body, rows, _COLUMNS, "no registration yet", form)
 
     show_again(show, watch=watch)
 
@@ -114,8 +116,11 @@ def update(session: Session, registration: str, file: TextIO | None, *, form: Fo
     """
     found = find_registration(session, registration)
     changes = _given_members(session, given)
+    keep_owner(changes, found)
     if file is not None:
-        body = session.call("PUT", _path(session, found), {**_read_body(file), **changes})
+        whole = {"description": "", **_read_body(file), **changes}
+        keep_owner(whole, found)
+        body = session.call("PUT", _path(session, found), whole)
     elif changes:
         patch = [{"op": "add", "path": f"/{name}", "value": value} for name, value in changes.items()]
         body = session.call("PATCH", _path(session, found), patch, JSON_PATCH)

@@ -13,15 +13,15 @@ import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import click
 
+from eventmill.cli.account import is_adobe
+from eventmill.cli.wire import Reply, Wire, read_place
 from eventmill.errors import StartupError
 
 if TYPE_CHECKING:
-    from http.client import HTTPConnection
-
     from eventmill.config import Config
 
 store_option = click.option(
@@ -29,9 +29,8 @@ store_option = click.option(
 )
 CONSOLE_API_KEY = "aio-cli-console-auth"
 """What the official command line sends to the Console API; any bearer may use it there."""
-_TIMEOUT_S = 60.0
 _TOKEN = re.compile(r"[\x21-\x7e]+")
-_ANSWER_BYTES_MAX = 64 * 1024 * 1024
+_SHOWN_BYTES = 500
 
 
 class Failed(click.ClickException):
@@ -52,14 +51,15 @@ class Refused(Failed):
 
 
 class Remote:
-    """One gateway and one token. A connection per call: commands make a few calls and end."""
+    """One gateway, one token, and the connection that calls go over."""
 
     def __init__(self, url: str, token: str) -> None:
         self.url = url.rstrip("/")
-        self._place = _place(self.url)
-        token = token.strip()
-        if not _TOKEN.fullmatch(token):  # not shown: it may be a token with something amiss
-            raise StartupError("the access token is not one: it must be a single word of printable ASCII characters")
+        read_place(self.url)
+        if is_adobe(self.url):
+            raise needs_eventmill("this command", self.url)
+        token = read_token(token)
+        self._wire = Wire()
         self._headers = {"authorization": f"Bearer {token}", "accept": "application/json"}
         api_key = _api_key(token)
         if api_key:
@@ -95,49 +95,49 @@ class Remote:
     def call(self, method: str, path: str, body: object = None, org: str | None = None) -> tuple[int, Any]:
         """Status and the parsed JSON, None when there is no content. `org`: IMS organization id to act for.
 
-        Raises `Refused` for every status from 300 on and for what is no JSON, `StartupError` when no gateway answers.
+        Raises `Refused` for every status from 300 on and for what is no JSON, `NoAnswer` when no gateway answers.
         """
         headers = self.headers(org)
         payload = None
         if body is not None:
             headers["content-type"] = "application/json"
             payload = json.dumps(body).encode()
-        status, content_type, raw = self._exchange(method, path, payload, headers)
-        parsed = _parse(content_type, raw)
-        if status >= 300 or (parsed is None and status != HTTPStatus.NO_CONTENT):
-            raise _refused(self.url, status, parsed)
-        return status, parsed
+        reply = self._wire.send(method, self.url + path, headers, payload)
+        return reply.status, accepted(self.url, reply)
 
-    def _exchange(
-        self, method: str, path: str, payload: bytes | None, headers: dict[str, str]
-    ) -> tuple[int, str, bytes]:
-        from http.client import HTTPException, InvalidURL
+    def close(self) -> None:
+        self._wire.close()
 
-        try:
-            connection = self._connect()
-        except InvalidURL:
-            raise _no_url(self.url) from None
-        try:
-            connection.request(method, self._place.path + path, payload, headers)
-            response = connection.getresponse()
-            return response.status, response.getheader("content-type") or "", response.read(_ANSWER_BYTES_MAX)
-        except (InvalidURL, UnicodeError):
-            raise _no_url(self.url) from None
-        except (OSError, HTTPException) as error:
-            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise StartupError(
-                f"no gateway answers at {self.url} ({why}); "
-                "start one with: eventmill serve (--dev to try things out), or name another with "
-                "--url, --port or --data"
-            ) from error
-        finally:
-            connection.close()
 
-    def _connect(self) -> HTTPConnection:
-        from http.client import HTTPConnection, HTTPSConnection
+def needs_eventmill(what: str, url: str) -> StartupError:
+    return StartupError(
+        f"{what} needs an Eventmill gateway, and {url} is Adobe's service. That knows: provider, eventmetadata, "
+        "registration, publish --mode structured, journal read, journal tail, filter validate, listen"
+    )
 
-        kind = HTTPSConnection if self._place.scheme == "https" else HTTPConnection
-        return kind(self._place.hostname or "", self._place.port, timeout=_TIMEOUT_S)
+
+def accepted(where: str, reply: Reply) -> Any:
+    """What a successful answer from `where` says, None when there is no content. Raises `Refused`."""
+    parsed = reply.json()
+    if reply.status < HTTPStatus.MULTIPLE_CHOICES and (parsed is not None or reply.status == HTTPStatus.NO_CONTENT):
+        return parsed
+    message = parsed.get("message") if isinstance(parsed, dict) else None
+    if not isinstance(message, str):
+        text = " ".join(reply.body[:_SHOWN_BYTES].decode("utf-8", "replace").split())
+        told = f": {text}" if text else ""
+        raise Refused(
+            f"{where} answered with status {reply.status}, and not as a gateway would{told}", reply.status, ""
+        )
+    said = message.replace("?force=true", "--force")  # the flag of the commands that have that parameter
+    raise Refused(said, reply.status, str(parsed.get("reason", parsed.get("error_code", ""))))
+
+
+def read_token(text: str) -> str:
+    """An access token fit for a header. Raises `StartupError`, which does not show it."""
+    token = text.strip()
+    if not _TOKEN.fullmatch(token):
+        raise StartupError("the access token is not one: it must be a single word of printable ASCII characters")
+    return token
 
 
 def _from_variables(config: Config) -> tuple[str, str] | None:
@@ -145,22 +145,8 @@ def _from_variables(config: Config) -> tuple[str, str] | None:
     url, token = os.environ.get("API_URL", ""), os.environ.get("ACCESS_TOKEN", "")
     if not url or not token:
         return None
-    is_own = _place(url).netloc in (urlsplit(config.url).netloc, urlsplit(local_url(config)).netloc)
+    is_own = read_place(url).netloc in (urlsplit(config.url).netloc, urlsplit(local_url(config)).netloc)
     return None if is_own and (config.store or os.path.isdir(config.data)) else (url, token)
-
-
-def _place(url: str) -> SplitResult:
-    try:
-        place = urlsplit(url)
-        if place.scheme in ("http", "https") and place.hostname and place.port != 0:
-            return place
-    except ValueError:
-        pass
-    raise _no_url(url)
-
-
-def _no_url(url: str) -> StartupError:
-    return StartupError(f"{url!r} is not the URL of a gateway; expected something like http://127.0.0.1:8080")
 
 
 def _check_own(url: str, config: Config) -> None:
@@ -168,7 +154,7 @@ def _check_own(url: str, config: Config) -> None:
     from eventmill.config import is_loopback
     from eventmill.store.open import place_of
 
-    place = _place(url)
+    place = read_place(url)
     if not is_loopback(place.hostname or "") and place.netloc != urlsplit(config.url).netloc:
         raise StartupError(
             f"{url} is another machine's: say with --token who you are there. "
@@ -196,22 +182,6 @@ def _api_key(token: str) -> str:
         return CONSOLE_API_KEY
 
 
-def _parse(content_type: str, raw: bytes) -> Any:
-    if "json" not in content_type or not raw:
-        return None
-    try:
-        return json.loads(raw)
-    except ValueError:
-        return None
-
-
-def _refused(url: str, status: int, parsed: Any) -> Refused:
-    message = parsed.get("message") if isinstance(parsed, dict) else None
-    if not isinstance(message, str):
-        return Refused(f"{url} answered with status {status}, and not as a gateway would", status, "")
-    return Refused(message, status, str(parsed.get("reason", "")))
-
-
 def remote_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds --url, --token, --data and --port to a command and hands it the `Remote` they name as `remote`."""
 
@@ -235,6 +205,10 @@ def remote_options(command: Callable[..., None]) -> Callable[..., None]:
         port: int | None,
         **options: Any,
     ) -> None:
-        command(*args, remote=Remote.of(url, token, data, port, store), **options)
+        remote = Remote.of(url, token, data, port, store)
+        try:
+            command(*args, remote=remote, **options)
+        finally:
+            remote.close()
 
     return with_remote

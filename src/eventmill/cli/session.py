@@ -14,8 +14,17 @@ from urllib.parse import quote, urlencode
 import click
 import msgspec
 
-from eventmill.cli.account import Account, Named, read_account
-from eventmill.cli.remote import CONSOLE_API_KEY, Failed, Refused, Remote, store_option
+from eventmill.cli.account import Account, Named, is_adobe, read_account
+from eventmill.cli.remote import (
+    CONSOLE_API_KEY,
+    Failed,
+    Refused,
+    Remote,
+    accepted,
+    needs_eventmill,
+    read_token,
+    store_option,
+)
 from eventmill.cli.wire import TIMEOUT_S, Reply, Wire
 from eventmill.errors import StartupError
 
@@ -54,7 +63,12 @@ class Session:
     def token(self) -> str:
         if not self._token:
             self._renew_token()
-        return self._token
+        return read_token(self._token)
+
+    def check_eventmill(self, what: str) -> None:
+        """Raises `StartupError` where Adobe's service is meant, which does not know `what`."""
+        if is_adobe(self._account.api_url):
+            raise needs_eventmill(what, self._account.api_url)
 
     def url(self, path: str) -> str:
         return self._account.api_url + path
@@ -118,16 +132,15 @@ class Session:
         self._token = told["access_token"]
 
 
-def accepted(url: str, reply: Reply) -> Any:
-    """What a successful answer says. Raises `Refused`."""
-    parsed = reply.json()
-    if reply.status < 300 and (parsed is not None or reply.status == 204):
-        return parsed
-    message = parsed.get("message") if isinstance(parsed, dict) else None
-    if not isinstance(message, str):
-        text = " ".join(reply.body[:500].decode("utf-8", "replace").split())
-        raise Refused(f"{url} answered with status {reply.status}: {text or 'nothing'}", reply.status, "")
-    raise Refused(message, reply.status, str(parsed.get("reason", parsed.get("error_code", ""))))
+def eventmill_only(command: Callable[..., None]) -> Callable[..., None]:
+    """For commands below `session_options` that Adobe's service knows nothing of: they say so, and send nothing."""
+
+    @functools.wraps(command)
+    def with_check(*args: Any, session: Session, **options: Any) -> None:
+        session.check_eventmill(f"`{click.get_current_context().command_path}`")
+        command(*args, session=session, **options)
+
+    return with_check
 
 
 def _complete(account: Account, named: Named, token: str) -> Account:
@@ -150,6 +163,8 @@ def _complete(account: Account, named: Named, token: str) -> Account:
             f"which workspace? Set IMS_ORG_ID, CONSUMER_ORG_ID, PROJECT_ID, WORKSPACE_ID and CLIENT_ID, as `eventmill "
             f"env` prints them, or say --console-file ({account.api_url}: {refused.message})"
         ) from None
+    finally:
+        remote.close()
     return msgspec.structs.replace(
         account,
         ims_org_id=str(org["code"]),

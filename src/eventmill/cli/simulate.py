@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import secrets
 import signal
@@ -13,8 +12,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from eventmill.cli.remote import Remote, remote_options
+from eventmill.cli.table import print_json
 from eventmill.errors import StartupError
 
 if TYPE_CHECKING:
@@ -26,6 +27,23 @@ _DAY_MS = 86_400_000
 _ORGANIZATIONS_SHOWN = 20
 _YEARS = range(1971, 9000)
 """Leaves room for the story to go on, and for time zones."""
+
+
+class SimulationSummary(msgspec.Struct, frozen=True):
+    """What --json prints. Counts are of events, in all and by channel."""
+
+    seed: int
+    organization: str
+    """Its IMS organization id."""
+    seconds: float
+    channels: dict[str, dict[str, int]]
+    refusals: dict[str, str]
+    """What the gateway said to the first refusal of a channel."""
+    ended: str
+    """Why it stopped before its end; empty when it did not."""
+    published: int
+    unsubscribed: int
+    refused: int
 
 
 def _select(_context: click.Context, _argument: click.Parameter, asked: tuple[str, ...]) -> dict[str, Channel]:
@@ -130,10 +148,16 @@ async def _publish(stream: Stream, count: int, clock: Clock) -> Report:
 def _print_json(report: Report, told: dict[str, Any]) -> None:
     from eventmill.simulate.publisher import OUTCOMES
 
-    channels = {name: {outcome: counts[outcome] for outcome in OUTCOMES} for name, counts in report.counts.items()}
-    summary = {**told, "channels": channels, "refusals": report.reasons, "ended": report.ended}
-    summary.update((outcome, report.total(outcome)) for outcome in OUTCOMES)
-    click.echo(json.dumps(summary, indent=2))
+    summary = SimulationSummary(
+        **told,
+        channels={name: {outcome: counts[outcome] for outcome in OUTCOMES} for name, counts in report.counts.items()},
+        refusals=report.reasons,
+        ended=report.ended,
+        published=report.total("published"),
+        unsubscribed=report.total("unsubscribed"),
+        refused=report.total("refused"),
+    )
+    print_json(msgspec.to_builtins(summary))
 
 
 def _print_table(report: Report, told: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from eventmill.client.account import Account
 from eventmill.client.blocking import Client
 from eventmill.client.calls import Workspace
 from eventmill.client.checkpoints import Checkpoint, Cursor, FileCheckpoint, MemoryCheckpoint
-from eventmill.client.deduplication import Deduplicator, event_id
+from eventmill.client.deduplication import Deduplicator, UnderWay, event_id
 from eventmill.client.documents import (
     Event,
     EventMetadata,
@@ -94,6 +94,7 @@ __all__ = [
     "Throttled",
     "Trace",
     "Unauthorized",
+    "UnderWay",
     "Verification",
     "Verifier",
     "Workspace",

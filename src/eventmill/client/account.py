@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from eventmill.client.errors import ClientError
 
@@ -47,6 +48,10 @@ class Account:
             missing.append("access_token or client_secret")
         if missing:
             raise ClientError(f"an account needs {', '.join(missing)}")
+        for name in ("api_url", "ingress_url", "ims_url", "keys_url"):
+            place = urlsplit(getattr(self, name))
+            if place.scheme not in ("http", "https") or not place.hostname:
+                raise ClientError(f"{name} is {getattr(self, name)!r}; expected something like https://host")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Account:

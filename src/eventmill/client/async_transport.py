@@ -9,7 +9,7 @@ import aiohttp
 from yarl import URL
 
 from eventmill.client.errors import NoAnswer
-from eventmill.client.exchange import Answer, Do, Given, Send, Step, Steps, Wait
+from eventmill.client.exchange import ANSWER_BYTES_MAX, Answer, Do, Given, Send, Step, Steps, Wait
 
 T = TypeVar("T")
 
@@ -66,13 +66,23 @@ class AsyncTransport:
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=send.timeout_s),
             ) as response:
-                body = await response.read()
+                body = await _read_whole(response)
                 names = {name.lower() for name in response.headers}
                 headers = {name: ", ".join(response.headers.getall(name)) for name in names}
                 return Answer(response.status, headers, body)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             why = "it took too long" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
             raise NoAnswer(f"{_place(send.url)}: {why}") from error
+
+
+async def _read_whole(response: aiohttp.ClientResponse) -> bytes:
+    """Raises `ClientError` for a body that ends before its length, or never."""
+    body = bytearray()
+    async for part in response.content.iter_any():
+        body += part
+        if len(body) > ANSWER_BYTES_MAX:
+            raise aiohttp.ClientPayloadError(f"more than {ANSWER_BYTES_MAX} bytes")
+    return bytes(body)
 
 
 def _place(url: str) -> str:

@@ -5,19 +5,21 @@ Decides nothing. Redirects and proxies are not followed.
 
 from __future__ import annotations
 
+import io
+import socket
 import threading
 import time
 from collections.abc import Generator
-from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPSConnection
-from typing import TypeVar
+from functools import partial
+from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from eventmill.client.errors import NoAnswer
-from eventmill.client.exchange import Answer, Do, Given, Send, Step, Steps, Wait
+from eventmill.client.exchange import ANSWER_BYTES_MAX, Answer, Do, Given, Send, Step, Steps, Wait
 
 T = TypeVar("T")
 _IDLE_MAX = 8
-_ANSWER_BYTES_MAX = 64 * 1024 * 1024
 
 
 class BlockingTransport:
@@ -71,13 +73,15 @@ class BlockingTransport:
     def _exchange(self, key: tuple[str, str], connection: HTTPConnection, send: Send) -> Answer:
         place = urlsplit(send.url)
         target = (place.path or "/") + (f"?{place.query}" if place.query else "")
+        ends_s = time.monotonic() + send.timeout_s
         connection.timeout = send.timeout_s
         if connection.sock is not None:
             connection.sock.settimeout(send.timeout_s)
+        connection.response_class = partial(_answer_until, ends_s)  # type: ignore[assignment]
         try:
             connection.request(send.method, target, send.body, dict(send.headers))
-            response = connection.getresponse()
-            body = response.read(_ANSWER_BYTES_MAX)
+            with connection.getresponse() as response:  # else one that is broken off keeps its socket
+                body = _read_whole(response)
         except BaseException:
             connection.close()
             raise
@@ -85,7 +89,7 @@ class BlockingTransport:
         for name, value in response.getheaders():
             before = headers.get(name.lower())
             headers[name.lower()] = value if before is None else f"{before}, {value}"
-        if response.will_close or not response.isclosed():
+        if response.will_close:
             connection.close()
         else:
             self._give_back(key, connection)
@@ -114,3 +118,45 @@ def run_steps(transport: BlockingTransport, steps: Generator[Step, Given, T]) ->
             result: T = stop.value
             return result
         given = transport.carry_out(step)
+
+
+class _InTime(io.RawIOBase):
+    """What comes from a socket, up to a time: http.client bounds each read alone, so that an answer that drips would
+    never end. Stands in for the socket too, of which http.client asks nothing but a file."""
+
+    def __init__(self, sock: socket.socket, ends_s: float) -> None:
+        """`ends_s`: machine time, as `time.monotonic` counts it."""
+        self._sock = sock
+        self._file = sock.makefile("rb", buffering=0)
+        self._ends_s = ends_s
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left_s = self._ends_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("timed out")
+        self._sock.settimeout(left_s)
+        return self._file.readinto(buffer)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _answer_until(ends_s: float, sock: socket.socket, **named: Any) -> HTTPResponse:
+    return HTTPResponse(_InTime(sock, ends_s), **named)  # type: ignore[arg-type]
+
+
+def _read_whole(response: HTTPResponse) -> bytes:
+    """Raises `HTTPException` for a body that ends before its length, or never: half a page must not pass for one."""
+    body = response.read(ANSWER_BYTES_MAX + 1)
+    if len(body) > ANSWER_BYTES_MAX:
+        raise HTTPException(f"more than {ANSWER_BYTES_MAX} bytes")
+    if response.length:
+        raise IncompleteRead(body, response.length)
+    return body

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -40,20 +41,27 @@ class FileCheckpoint:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        # An asynchronous reader that is cancelled while it saves saves once more when it is closed.
+        self._saving = threading.Lock()
 
     def load(self) -> str | None:
         """Raises `ValueError` for a file that is something else: starting over silently would repeat all of it."""
         try:
-            text = self.path.read_text("utf-8")
+            content = self.path.read_bytes()
         except FileNotFoundError:
             return None
-        found = json.loads(text)
+        try:
+            found = json.loads(content)
+        except ValueError:
+            found = None
         if not isinstance(found, dict) or not isinstance(found.get("position"), str):
-            raise ValueError(f"{self.path} holds no journal position")
+            raise ValueError(f"{self.path} holds no journal position; remove it to begin as `Reading` says")
         return str(found["position"])
 
     def save(self, position: str) -> None:
-        replace_durable(self.path, json.dumps({"position": position}).encode())
+        """Raises `OSError` when it cannot be written: the position saved before is still there then."""
+        with self._saving:
+            replace_durable(self.path, json.dumps({"position": position}).encode())
 
 
 def replace_durable(path: Path, content: bytes) -> None:

@@ -10,6 +10,10 @@ from contextlib import contextmanager
 from eventmill.client.documents import Event
 
 
+class UnderWay(Exception):
+    """The event is being handled at this moment, by an earlier attempt: whether it was handled is not known yet."""
+
+
 class Deduplicator:
     """Forgets the oldest ids beyond `size_max`, and all of them with the process. May be shared by threads."""
 
@@ -18,6 +22,7 @@ class Deduplicator:
             raise ValueError("size_max must be at least 1")
         self._size_max = size_max
         self._seen: OrderedDict[str, None] = OrderedDict()
+        self._under_way: set[str] = set()
         self._lock = threading.Lock()
 
     def add(self, event_id: str) -> bool:
@@ -37,14 +42,25 @@ class Deduplicator:
 
     @contextmanager
     def once(self, event_id: str) -> Iterator[bool]:
-        """Gives whether it is new; forgets it again when the block fails, so that the retry is handled."""
-        is_new = self.add(event_id)
+        """Gives whether it is new; forgets it again when the block fails, so that the retry is handled.
+
+        Raises `UnderWay` while the block of another thread or task has not ended: that it is not new would be believed
+        by the service, and the event lost if that block fails."""
+        with self._lock:
+            if event_id in self._under_way:
+                raise UnderWay(f"event {event_id} is being handled")
+            self._under_way.add(event_id)
         try:
-            yield is_new
-        except BaseException:
-            if is_new:
-                self.forget(event_id)
-            raise
+            is_new = self.add(event_id)
+            try:
+                yield is_new
+            except BaseException:
+                if is_new:
+                    self.forget(event_id)
+                raise
+        finally:
+            with self._lock:
+                self._under_way.discard(event_id)
 
 
 def event_id(event: Event) -> str:

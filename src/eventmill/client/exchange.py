@@ -20,6 +20,8 @@ from eventmill.client.account import Account
 from eventmill.client.errors import BadAnswer, ClientError, Conflict, NoAnswer, Refused, refusal_class
 
 T = TypeVar("T")
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+"""What claims to be more is no answer of the service."""
 _FIRST_DELAY_S = 1.0
 _TOKEN_SPARE_S = 60.0
 _MESSAGE_CHARS_MAX = 500

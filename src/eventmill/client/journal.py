@@ -21,6 +21,8 @@ from eventmill.client.exchange import Answer, Call, Do, Given, Session, Step, St
 IDLE_WAIT_S = 10.0
 """Between two looks at a journal that is idle, when the service names no time."""
 LONG_POLL_S = 20
+_STARTS = ("since", "seek", "latest")
+"""Where a page begins: one of these in a query, or none for the oldest event."""
 _LINK = re.compile(r'<([^>]*)>\s*;\s*rel="?([^";,]+)"?')
 
 
@@ -78,7 +80,8 @@ def read_journal(
     """Events without end, or to the end of the journal. Ends with what a page ends with, expiry as `reading` says."""
     base = journal if isinstance(journal, str) else journal_url(journal)
     position = yield from _load(session, base, reading)
-    url, options = base, _start(reading, position)
+    options = _start(reading, position)
+    url = _without_start(base) if any(options.get(name) for name in _STARTS) else base
     while True:
         wait_s = 0 if reading.until_idle or reading.interval_s is not None else LONG_POLL_S
         try:
@@ -86,7 +89,11 @@ def read_journal(
         except PositionExpired:
             if reading.on_expired == "raise":
                 raise
-            url, options = base, _start(Reading(latest=reading.on_expired == "latest", limit=reading.limit), None)
+            # With a link for a journal, the position that expired may stand in the link.
+            url, options = (
+                _without_start(base),
+                {"limit": reading.limit, "latest": reading.on_expired == "latest" or None},
+            )
             continue
         yield from _emit_all(session, base, reading, page)
         url, options = page.next, {}
@@ -160,6 +167,12 @@ def _start(reading: Reading, position: str | None) -> dict[str, str | int | bool
     if sum(1 for each in (reading.latest, reading.since, reading.seek) if each) > 1:
         raise ClientError("read_journal: only one of latest, since and seek can be set")
     return {**options, "since": reading.since, "seek": reading.seek, "latest": reading.latest or None}
+
+
+def _without_start(url: str) -> str:
+    place = urlsplit(url)
+    kept = [(name, value) for name, value in parse_qsl(place.query, keep_blank_values=True) if name not in _STARTS]
+    return urlunsplit(place._replace(query=urlencode(kept, safe=":")))
 
 
 def _with_options(url: str, options: Mapping[str, str | int | bool | None]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -59,6 +59,9 @@ class WebhookAnswer(NamedTuple):
 
 
 HANDLED = WebhookAnswer(200, b"ok")
+UNDER_WAY = WebhookAnswer(503, b"an earlier attempt is still being handled")
+"""Tried again later, when it is known how the earlier one ended."""
+NO_LENGTH = WebhookAnswer(411, b"a body needs a content-length here")
 TOO_LARGE = WebhookAnswer(413, b"too large")
 WRONG_METHOD = WebhookAnswer(405, b"GET with a challenge, or POST with events")
 
@@ -81,11 +84,15 @@ def answer_unverified(verification: Verification) -> WebhookAnswer:
 def handling(
     verification: Verification, body: bytes, headers: Mapping[str, str], deduplicator: Deduplicator | None
 ) -> Iterator[Delivery]:
-    """The delivery for a handler. When the block fails, its events are new again."""
+    """The delivery for a handler. When the block fails, its events are new again. Raises `UnderWay` when one of them is
+    being handled at this moment."""
     with ExitStack() as stack:
         events = verification.events
         if deduplicator is not None:
-            once: Callable[[str], bool] = lambda key: stack.enter_context(deduplicator.once(key))  # noqa: E731
-            keys = [(event, event_id(event)) for event in events]
-            events = [event for event, key in keys if not key or once(key)]
+            keyed = {event_id(event) or number: event for number, event in enumerate(events)}
+            events = [
+                event
+                for key, event in keyed.items()
+                if isinstance(key, int) or stack.enter_context(deduplicator.once(key))
+            ]
         yield Delivery(events, body, headers)

@@ -101,6 +101,12 @@ def unmark(stored: str) -> tuple[str, str]:
     return (stored, "") if found is None else (found[1], found[2])
 
 
+def keep_mark(given: str, stored: str) -> str:
+    """A new description in place of the stored one, whose owner stays the owner."""
+    owner = unmark(stored)[1]
+    return mark(given, owner) if owner and not unmark(given)[1] else given
+
+
 def is_same(field: str, wanted: Any, found: Any) -> bool:
     if field == "sample":
         return _makes(wanted, found)

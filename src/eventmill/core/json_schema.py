@@ -9,12 +9,14 @@ import re
 from typing import Any
 
 _TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
-_SCHEMA_OF_NAMES = ("properties", "patternProperties")
+_SCHEMA_OF_NAMES = ("properties", "patternProperties", "definitions")
 _SCHEMA = ("items", "additionalProperties", "additionalItems", "contains", "propertyNames", "not", "if", "then", "else")
 _SCHEMAS = ("allOf", "anyOf", "oneOf")
 _COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
 _NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _TEXTS = ("title", "description", "format", "pattern")
+_NOT_PYTHONS = re.compile(r"\\[pPckux]|\(\?<[A-Za-z_]")
+"""What patterns of JSON Schema may have and Python's have not, or otherwise: left to whoever uses them."""
 
 
 def schema_fault(schema: Any, where: str) -> str | None:
@@ -34,7 +36,7 @@ def schema_fault(schema: Any, where: str) -> str | None:
 
 
 def _keyword_fault(schema: dict[str, Any], where: str) -> str | None:
-    if "$ref" in schema:
+    if isinstance(schema.get("$ref"), str):
         return f"{where}.$ref: references are not followed; write the schema itself here"
     for keyword, value in schema.items():
         expected = _expected(keyword, value)
@@ -53,6 +55,7 @@ def _expected(keyword: str, value: Any) -> str | None:
         (keyword in _SCHEMAS, isinstance(value, list) and bool(value), "a list of at least one schema"),
         (keyword in _COUNTS, isinstance(value, int) and not isinstance(value, bool) and value >= 0, "a count"),
         (keyword in _NUMBERS, isinstance(value, int | float) and not isinstance(value, bool), "a number"),
+        (keyword == "multipleOf", not isinstance(value, int | float) or value > 0, "above 0"),
         (keyword in _TEXTS, isinstance(value, str), "a string"),
     )
     return next((text for applies, holds, text in checks if applies and not holds), None)
@@ -68,9 +71,12 @@ def _is_names(value: Any) -> bool:
 
 
 def _pattern_fault(schema: dict[str, Any], where: str) -> str | None:
+    pattern = schema.get("pattern", "")
+    if _NOT_PYTHONS.search(pattern):
+        return None
     try:
-        re.compile(schema.get("pattern", ""))
-    except re.error as error:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
         return f"{where}.pattern: is not a regular expression: {error}"
     return None
 
@@ -81,6 +87,9 @@ def _inner(schema: dict[str, Any], where: str) -> list[tuple[str, Any]]:
     ]
     single = [each for each in _SCHEMA if each in schema and not isinstance(schema[each], list)]
     found += [(f"{where}.{each}", schema[each]) for each in single]
+    depending = schema.get("dependencies")
+    if isinstance(depending, dict):
+        found += [(f"{where}.dependencies.{name}", each) for name, each in depending.items() if isinstance(each, dict)]
     for each in (*_SCHEMAS, "items"):
         if isinstance(schema.get(each), list):
             found += [(f"{where}.{each}[{at}]", value) for at, value in enumerate(schema[each])]

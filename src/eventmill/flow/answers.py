@@ -30,6 +30,9 @@ ERROR_CODES = MappingProxyType(
 )
 """`error_code` of each 401 and 403: the status and a number within it. Never changed once released."""
 
+WHOLE_ANSWER = "eventmill.whole_answer"
+"""Key of an ASGI scope whose server writes a 200 in one piece: a call with the rest of its head, and its body."""
+
 _JSON = (b"content-type", b"application/json")
 
 

@@ -46,6 +46,7 @@ _DECODERS: dict[Kind, msgspec.json.Decoder[Any]] = {
     "revocation": msgspec.json.Decoder(Revocation),
 }
 """Notices are not among them: nothing is looked up in those."""
+_NOTHING: dict[str, Any] = {}
 
 
 class Catalogue(Picture):
@@ -58,7 +59,8 @@ class Catalogue(Picture):
         self._clear()
 
     def _clear(self) -> None:
-        self._docs: dict[Kind, dict[tuple[OrgId, str], Any]] = {kind: {} for kind in _DECODERS}
+        self._docs: dict[Kind, dict[OrgId, dict[str, Any]]] = {kind: {} for kind in _DECODERS}
+        """By organization and id."""
         self._org_by_ims: dict[str, OrgId] = {}
         self._credential_by_client: dict[str, Credential] = {}
         self._provider_by_id: dict[str, Provider] = {}
@@ -69,7 +71,8 @@ class Catalogue(Picture):
         for each in self.builtin.providers:
             self._provider_by_id[each.provider.id] = each.provider
             for metadata in each.event_metadata():
-                self._docs["event_metadata"][BUILTIN_ORG, f"{metadata.provider_id}/{metadata.event_code}"] = metadata
+                known = self._docs["event_metadata"].setdefault(BUILTIN_ORG, {})
+                known[f"{metadata.provider_id}/{metadata.event_code}"] = metadata
 
     async def _read_everything(self) -> None:
         self._clear()
@@ -82,7 +85,7 @@ class Catalogue(Picture):
         if kind not in _DECODERS:
             return
         stored = await self._store.get(kind, org, doc_id)
-        old = self._docs[kind].get((org, doc_id))
+        old = self._find(kind, org, doc_id)
         if old is not None:
             self._drop(kind, org, doc_id, old)
         if stored is not None:
@@ -92,7 +95,7 @@ class Catalogue(Picture):
         if isinstance(doc, Registration):
             _share_text(doc)
             doc_id = doc.registration_id
-        self._docs[kind][OrgId(sys.intern(org)), doc_id] = doc
+        self._docs[kind].setdefault(org, {})[doc_id] = doc
         match doc:
             case Organization():
                 self._org_by_ims[doc.ims_org_id] = doc.id
@@ -111,7 +114,7 @@ class Catalogue(Picture):
                 self._revocation_by_id[doc.id] = doc
 
     def _drop(self, kind: Kind, org: OrgId, doc_id: str, doc: Any) -> None:
-        del self._docs[kind][org, doc_id]
+        del self._docs[kind][org][doc_id]
         match doc:
             case Organization():
                 self._org_by_ims.pop(doc.ims_org_id, None)
@@ -131,13 +134,21 @@ class Catalogue(Picture):
             case Revocation():
                 self._revocation_by_id.pop(doc.id, None)
 
+    def _find(self, kind: Kind, org: OrgId, doc_id: str) -> Any:
+        return self._docs[kind].get(org, _NOTHING).get(doc_id)
+
+    def _of(self, kind: Kind, org: OrgId) -> list[Any]:
+        """In creation order."""
+        return list(self._docs[kind].get(org, _NOTHING).values())
+
     # --- Look-ups ---
 
     def organizations(self) -> list[Organization]:
-        return list(self._docs["organization"].values())
+        return [each for of_one in self._docs["organization"].values() for each in of_one.values()]
 
     def organization(self, org: OrgId) -> Organization | None:
-        return self._docs["organization"].get((org, org))
+        found: Organization | None = self._find("organization", org, org)
+        return found
 
     def organization_by_ims(self, ims_org_id: str) -> Organization | None:
         org = self._org_by_ims.get(ims_org_id)
@@ -145,33 +156,36 @@ class Catalogue(Picture):
 
     def projects(self, org: OrgId) -> list[Project]:
         """In creation order; likewise the next two."""
-        return [each for each in self._docs["project"].values() if each.org == org]
+        return self._of("project", org)
 
     def workspaces(self, org: OrgId) -> list[Workspace]:
-        return [each for each in self._docs["workspace"].values() if each.org == org]
+        return self._of("workspace", org)
 
     def providers(self, org: OrgId) -> list[Provider]:
-        return [each for each in self._docs["provider"].values() if each.org == org]
+        return self._of("provider", org)
 
     def project(self, org: OrgId, project_id: str) -> Project | None:
-        return self._docs["project"].get((org, project_id))
+        found: Project | None = self._find("project", org, project_id)
+        return found
 
     def workspace(self, org: OrgId, workspace_id: str) -> Workspace | None:
-        return self._docs["workspace"].get((org, workspace_id))
+        found: Workspace | None = self._find("workspace", org, workspace_id)
+        return found
 
     def credential(self, org: OrgId, credential_id: str) -> Credential | None:
-        return self._docs["credential"].get((org, credential_id))
+        found: Credential | None = self._find("credential", org, credential_id)
+        return found
 
     def credential_by_client(self, client_id: str) -> Credential | None:
         return self._credential_by_client.get(client_id)
 
     def credentials(self, org: OrgId) -> list[Credential]:
         """In creation order."""
-        return [c for c in self._docs["credential"].values() if c.org == org]
+        return self._of("credential", org)
 
     def workspace_credentials(self, org: OrgId, workspace_id: str) -> list[Credential]:
         """In creation order."""
-        return [c for c in self._docs["credential"].values() if c.org == org and c.workspace_id == workspace_id]
+        return [each for each in self.credentials(org) if each.workspace_id == workspace_id]
 
     def provider(self, provider_id: str) -> Provider | None:
         """Any organization's; the caller checks whose."""
@@ -181,10 +195,12 @@ class Catalogue(Picture):
         provider = self._provider_by_id.get(provider_id)
         if provider is None:
             return None
-        return self._docs["event_metadata"].get((provider.org, f"{provider_id}/{event_code}"))
+        found: EventMetadata | None = self._find("event_metadata", provider.org, f"{provider_id}/{event_code}")
+        return found
 
     def registration(self, org: OrgId, registration_id: str) -> Registration | None:
-        return self._docs["registration"].get((org, registration_id))
+        found: Registration | None = self._find("registration", org, registration_id)
+        return found
 
     def registration_of_lane(self, lane: Lane) -> Registration | None:
         return self._registration_by_lane.get(lane)
@@ -200,7 +216,7 @@ class Catalogue(Picture):
 
     def signing_keys(self) -> list[SigningKey]:
         """In creation order."""
-        return list(self._docs["signing_key"].values())
+        return [each for of_one in self._docs["signing_key"].values() for each in of_one.values()]
 
     def revocation(self, revocation_id: str) -> Revocation | None:
         return self._revocation_by_id.get(revocation_id)
@@ -243,11 +259,13 @@ class Catalogue(Picture):
 
 
 def _share_text(registration: Registration) -> None:
-    """Thousands of registrations name the same places, clients and event codes: each is kept once."""
+    """Thousands of registrations name the same places, clients and event codes: what is equal is kept once."""
     for name in ("org", "project_id", "workspace_id", "client_id"):
         msgspec.structs.force_setattr(registration, name, sys.intern(getattr(registration, name)))
     interests = _shared_interests(registration.events_of_interest)
     msgspec.structs.force_setattr(registration, "events_of_interest", interests)
+    if registration.updated_ms == registration.created_ms:
+        msgspec.structs.force_setattr(registration, "updated_ms", registration.created_ms)
 
 
 @lru_cache(maxsize=4096)

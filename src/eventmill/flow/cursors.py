@@ -1,7 +1,8 @@
 """Named cursors: how far the readers of a journal have come, kept by the gateway. An addition of ours.
 
 A cursor moves by compare-and-set. Readers that share one take turns by lease: each lease has a number (a fence), and
-only who knows the newest may move the cursor, however late its request arrives. Leases run on machine time. A fence is
+only who knows the newest may move the cursor, however late its request arrives. Leases run on machine time, by
+the clock that all nodes share. A fence is
 higher than all before it, also those of a cursor of that name that was deleted.
 """
 
@@ -190,9 +191,13 @@ class Cursors:
 
     # Leases
 
+    def _shared_ms(self) -> int:
+        """The wall time of all nodes: one whose clock is fast must not end the leases of others."""
+        return self._clock.machine_ms() - self._store.clock_ahead_ms()
+
     def lease_ms(self, cursor: Cursor) -> int:
         """How long its lease has still to go; 0 when nobody holds it."""
-        return max(0, cursor.lease_until_ms - self._clock.machine_ms())
+        return max(0, cursor.lease_until_ms - self._shared_ms())
 
     async def lease(self, registration: Registration, name: str, holder: str, ttl_ms: int) -> Kept:
         """A new lease, unless another holder has one. A holder that asks again, restarted perhaps, gets a new fence
@@ -203,7 +208,7 @@ class Cursors:
             if left_ms and cursor.holder != holder:
                 message = f"cursor {name} is leased to {cursor.holder} for another {left_ms / 1000:.1f} s"
                 raise GatewayError(Reason.LEASE_HELD, message, retry_after_s=-(-left_ms // 1000))
-            now_ms = self._clock.machine_ms()
+            now_ms = self._shared_ms()
             # The first fence is the time: a cursor that was deleted and made again does not repeat those of the former.
             fence = cursor.fence + 1 if cursor.fence else now_ms
             leased = msgspec.structs.replace(cursor, holder=holder, fence=fence, lease_until_ms=now_ms + ttl_ms)
@@ -218,7 +223,7 @@ class Cursors:
         for _ in range(WRITES_MAX):
             kept = await self.get(registration, name)
             self._check_fence(kept, name, fence)
-            until_ms = self._clock.machine_ms() + ttl_ms if ttl_ms else 0
+            until_ms = self._shared_ms() + ttl_ms if ttl_ms else 0
             try:
                 held = msgspec.structs.replace(kept.cursor, lease_until_ms=until_ms)
                 return await self._replace(registration, kept, held)

@@ -71,7 +71,7 @@ class Deliver:
 
     async def run(self) -> None:
         """Until `stop`; attempts under way may then end, or are cut off after the drain time-out and repeated later."""
-        self._store.on_change(self.wake)
+        self._store.on_change(self._hear)
         async with asyncio.TaskGroup() as owner:
             owner.create_task(self._checkpoints.run(self._config.checkpoint_interval_ms / 1000))
             while not self._stopping:
@@ -91,6 +91,11 @@ class Deliver:
 
     def wake(self) -> None:
         """Something may have moved: the head, the catalogue, the leases, the clock."""
+        self._lanes.doubt()
+        self._hear()
+
+    def _hear(self) -> None:
+        """The store hints at something."""
         self._moved = True
         self._kick.set()
 
@@ -98,16 +103,18 @@ class Deliver:
         """Business time of the earliest stored unit of this process's lanes."""
         return min((due_ms for lane in self._lanes.all() if (due_ms := lane.soonest_ms) is not None), default=None)
 
-    async def quiesce(self) -> None:
+    async def quiesce(self) -> int:
         """Until everything now in the log, and every retry due now, has had its attempt and the outcome is durable.
+        Returns for how many slots that is so: those whose lanes are here.
 
         Raises `StoreUnavailable` when delivery stops before that."""
         goal = await self._store.heads()
         self.wake()
         while not self._stopping:
             await self._checkpoints.commit()
-            if not self._unsettled(goal):
-                return
+            granted = await self._store.leases()
+            if not self._unsettled(goal) and self._lanes.is_current(granted):
+                return len(granted)
             if self._checkpoints.clean:  # only a turn can bring news; else an attempt ended during the commit
                 waiter = asyncio.get_running_loop().create_future()
                 self._quiet_waiters.append(waiter)

@@ -10,15 +10,14 @@ import asyncio
 
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.stage import Passes
-from eventmill.store.log import EventLog
+from eventmill.store.control import ControlStore
 
 _PAUSE_S = 0.05
-"""Appends move the store all the time."""
 _AGAIN_S = 0.5
 
 
 class Following:
-    def __init__(self, store: EventLog, catalogue: Catalogue) -> None:
+    def __init__(self, store: ControlStore, catalogue: Catalogue) -> None:
         self._store = store
         self._catalogue = catalogue
         self._moved = asyncio.Event()
@@ -26,7 +25,7 @@ class Following:
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        self._store.on_append(self._moved.set)
+        self._store.on_documents(self._moved.set)
         while True:
             await self._moved.wait()
             self._moved.clear()

@@ -16,7 +16,7 @@ from eventmill.config import Config
 from eventmill.core.cloudevent import Published, parse_structured
 from eventmill.core.cloudevent_modes import parse_batch
 from eventmill.errors import GatewayError, Reason, RoutingStale, StoreUnavailable
-from eventmill.flow.answers import error_answer
+from eventmill.flow.answers import WHOLE_ANSWER, error_answer
 from eventmill.flow.batch import MATCHES_MAX, Append, BatchStore
 from eventmill.flow.catalogue import Catalogue
 from eventmill.flow.placing import Arrival, Placing
@@ -52,6 +52,7 @@ _OK = _Answer(
     ((b"content-type", b"text/plain"), (b"content-length", b"2")),
     {"type": "http.response.body", "body": b"OK"},
 )
+_OK_FIELDS = b"".join(b"%b: %b\r\n" % field for field in _OK.headers)
 _NOTHING_STORED = _Answer(204, (), {"type": "http.response.body", "body": b""})
 
 
@@ -62,6 +63,16 @@ class IngestStore(EventLog, UnmatchedStore, Protocol):
     def permits(self) -> Permits | None: ...
 
 
+class Doorkeeper(Protocol):
+    """Says whose request it is. Raises 401 or 403."""
+
+    def authenticate(self, headers: Headers) -> Caller:
+        """By what is in memory."""
+
+    async def authenticate_anew(self, headers: Headers, refused: GatewayError) -> Caller:
+        """By the newest there is, unless nothing new would change the refusal."""
+
+
 class Ingest:
     """One per front process; used from its event loop only."""
 
@@ -69,14 +80,14 @@ class Ingest:
         self,
         store: IngestStore,
         catalogue: Catalogue,
-        authorise: Callable[[Headers], Caller],
+        doorkeeper: Doorkeeper,
         clock: Clock,
         ids: IdSource,
         config: Config,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
-        self._authorise = authorise
+        self._doorkeeper = doorkeeper
         self._clock = clock
         self._ids = ids
         self._config = config
@@ -109,6 +120,11 @@ class Ingest:
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
         else:
+            if answer is _OK:
+                write_whole = scope.get(WHOLE_ANSWER)
+                rest = b"%bx-request-id: %b\r\n\r\nOK" % (_OK_FIELDS, request_id.encode())
+                if write_whole is not None and write_whole(rest):
+                    return
             if answer is not None:
                 headers = [*answer.headers, (b"x-request-id", request_id.encode())]
                 await send({"type": "http.response.start", "status": answer.status, "headers": headers})
@@ -155,12 +171,11 @@ class Ingest:
         return caller
 
     async def _identify(self, headers: Headers) -> Caller:
-        """Raises as `authorise` does. Whom an older picture does not know is looked for in the newest one."""
+        """Whom an older picture does not know is looked for in the newest one."""
         try:
-            return self._authorise(headers)
-        except GatewayError:
-            await self._catalogue.refresh()
-            return self._authorise(headers)
+            return self._doorkeeper.authenticate(headers)
+        except GatewayError as refused:
+            return await self._doorkeeper.authenticate_anew(headers, refused)
 
     def _check_rate(self, wait_s: int) -> None:
         if wait_s:

@@ -80,10 +80,16 @@ class Journal:
         Raises `GatewayError` (400) for parameters that cannot be obeyed, and NOT_FOUND when the registration is deleted
         while the read waits.
         """
+        try:
+            return await self._read(request)
+        except GatewayError as error:
+            if error.reason is not Reason.POSITION_EXPIRED:
+                raise
+            return self._expired(request, error)
+
+    async def _read(self, request: JournalRequest) -> JournalAnswer:
         query = read_query(request.query, self._config.journal_page_events_max)
-        place = await self._find_place(request, query)
-        if isinstance(place, JournalAnswer):
-            return place
+        place = await self._pages.find_place(request.registration, query)
         page = None if query.latest else await self._next_page(request, query, place)
         wait_s, in_time = min(request.wait_s, self._config.journal_wait_s_max), False
         applied: tuple[Header, ...] = ((b"preference-applied", b"wait=%d" % wait_s),) if wait_s else ()
@@ -114,7 +120,7 @@ class Journal:
             message = "this gateway has no room for a further live tail; read page by page"
             raise GatewayError(Reason.TOO_MANY_READERS, message, retry_after_s=self._config.journal_retry_after_s)
         position = query.since if query.since is not None else place.end if query.latest else ""
-        start = Start(place, position, self._pages.limit(query))
+        start = Start(msgspec.structs.replace(place, since=position), position, self._pages.limit(query))
         return Tail(self._pages, waiter, start, self._clock, self._config)
 
     async def validate(self, request: JournalRequest) -> JournalAnswer:
@@ -127,11 +133,11 @@ class Journal:
             raise GatewayError(Reason.INVALID_PARAMETER, "since: is required here")
         try:
             place = await self._pages.find_place(request.registration, query)
+            page = await self._pages.make(request.registration, place, self._pages.limit(query))
         except GatewayError as error:
             if error.reason is not Reason.POSITION_EXPIRED:
                 raise
             raise GatewayError(Reason.INVALID_POSITION, error.message) from None
-        page = await self._pages.make(request.registration, place, self._pages.limit(query))
         body, last = (empty_page(query.since), query.since) if page is None else (page.body, page.last)
         return JournalAnswer(200, (_EVENTS_TYPE, _NOT_KEPT, *self._links(request, last, query.limit)), body)
 
@@ -161,7 +167,7 @@ class Journal:
         if page is None:
             page = await self._pages.make(registration, place, limit)
         if page is not None and page.is_full:
-            following = msgspec.structs.replace(place, after=page.last_seq)
+            following = self._pages.following(place, page)
             self._ahead.start(
                 self._pages.key(registration, following, limit),
                 lambda: self._pages.make(registration, following, limit),

@@ -36,6 +36,9 @@ class Place(msgspec.Struct, frozen=True):
     head: Head
     after: int
     """None of the events up to here are wanted."""
+    since: str = ""
+    """The position of `after` as the reader has it, who is to be told when something after it has expired; empty:
+    whatever is kept will do."""
 
     @property
     def end(self) -> str:
@@ -54,30 +57,27 @@ class Pages:
 
         Raises `GatewayError`: INVALID_POSITION, POSITION_EXPIRED."""
         shard = await self._store.shard(registration.org)
-        head = await self._store.head(shard)
+        bounds = await self._store.bounds(shard, registration.id)
+        head = bounds.head
         if query.since is not None:
-            return await self.place_of(registration, query.since, shard, head)
+            position = parse_position(query.since)
+            check_position(position, generation=head.generation, shard=shard, head_seq=head.seq)
+            place = Place(shard, head, position.seq, query.since)
+            _check_kept(place, bounds.floor)
+            return place
         if query.latest:
             return Place(shard, head, head.seq)
         if query.seek_ms is not None:
             return Place(shard, head, await self._store.seek(shard, max(0, self._clock.now_ms() - query.seek_ms)))
         return Place(shard, head, 0)
 
-    async def place_of(self, registration: Registration, since: str, shard: int, head: Head) -> Place:
-        position = parse_position(since)
-        check_position(position, generation=head.generation, shard=shard, head_seq=head.seq)
-        place = Place(shard, head, position.seq)
-        await self.check_kept(registration, place, since)
-        return place
-
-    async def check_kept(self, registration: Registration, place: Place, since: str) -> None:
-        """Raises `POSITION_EXPIRED` when something after the place was dropped for this registration."""
-        if place.after < await self._store.floor(registration.id):
-            raise GatewayError(Reason.POSITION_EXPIRED, f"Events at position {since} have expired.")
-
     async def renew(self, place: Place) -> Place:
         """The same place, up to the head of now."""
         return msgspec.structs.replace(place, head=await self._store.head(place.shard))
+
+    def following(self, place: Place, page: Page) -> Place:
+        """Where who has the page reads on."""
+        return msgspec.structs.replace(place, after=page.last_seq, since=page.last)
 
     def limit(self, query: JournalQuery) -> int:
         return query.limit or self._config.journal_page_events
@@ -86,15 +86,17 @@ class Pages:
         return PageKey(registration.id, registration.client_id, place.head.generation, place.after, limit)
 
     async def make(self, registration: Registration, place: Place, limit: int) -> Page | None:
-        """None when there are no events."""
+        """None when there are no events. Raises POSITION_EXPIRED."""
         stretches = await self.read(registration, place, limit)
         if not stretches:
             return None
         return self._join(registration, place, stretches, limit)
 
     async def read(self, registration: Registration, place: Place, limit: int) -> list[JournalStretch]:
+        """Raises POSITION_EXPIRED when something after the place was dropped for this registration."""
         bytes_max = self._config.journal_page_bytes_max + limit * _ENVELOPE_BYTES_MAX
         page = await self._store.journal_page(registration.id, place.after, limit, bytes_max)
+        _check_kept(place, page.floor)
         # Appends go on meanwhile. No position beyond the head that was read is given out: the next request might be
         # checked against the same head.
         if not page.stretches or page.stretches[-1].seqs[-1] <= place.head.seq:
@@ -126,6 +128,11 @@ class Pages:
         position = Position(place.head.generation, place.shard, last.day, last.seqs[-1])
         is_full = sum(len(stretch.seqs) for stretch in stretches) == limit
         return Page(body, format_position(position), position.seq, is_full)
+
+
+def _check_kept(place: Place, floor: int) -> None:
+    if place.since and place.after < floor:
+        raise GatewayError(Reason.POSITION_EXPIRED, f"Events at position {place.since} have expired.")
 
 
 def _first(stretches: Sequence[JournalStretch], count: int) -> list[JournalStretch]:

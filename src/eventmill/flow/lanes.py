@@ -41,6 +41,14 @@ class Lanes:
         self._heads: dict[int, int] = {}
         """What the head was when the log was last read to its end. A reset leaves it above every entry."""
         self._lanes: dict[int, Lane] = {}
+        self._asleep: dict[LaneNumber, int] = {}
+        """Marks of lanes that have had nothing to do since they were taken over: nearly all of them, where there are
+        very many. Their first event wakes them."""
+        self._granted: tuple[SlotLease, ...] = ()
+        """What the leases were when they were looked at last."""
+        self._unsure = True
+        """Anything may have moved."""
+        self._following = False
         self._touched: set[LaneNumber] = set()
         """Lanes whose registrations changed, and which were not looked at since."""
         self.bodies = Bodies()
@@ -73,11 +81,32 @@ class Lanes:
         """Whether the log was read up to these heads."""
         return all(self._heads.get(shard, 0) >= goal.get(shard, 0) for shard in self._tails)
 
+    def is_current(self, granted: tuple[SlotLease, ...]) -> bool:
+        """Whether the lanes of these leases are here, and nothing is known that was not looked at since."""
+        return not self._unsure and not self._following and granted is self._granted
+
+    def doubt(self) -> None:
+        """Anything may have moved, whatever the store hints at."""
+        self._unsure = True
+
     async def follow(self) -> None:
         """Catch up with everything that moved."""
-        await self._follow_leases()
-        await self._follow_catalogue()
-        await self._tail_log()
+        hinted = self._store.take_hints()
+        unsure, self._unsure = self._unsure or hinted is None, False
+        self._following = True
+        try:
+            await self._follow_leases()
+            if hinted is None or unsure:
+                await self._follow_catalogue()
+                await self._tail_log()
+            else:  # the catalogue is followed where the log shows that it moved
+                for shard, head in hinted.items():
+                    await self._tail_shard(shard, head)
+        except BaseException:
+            self._unsure = True
+            raise
+        finally:
+            self._following = False
 
     def forget(self, lane: Lane) -> None:
         """The lane is another process's now, or gone; attempts under way end without effect here."""
@@ -87,15 +116,20 @@ class Lanes:
 
     async def _follow_leases(self) -> None:
         granted = await self._store.leases()
+        if granted is self._granted:
+            return
         self._follow_leaving(frozenset(lease.slot for lease in granted if lease.leaving))
         held = {lease.slot: SlotLease(lease.slot, lease.epoch) for lease in granted}
         before = self.leases
         if held == before:
+            self._granted = granted
             return
         lost = {slot for slot, lease in before.items() if held.get(slot) != lease}
         gained = [slot for slot, lease in held.items() if before.get(slot) != lease]
         for lane in [lane for number, lane in self._lanes.items() if number % SLOTS in lost]:
             self.forget(lane)
+        for asleep in [number for number in self._asleep if number % SLOTS in lost]:
+            del self._asleep[asleep]
         self.leases = {slot: lease for slot, lease in before.items() if slot not in lost}
         for shard, head in (await self._store.heads()).items():
             self._tails.setdefault(shard, head)  # what lanes missed before the head they read from their journals
@@ -109,6 +143,7 @@ class Lanes:
                 if count % _ADOPTED_AT_ONCE == 0:
                     await asyncio.sleep(0)
             await asyncio.sleep(0)
+        self._granted = granted
 
     def _follow_leaving(self, leaving: frozenset[int]) -> None:
         staying, self._leaving = self._leaving - leaving, leaving
@@ -131,6 +166,7 @@ class Lanes:
             self._renew(number, record)
 
     def _renew(self, number: LaneNumber, record: LaneRecord | None) -> None:
+        self._asleep.pop(number, None)
         lane = self._lanes.get(number)
         if record is None:
             if lane is not None:
@@ -141,6 +177,23 @@ class Lanes:
             self._aim(lane, record)
 
     def _adopt(self, record: LaneRecord) -> None:
+        target = self._aims.target(record.lane)
+        if target is None or record.behind or not record.is_bare:
+            self._open(record)
+        elif self._aims.is_pushed(record.lane) and not record.disabled:
+            self._asleep[target.lane] = record.mark
+
+    def _wake(self, number: LaneNumber, shard: int) -> Lane | None:
+        """The lane, if it is asleep."""
+        mark = self._asleep.pop(number, None)
+        target = self._aims.target(number)
+        if mark is None or target is None:
+            return None
+        return self._open(
+            LaneRecord(number, target.org, shard, target.registration_id, mark, (), False, None, None, None, False)
+        )
+
+    def _open(self, record: LaneRecord) -> Lane:
         config = self._config
         lane = Lane(
             record,
@@ -151,6 +204,7 @@ class Lanes:
         )
         self._lanes[record.lane] = lane
         self._aim(lane, record)
+        return lane
 
     def _aim(self, lane: Lane, record: LaneRecord) -> None:
         """Point the lane at its current target; open or shut it."""
@@ -183,6 +237,8 @@ class Lanes:
         for lane in list(self._lanes.values()):
             self.forget(lane)
         self.leases = {}
+        self._asleep.clear()
+        self._granted = ()
         self._tails.clear()
         await self._follow_leases()
 
@@ -191,19 +247,22 @@ class Lanes:
         if any(head < self._tails.get(shard, head) for shard, head in heads.items()):
             await self._start_over()
         for shard, head in heads.items():
-            while self._tails.get(shard, head) < head:
-                page = await self._store.read_log(shard, self._tails[shard], _LOG_PAGE)
-                if page.epoch != self._aims.epoch:
-                    await self._follow_catalogue()
-                now_s = self._clock.machine_s()
-                for entry in page.entries:
-                    for number in entry.lanes:
-                        lane = self._lanes.get(number)
-                        if lane is not None and lane.offer(entry.seq, now_s):
-                            self.on_ready(lane)
-                if page.entries:
-                    self._tails[shard] = page.entries[-1].seq
-                if len(page.entries) < _LOG_PAGE:
-                    break
-                await asyncio.sleep(0)  # attempts under way go on during a long catch-up
+            await self._tail_shard(shard, head)
             self._heads[shard] = head
+
+    async def _tail_shard(self, shard: int, head: int) -> None:
+        while self._tails.get(shard, head) < head:
+            page = await self._store.read_log(shard, self._tails[shard], _LOG_PAGE)
+            if page.epoch != self._aims.epoch:
+                await self._follow_catalogue()
+            now_s = self._clock.machine_s()
+            for entry in page.entries:
+                for number in entry.lanes:
+                    lane = self._lanes.get(number) or self._wake(LaneNumber(number), shard)
+                    if lane is not None and lane.offer(entry.seq, now_s):
+                        self.on_ready(lane)
+            if page.entries:
+                self._tails[shard] = page.entries[-1].seq
+            if len(page.entries) < _LOG_PAGE:
+                break
+            await asyncio.sleep(0)  # attempts under way go on during a long catch-up

@@ -14,13 +14,14 @@ from eventmill.errors import StaleVersion
 from eventmill.flow.presiding import Presided
 from eventmill.model import Notice
 from eventmill.store.control import ControlOp, ControlStore, Replace, Versioned
+from eventmill.store.drift import Drifting
 
 _CHANGES_PER_READ = 1000
 _CLAIM_MORE_MS = 30_000
 """A claim is good for so much longer than a mail may take: machines' clocks differ."""
 
 
-class NoticeStore(ControlStore, Presided, Protocol):
+class NoticeStore(ControlStore, Presided, Drifting, Protocol):
     """What is asked of the store here."""
 
 
@@ -87,17 +88,21 @@ class Outbox:
 
     def is_anothers(self, waiting: Waiting) -> bool:
         """Whether another process is sending its mail, as far as is known."""
-        return waiting.free_ms > self._clock.machine_ms()
+        return waiting.free_ms > self._shared_ms()
 
     async def claim(self, waiting: Waiting) -> bool:
         """Before each try. False when another process was first, or the notice is gone."""
-        term, now_ms = await self._store.presidency(), self._clock.machine_ms()
+        term, now_ms = await self._store.presidency(), self._shared_ms()
         notice = msgspec.structs.replace(waiting.notice, claimed_by=term, claimed_ms=now_ms)
         claim = Replace("notice", notice.org, notice.id, msgspec.json.encode(notice), waiting.version, None)
         if not await self.write(waiting, claim):
             return False
         waiting.notice, waiting.free_ms = notice, 0
         return True
+
+    def _shared_ms(self) -> int:
+        """The wall time of all nodes."""
+        return self._clock.machine_ms() - self._store.clock_ahead_ms()
 
     async def write(self, waiting: Waiting, op: ControlOp) -> bool:
         """Replace or delete it. False: another process wrote it since it was read, or it is gone; it is read again."""

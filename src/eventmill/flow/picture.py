@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from copy import copy
 
+from eventmill.flow.joined import Joined
 from eventmill.model import OrgId
 from eventmill.store.control import ControlReads, Kind, Versioned
 
@@ -26,6 +27,7 @@ class Picture(ABC):
     def __init__(self, store: ControlReads) -> None:
         self._store = store
         self._refreshing = asyncio.Lock()
+        self._newest = Joined(store.epoch)
         self.epoch = 0
         """Of the last change that is in it."""
 
@@ -43,7 +45,7 @@ class Picture(ABC):
 
     async def refresh(self) -> None:
         """Catch up with the log of changes; afterwards every write answered before the call is known."""
-        epoch = await self._store.epoch()
+        epoch = await self._newest.ask()
         if epoch == self.epoch:
             return
         async with self._refreshing:

@@ -50,7 +50,7 @@ class Placing:
     """One per front process; used from its event loop only."""
 
     def __init__(self, store: EventLog, catalogue: Catalogue, config: Config, schemas: Schemas) -> None:
-        self._schemas = schemas
+        self.schemas = schemas
         self._store = store
         self._catalogue = catalogue
         self._config = config
@@ -83,7 +83,7 @@ class Placing:
         empty. Raises `SCHEMA_VIOLATION` where it rejects."""
         if provider is None or provider.schema_enforcement == "off":
             return ""
-        return self._schemas.check(published, provider)
+        return self.schemas.check(published, provider)
 
     def check_quota(self, org: OrgId) -> None:
         quota = self._config.stored_bytes_per_org

@@ -14,6 +14,7 @@ import msgspec
 from opentelemetry.trace import Link, SpanContext
 
 from eventmill.core.trace_context import TraceContext, context_of_headers, ids_of_event, with_context
+from eventmill.flow.answers import WHOLE_ANSWER
 from eventmill.flow.batch import Append
 from eventmill.flow.ingest import Ingest, Message, Receive, Send
 from eventmill.flow.spans import Attributes, Spans, about, fail, remote
@@ -58,6 +59,7 @@ class PublishSpans:
                 status = message.get("status", status)
                 await send(message)
 
+            scope.pop(WHOLE_ANSWER, None)  # it would pass `noting` by
             token = _current.set(publish)
             try:
                 await ingest(scope, receive, noting)

@@ -48,22 +48,22 @@ _decode_cloud_event = msgspec.json.Decoder(_CloudEvent).decode
 _decode_adobe_io = msgspec.json.Decoder(_AdobeIo).decode
 
 
-def would_refuse(old: DataSchema | None, new: DataSchema, data: bytes | msgspec.Raw, work_max: int) -> list[str]:
+def would_refuse(old: DataSchema | None, new: DataSchema, data: bytes | msgspec.Raw, steps_max: int) -> list[str]:
     """What the new schema finds wrong with data that the old one, or none, accepted."""
-    if old is not None and old.faults(data, work_max):
+    if old is not None and old.faults(data, steps_max):
         return []
-    return new.faults(data, work_max)
+    return new.faults(data, steps_max)
 
 
 async def try_schema(
-    store: TrialStore, metadata: EventMetadata, schemas: tuple[DataSchema | None, DataSchema], most: int, work_max: int
+    store: TrialStore, metadata: EventMetadata, schemas: tuple[DataSchema | None, DataSchema], most: int, steps_max: int
 ) -> list[Refused]:
     """The newest of those that are refused, of the `most` last events of the code. `schemas`: the old and the new."""
     refused: list[Refused] = []
     if most < 1:
         return refused
     async for event in _newest(store, metadata, most):
-        faults = would_refuse(*schemas, _stored_data(event), work_max)
+        faults = would_refuse(*schemas, _stored_data(event), steps_max)
         if faults:
             refused.append(Refused(uuid_text(event.event_id), faults))
             if len(refused) >= REFUSED_MAX:

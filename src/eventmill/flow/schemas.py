@@ -21,8 +21,8 @@ from eventmill.model import Provider
 _LOG_INTERVAL_S = 60.0
 _LOGGED_MAX = 4096
 """Event codes whose last log line is remembered."""
-_PATTERNS_MAX = 500
-"""Regular expressions in all schemas that are kept: each may take a megabyte."""
+_BROKEN_BYTES = 256
+"""Taken for a schema that cannot be compiled."""
 _MESSAGE_CHARS_MAX = 600
 _log = structlog.get_logger()
 
@@ -32,12 +32,14 @@ class Schemas:
 
     def __init__(self, catalogue: Catalogue, config: Config, clock: Clock) -> None:
         self._catalogue = catalogue
-        self._work_max = config.schema_work_max
-        self._kept_max = config.schemas_kept
+        self._steps_max = config.schema_steps_max
+        self._memory_bytes_max = config.schema_memory_bytes_max
         self._clock = clock
         self._compiled: dict[str, DataSchema | None] = {}
         """By its text, the one used last at the end; None: it cannot be compiled."""
-        self._patterns = 0
+        self._memory_bytes = 0
+        self.warned = 0
+        """Events that did not fit, of providers that only warn; one that is looked at again counts again."""
         self._logged: dict[tuple[str, str], float] = {}
         """When something was last logged of an event code; machine time."""
 
@@ -51,12 +53,13 @@ class Schemas:
         schema = self._schema(metadata.data_schema, provider, published.event_code)
         if schema is None:
             return ""
-        faults = schema.faults(data_text(published.data), self._work_max)
+        faults = schema.faults(data_text(published.data), self._steps_max)
         if not faults:
             return ""
         message = describe_faults(published.event_code, faults)
         if provider.schema_enforcement == "reject":
             raise GatewayError(Reason.SCHEMA_VIOLATION, message)
+        self.warned += 1
         self._warn(telemetry.SCHEMA_VIOLATED, provider, published.event_code, message)
         return message
 
@@ -71,10 +74,9 @@ class Schemas:
             made = DataSchema(text)
         except UnusableSchema as error:
             self._warn(telemetry.SCHEMA_BROKEN, provider, event_code, str(error))
-        self._patterns += 0 if made is None else made.patterns
-        while compiled and (len(compiled) >= self._kept_max or self._patterns > _PATTERNS_MAX):
-            oldest = compiled.pop(next(iter(compiled)))
-            self._patterns -= 0 if oldest is None else oldest.patterns
+        self._memory_bytes += _memory_bytes(made)
+        while compiled and self._memory_bytes > self._memory_bytes_max:
+            self._memory_bytes -= _memory_bytes(compiled.pop(next(iter(compiled))))
         compiled[text] = made
         return made
 
@@ -88,6 +90,10 @@ class Schemas:
             self._logged.clear()
         self._logged[key] = now_s
         _log.warning(event, provider_id=provider.id, event_code=event_code, cause=cause)
+
+
+def _memory_bytes(schema: DataSchema | None) -> int:
+    return _BROKEN_BYTES if schema is None else schema.memory_bytes
 
 
 def data_text(data: msgspec.Raw | None) -> bytes | msgspec.Raw:

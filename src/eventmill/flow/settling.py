@@ -11,8 +11,10 @@ from eventmill.clock import VirtualClock
 from eventmill.errors import StoreUnavailable
 from eventmill.flow.stage import Passes
 from eventmill.store.fellows import Fellows
+from eventmill.store.work import SLOTS
 
 _LOOK_S = 0.01
+_SHARE_OUT_S = 0.5
 _AGAIN_S = 0.5
 _SILENT_S_MAX = 10
 """A node that is just starting says something sooner."""
@@ -23,7 +25,7 @@ class Delivering(Protocol):
 
     def next_due_ms(self) -> int | None: ...
 
-    async def quiesce(self) -> None: ...
+    async def quiesce(self) -> int: ...
 
     def wake(self) -> None: ...
 
@@ -41,29 +43,33 @@ class Everybody:
         """As the others said last."""
         return min((due_ms for due_ms in (self._own.next_due_ms(), self._due_ms) if due_ms is not None), default=None)
 
-    async def quiesce(self) -> None:
-        """Raises `StoreUnavailable`, also when another node takes no part."""
-        await self._own.quiesce()
+    async def quiesce(self) -> int:
+        """Until somebody has seen to each slot, all of them: what is due on one that nobody holds waits for its next
+        holder. Raises `StoreUnavailable`, also when another node takes no part."""
         self._due_ms = None
-        if not await self._fellows.others():
-            return
+        if await self._own.quiesce() == SLOTS:
+            return SLOTS
         number = await self._fellows.ask()
-        looks = 0
-        while (answers := await self._fellows.answers(number)).busy or answers.silent:
-            looks += 1
-            if answers.silent and looks * _LOOK_S > _SILENT_S_MAX:
+        waited_s = shared_out_s = 0.0
+        while (answers := await self._fellows.answers(number)).unsettled or answers.silent:
+            if answers.silent and waited_s > _SILENT_S_MAX:
                 raise StoreUnavailable(
                     "a node on this database delivers without --dev; stop it, or start it with --dev"
                 )
+            if answers.free and waited_s >= shared_out_s:
+                await self._fellows.share_out()
+                shared_out_s = waited_s + _SHARE_OUT_S
             await asyncio.sleep(_LOOK_S)
+            waited_s += _LOOK_S
         self._due_ms = answers.due_ms
+        return SLOTS
 
     def wake(self) -> None:
         self._own.wake()
 
 
 class Settling:
-    """Answers the others. `emptied` is called when one of them has emptied the store."""
+    """Answers what this node and the others ask. `emptied` is called when one of the others has emptied the store."""
 
     def __init__(self, fellows: Fellows, own: Delivering, clock: VirtualClock, emptied: Callable[[], None]) -> None:
         self._fellows = fellows
@@ -71,7 +77,6 @@ class Settling:
         self._clock = clock
         self._emptied = emptied
         self._generation = 0
-        self._answered = -1
         self._rate: float | None = None
         self._asked = asyncio.Event()
 
@@ -102,8 +107,7 @@ class Settling:
             self._clock.set_rate(asked.rate)
             self._own.wake()
         self._rate = asked.rate
-        if asked.number > self._answered:
+        if asked.answered is None or asked.number > asked.answered:
             self._clock.follow(asked.offset_ms, asked.jumped_ms)
-            await self._own.quiesce()
-            await self._fellows.answer(asked.number, self._own.next_due_ms())
-            self._answered = asked.number
+            slots = await self._own.quiesce()
+            await self._fellows.answer(asked, slots, self._own.next_due_ms())

@@ -70,11 +70,9 @@ class Tail:
         place = await self._pages.renew(self._place)
         if place.head.generation != self._place.head.generation:
             raise GatewayError(Reason.POSITION_EXPIRED, "the journal was emptied")
-        if self._start:
-            await self._pages.check_kept(registration, place, self._start)
         stretches = await self._pages.read(registration, place, self._limit)
         if not stretches:
             return b""
         chunk, self._start = format_events(self._pages.runs(registration, place, stretches))
-        self._place = msgspec.structs.replace(place, after=stretches[-1].seqs[-1])
+        self._place = msgspec.structs.replace(place, after=stretches[-1].seqs[-1], since=self._start)
         return chunk

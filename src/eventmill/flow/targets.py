@@ -7,7 +7,7 @@ import msgspec
 from eventmill.model import Credential, EventBridgeDestination, Lane, OrgId, Registration
 
 
-class Target(msgspec.Struct, frozen=True):
+class Target(msgspec.Struct, frozen=True, gc=False):
     """Encoded into `CloseLane.tombstone` when the registration is deleted, so that its scheduled retries can run on."""
 
     lane: Lane

@@ -21,6 +21,7 @@ from eventmill.flow.stage import Passes
 from eventmill.ids import IdSource
 from eventmill.model import BUILTIN_ORG, Revocation
 from eventmill.store.control import ControlStore, Delete
+from eventmill.store.drift import Drifting
 from eventmill.store.seal import Sealer
 
 log = structlog.get_logger()
@@ -32,7 +33,7 @@ _DELETES_MAX = 500
 _DAY_MS = 86_400_000
 
 
-class TokenUpkeepStore(ControlStore, Presided, Protocol):
+class TokenUpkeepStore(ControlStore, Presided, Drifting, Protocol):
     """What is asked of the store here."""
 
 
@@ -57,8 +58,11 @@ class TokenUpkeep:
             await asyncio.sleep(_LOOK_S)
 
     async def step(self) -> int:
-        """One pass at the current machine time; returns how many keys and revocations were deleted."""
+        """One pass at the current machine time; returns how many keys and revocations were deleted: none while it is in
+        doubt what time it is, as tokens would end, or revoked ones be good again."""
         await self._catalogue.refresh()
+        if self._store.clock_doubt():
+            return 0
         now_ms = self._clock.machine_ms()
         keys = [key for key in self._catalogue.signing_keys() if key.purpose == "token"]
         if self._rotation_ms and all(key.created_ms + self._rotation_ms <= now_ms for key in keys):

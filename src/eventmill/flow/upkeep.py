@@ -12,6 +12,7 @@ from eventmill.flow.stage import repeat
 from eventmill.flow.sweeping import SweptStore, sweep
 from eventmill.flow.traces import KEPT_MS as TRACES_KEPT_MS
 from eventmill.flow.unmatched import KEPT_MS as UNMATCHED_KEPT_MS
+from eventmill.store.drift import Drifting
 
 DAY_MS = 86_400_000
 _INTERVAL_S = 30.0
@@ -19,7 +20,7 @@ _SWEEP_EVERY_MS = 600_000
 _PHI_AUDIT_KEPT_MS = 365 * DAY_MS
 
 
-class UpkeepStore(SweptStore, Presided, Protocol):
+class UpkeepStore(SweptStore, Presided, Drifting, Protocol):
     async def expire(self, before_ms: int) -> int: ...
 
     async def drop_observed(self, traces_before_ms: int, unmatched_before_ms: int) -> None: ...
@@ -36,7 +37,10 @@ class Upkeep:
         self._swept_ms = 0
 
     async def step(self) -> int:
-        """One pass at the current business time; returns how many segments were dropped."""
+        """One pass at the current business time; returns how many segments were dropped. None while it is in doubt what
+        time it is: what is late goes later, what went too early is gone."""
+        if self._store.clock_doubt():
+            return 0
         now_ms = self._clock.now_ms()
         dropped = await self._store.expire(now_ms - self._retention_ms)
         await self._store.drop_observed(now_ms - TRACES_KEPT_MS, now_ms - UNMATCHED_KEPT_MS)

@@ -21,6 +21,7 @@ from typing import Protocol
 
 from eventmill.store.audit import AuditStore
 from eventmill.store.control import ControlStore
+from eventmill.store.drift import Drifting
 from eventmill.store.fellows import Fellows
 from eventmill.store.log import EventLog
 from eventmill.store.observe import ObserveStore
@@ -28,7 +29,7 @@ from eventmill.store.permits import Permits
 from eventmill.store.work import WorkStore
 
 
-class Store(ControlStore, EventLog, WorkStore, ObserveStore, AuditStore, Protocol):
+class Store(ControlStore, EventLog, WorkStore, ObserveStore, AuditStore, Drifting, Protocol):
     async def open(self) -> None:
         """Lock, recover, migrate. Raises `StartupError` naming cause and remedy."""
 

@@ -6,7 +6,7 @@ registration they belong to.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -233,6 +233,10 @@ class ControlReads(Protocol):
 
 
 class ControlStore(ControlReads, Protocol):
+    def on_documents(self, callback: Callable[[], None]) -> None:
+        """Call back in the event loop when another process may have written documents. A hint: coalesced, possibly
+        spurious."""
+
     async def write(self, ops: Sequence[ControlOp]) -> list[Versioned]:
         """All ops in one durable transaction, in order, or none. Returns created and replaced documents in op order.
         Afterwards the routing epoch of each organisation with a touched document is raised, unless its kind is in

@@ -36,6 +36,14 @@ class Head(msgspec.Struct, frozen=True):
     """Day of the shard's monotone last timestamp, as yyyymmdd."""
 
 
+class Bounds(msgspec.Struct, frozen=True):
+    """Where a lane's journal begins and ends, at one moment."""
+
+    head: Head
+    floor: int
+    """Highest seq of the lane that was dropped by retention; 0 when none was."""
+
+
 class Appended(msgspec.Struct, frozen=True):
     first_seq: int
     day: int
@@ -86,6 +94,8 @@ class JournalPage(msgspec.Struct, frozen=True):
     stretches: list[JournalStretch]
     more: bool
     """Whether the lane holds events after the last one here."""
+    floor: int = 0
+    """Of the lane when the page was read: retention may have moved it since the caller asked for it."""
 
     @property
     def seqs(self) -> list[int]:
@@ -112,9 +122,11 @@ class EventLog(Protocol):
 
     async def head(self, shard: int) -> Head: ...
 
+    async def bounds(self, shard: int, lane: Lane) -> Bounds: ...
+
     async def journal_page(self, lane: Lane, after: int, limit: int, bytes_max: int) -> JournalPage:
         """Events of the lane with seq > after: exactly min(limit, remaining), cut before the bodies exceed
-        `bytes_max`, but at least one. The floor is the caller's to check."""
+        `bytes_max`, but at least one; none that retention has taken. The floor is the caller's to check."""
 
     async def floor(self, lane: Lane) -> int:
         """Highest seq of the lane that was dropped by retention; 0 when none was."""

@@ -66,6 +66,16 @@ def read_documents(config: Config, *kinds: Kind) -> list[list[bytes]]:
     return asyncio.run(read(config.store, kinds))
 
 
+def read_clock_ahead_ms(config: Config, clock: Clock) -> int:
+    """How far this machine's clock is ahead of the database's; 0 without one; for commands. Raises `StartupError`."""
+    if not config.store:
+        return 0
+    _check_postgres(config)
+    from eventmill.store.postgres.starting import read_clock_ahead_ms as read
+
+    return asyncio.run(read(config.store, clock))
+
+
 def place_of(config: Config) -> str:
     """Where the store is, for messages."""
     if not config.store:

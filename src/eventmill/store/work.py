@@ -42,6 +42,11 @@ class LaneRecord(msgspec.Struct, frozen=True):
     behind: bool = True
     """Whether its journal may hold positions above the mark; whoever takes the lane over looks there."""
 
+    @property
+    def is_bare(self) -> bool:
+        """Of a registration, without units, and with nothing settled above the mark."""
+        return self.tombstone is None and not self.done and self.next_due_ms is None and self.next_replay_ms is None
+
 
 class RetryUnit(msgspec.Struct, frozen=True):
     """A delivery unit waiting for its next attempt: one event, or a batch whose membership never changes."""
@@ -179,3 +184,7 @@ class WorkStore(Protocol):
     def on_change(self, callback: Callable[[], None]) -> None:
         """Call back in the event loop when the log of a lane that pushes, the change epoch, the leases or the clock may
         have moved. A hint: coalesced, possibly spurious."""
+
+    def take_hints(self) -> dict[int, int] | None:
+        """What moved since the last call, for the one caller who follows the log: shards, with heads that they have
+        reached at least, and the leases. None: anything may have."""

@@ -18,12 +18,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from eventmill.client import Account, Client, JournalEntry, Patience, Registration, Trace, journal_url
 from eventmill.client.blocking_transport import BlockingTransport
 from eventmill.client.exchange import Answer, Send
+from eventmill.testing.described import described, listed
 from eventmill.testing.receiver import unused_port
 from eventmill.testing.recording import Recording, replay
 
@@ -32,6 +34,7 @@ _STOP_WITHIN_S = 15.0
 _LOOK_AGAIN_S = 0.02
 _CLOCK_TIMEOUT_S = 300.0
 _LOG_TAIL_BYTES = 8000
+_PORT_TAKEN = "Address already in use"
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)([dhms]))")
 _SECONDS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 
@@ -75,6 +78,8 @@ class Gateway:
         self._transport = BlockingTransport()
         self._process: subprocess.Popen[bytes] | None = None
         self._client: Client | None = None
+        self._numbers = count(1)
+        self._was_ready = False
 
     @classmethod
     @contextmanager
@@ -96,6 +101,19 @@ class Gateway:
 
     def start(self) -> None:
         """Also again after `stop` or `kill`, with the same data and port. Raises `GatewayFailed`."""
+        for is_last in (False, False, True):
+            try:
+                self._start()
+                self._was_ready = True
+                return
+            except GatewayFailed:
+                # Between the choice of a port and its use another test may have taken it; after that it is promised.
+                if is_last or self._was_ready or _PORT_TAKEN not in self.log():
+                    raise
+                self.port = unused_port()
+                self.url = f"http://127.0.0.1:{self.port}"
+
+    def _start(self) -> None:
         where = ("--data", str(self.data), "--port", str(self.port))
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter, and flags that the test's author gave
@@ -142,18 +160,18 @@ class Gateway:
         form = {"registration_id": registration["registration_id"], "kind": kind, "times": times, **members}
         self.ask("POST", "/_dev/faults", form)
 
-    def topic(self, event_code: str = "com.acme.test", label: str = "Test provider") -> str:
-        """A new provider with one event code; gives the `source` of its events."""
-        provider = self.client.create_provider({"label": label})
+    def topic(self, event_code: str = "com.acme.test", label: str = "") -> str:
+        """A new provider with one event code; gives the `source` of its events. Without a label it is given one that no
+        other has, so that tests may share a gateway."""
+        provider = self.client.create_provider({"label": label or f"Test provider {next(self._numbers)}"})
         metadata = {"event_code": event_code, "label": event_code, "description": event_code}
         self.client.create_event_metadata_for_provider(provider["id"], metadata)  # type: ignore[arg-type]
         return provider["source"]
 
     def subscribe(self, source: str, event_code: str = "com.acme.test", url: str = "", **members: Any) -> Registration:
         """A registration for a topic: a webhook when `url` is given, else a journal. `members` are added to it."""
-        count = len(self.client.get_all_registrations_for_workspace())
         body: dict[str, Any] = {
-            "name": f"Test {count + 1}",
+            "name": f"Test {next(self._numbers)}",
             "delivery_type": "webhook" if url else "journal",
             "events_of_interest": [{"provider_id": source.removeprefix("urn:uuid:"), "event_code": event_code}],
             **({"webhook_url": url} if url else {}),
@@ -169,22 +187,23 @@ class Gateway:
             interests = [{"provider_id": provider_id, "event_code": code} for provider_id, code in topics]
             return self.subscribe(topics[0][0], url=url, events_of_interest=interests)
 
-        return replay(self.client, Recording.load(path), subscribe)
+        return replay(self.client, Recording.load(path), subscribe, f"Recorded {next(self._numbers)}")
 
     def wait_for_event(
         self, registration: Registration, matching: Callable[[JournalEntry], bool] | None = None, within_s: float = 30.0
     ) -> JournalEntry:
         """The oldest entry of the journal that matches, which may be there already. Raises `GatewayFailed`."""
         ends_s = time.monotonic() + within_s
-        url, seen = journal_url(registration), 0
+        url, others = journal_url(registration), list[JournalEntry]()
         while (left_s := ends_s - time.monotonic()) > 0:
             page = self.client.get_events_from_journal(url, wait_s=max(1, int(left_s)))
             for entry in page.events:
                 if matching is None or matching(entry):
                     return entry
-            seen += len(page.events)
+            others += page.events
             url = page.next
-        raise self._failed(f"no such event within {within_s:g} s; {seen} others came")
+        came = listed("events in the journal", [described(entry["event"]) for entry in others])
+        raise self._failed(f"no such event within {within_s:g} s; {came}")
 
     def wait_for_delivery(
         self, registration: Registration, matching: Callable[[Trace], bool] | None = None, within_s: float = 30.0
@@ -200,8 +219,7 @@ class Gateway:
                 if matches(trace):
                     return trace
             if time.monotonic() > ends_s:
-                answers = [status(trace) for trace in traces[:10]]
-                raise self._failed(f"no such delivery within {within_s:g} s; the last were answered {answers}")
+                raise self._failed(f"no such delivery within {within_s:g} s; {self._attempts(registration, traces)}")
             time.sleep(_LOOK_AGAIN_S)
 
     def log(self) -> str:
@@ -218,6 +236,13 @@ class Gateway:
         if not isinstance(given, Answer) or given.status >= 300:
             raise self._failed(f"{method} {path}: {given.body.decode() if isinstance(given, Answer) else given}")
         return given.json() if given.body else None
+
+    def _attempts(self, registration: Registration, traces: list[Trace]) -> str:
+        """What was attempted; without attempts, what the registration is like, which often says why."""
+        if traces:
+            return listed("attempts, newest first", [attempted(trace) for trace in traces])
+        now = self.client.get_registration(registration["registration_id"])
+        return f"no attempts: {now['webhook_status']}, {'enabled' if now.get('enabled', True) else 'not enabled'}"
 
     def _failed(self, what: str) -> GatewayFailed:
         return GatewayFailed(f"{what}; the gateway's log: {self.log_path}")
@@ -267,6 +292,11 @@ def status(trace: Trace) -> int:
 
 def is_success(trace: Trace) -> bool:
     return 200 <= status(trace) < 300
+
+
+def attempted(trace: Trace) -> str:
+    """One line for whoever reads why a test failed."""
+    return f"{trace['date']} {trace['event']} answered {status(trace)}"
 
 
 def _variables() -> dict[str, str]:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from eventmill.testing.behaviours import answering, response
+from eventmill.testing.described import described, listed
 from eventmill.testing.receiver import Behaviour, Connection, Received, Receiver, receiving
 
 
@@ -88,8 +89,8 @@ class Hook:
                     return found[count - 1]
                 left_s = ends_s - time.monotonic()
                 if left_s <= 0:
-                    came = len(self._receiver.requests)
-                    raise AssertionError(f"{len(found)} of {count} requests within {within_s:g} s; {came} came in all")
+                    came = listed("requests in all", [_described(each) for each in self._receiver.requests])
+                    raise AssertionError(f"{len(found)} of {count} requests within {within_s:g} s; {came}")
                 self._arrived.wait(left_s)
 
     async def _behave(self, connection: Connection) -> None:
@@ -106,6 +107,14 @@ class Hook:
     def _note(self, _request: Received) -> None:
         with self._arrived:
             self._arrived.notify_all()
+
+
+def _described(request: Received) -> str:
+    try:
+        events = "; ".join(described(event) for event in events_of(request))
+    except (ValueError, AttributeError):
+        events = f"{len(request.body)} bytes that are no events"
+    return f"{request.method} {request.path} {events}"
 
 
 def events_of(request: Received) -> list[dict[str, Any]]:

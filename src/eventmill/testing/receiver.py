@@ -64,14 +64,24 @@ class Connection:
 
     async def _read(self) -> Received | None:
         try:
-            head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode(errors="surrogateescape")
+            start, *lines = head[:-4].split("\r\n")
+            method, path, _ = start.split(" ")
+            headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+            return Received(method, path, headers, await self._read_body(headers))
         except (asyncio.IncompleteReadError, ConnectionError):
             return None
-        start, *lines = head[:-4].split("\r\n")
-        method, path, _ = start.split(" ")
-        headers = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
-        length = next((int(value) for name, value in headers if name.lower() == "content-length"), 0)
-        return Received(method, path, headers, await self.reader.readexactly(length))
+
+    async def _read_body(self, headers: list[tuple[str, str]]) -> bytes:
+        named = {name.lower(): value for name, value in headers}
+        if named.get("transfer-encoding", "").lower() != "chunked":
+            return await self.reader.readexactly(int(named.get("content-length", 0)))
+        body = b""
+        while size := int((await self.reader.readuntil(b"\r\n")).partition(b";")[0], 16):
+            body += (await self.reader.readexactly(size + 2))[:-2]
+        while await self.reader.readuntil(b"\r\n") != b"\r\n":
+            pass  # trailers
+        return body
 
     async def send(self, raw: bytes) -> None:
         """Waits while the client does not read."""

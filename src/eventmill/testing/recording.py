@@ -79,15 +79,15 @@ def mask(value: Any) -> Any:
 
 
 def replay(
-    client: Client, recording: Recording, subscribe: Callable[[list[tuple[str, str]]], Registration]
+    client: Client, recording: Recording, subscribe: Callable[[list[tuple[str, str]]], Registration], label: str
 ) -> Registration:
-    """Publishes the events in order, from new providers that stand for those recorded. `subscribe` is given (provider
-    id, event code) of all of them before the first event goes out."""
+    """Publishes the events in order, from new providers that stand for those recorded, whose labels begin with `label`.
+    `subscribe` is given (provider id, event code) of all of them before the first event goes out."""
     sources: dict[str, str] = {}
     topics: list[tuple[str, str]] = []
     for source, code in recording.topics:
         if source not in sources:
-            sources[source] = client.create_provider({"label": f"Recorded {len(sources) + 1}"})["id"]
+            sources[source] = client.create_provider({"label": f"{label} {len(sources) + 1}"})["id"]
         metadata: Any = {"event_code": code, "label": code[:255], "description": "As recorded"}
         client.create_event_metadata_for_provider(sources[source], metadata)
         topics.append((sources[source], code))

@@ -24,7 +24,7 @@ from eventmill.web.routes import Route, build_router
 from eventmill.web.tokens import Grant, mint_token
 
 _TOKEN_LIFETIME_S = 60
-_EVENT_TYPE = "application/cloudevents+json"
+EVENT_TYPE = "application/cloudevents+json"
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -82,7 +82,7 @@ class Actions:
 
     async def publish(self, person: Person, org: OrgId, client_id: str, event: Mapping[str, Any]) -> Outcome:
         """One CloudEvent, by the credential with this client id."""
-        curl = self.curl(org, "POST", "/ingress", event, _EVENT_TYPE)
+        curl = self.curl(org, "POST", "/ingress", event, EVENT_TYPE)
         organization = self._parts.catalogue.organization(org)
         try:
             self._permit(person, "POST", "/")
@@ -98,7 +98,7 @@ class Actions:
         except GatewayError as error:
             return _refused(error, curl)
         payload = json.dumps(event, ensure_ascii=False).encode()
-        scope = _scope("POST", "/", _EVENT_TYPE.encode(), "")
+        scope = _scope("POST", "/", EVENT_TYPE.encode(), "")
         scope["headers"] += [
             (b"authorization", f"Bearer {token}".encode()),
             (b"x-api-key", client_id.encode()),

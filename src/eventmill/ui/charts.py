@@ -100,52 +100,54 @@ def bars(values: Sequence[Bar], label: str, *, width: int = 480, height: int = 7
     return _svg(width, height, label, base + Markup("").join(pieces), stretch=True)
 
 
-def timeline(marks: Sequence[Mark], label: str, *, width: int = 720, height: int = 56) -> Markup:
-    """Attempts along a line, by their time; each has its words."""
-    if not marks:
-        return Markup("")
-    first, last = min(each.at_ms for each in marks), max(each.at_ms for each in marks)
-    span = max(1, last - first)
-    left, room = 16.0, width - 32.0
-    pieces = [Markup('<path class="c-line quiet" d="M{} {}H{}"/>').format(left, height / 2, left + room)]
-    for each in marks:
-        x = left + room * (each.at_ms - first) / span
-        pieces.append(
-            Markup('<circle class="c-bar {}" cx="{:.1f}" cy="{}" r="6"><title>{}</title></circle>').format(
-                each.tone, x, height / 2, each.label
-            )
-        )
-    return _svg(width, height, label, Markup("").join(pieces))
+_TICKS = (
+    (1, "1 s"),
+    (10, "10 s"),
+    (60, "1 min"),
+    (300, "5 min"),
+    (900, "15 min"),
+    (3600, "1 h"),
+    (4 * 3600, "4 h"),
+    (86_400, "1 d"),
+    (604_800, "7 d"),
+)
+_FIRST_TICK, _TICK_ROOM, _LAST_TICK = 22.0, 13.0, 97.0
+"""Percent of the width: what the words at the beginning take, what each of the others takes, and where they end."""
 
 
-_TICKS = ((1, "1 s"), (60, "1 min"), (3600, "1 h"), (86_400, "1 d"))
-
-
-def attempts(marks: Sequence[Mark], start_ms: int, label: str, *, width: int = 720, height: int = 62) -> Markup:
-    """What happened after a moment, on a line whose seconds shrink as it goes on: retries are spaced like that."""
+def attempts(marks: Sequence[Mark], start_ms: int, label: str) -> Markup:
+    """What happened after a moment, on a line whose seconds shrink as it goes on: retries are spaced like that. It is
+    as wide as there is room, with words and marks of the same size."""
     end_s = max([2.0, *((each.at_ms - start_ms) / 1000 for each in marks)])
 
     def place(seconds: float) -> float:
-        return 12 + (width - 24) * math.log1p(max(0.0, seconds)) / math.log1p(end_s)
+        return 2 + 96 * math.log1p(max(0.0, seconds)) / math.log1p(end_s)
 
-    pieces = [Markup('<path class="c-line quiet" d="M12 22H{}"/>').format(width - 12)]
-    ticks = [(0, "published"), *(each for each in _TICKS if each[0] <= end_s)]
-    for seconds, words in ticks:
+    pieces = [
+        Markup('<line class="c-line quiet" x1="2%" x2="98%" y1="14" y2="14"/>'),
+        Markup('<line class="c-line quiet" x1="2%" x2="2%" y1="26" y2="32"/><text class="c-text" x="2%" y="46">'),
+        Markup("published</text>"),
+    ]
+    free_from = _FIRST_TICK
+    for seconds, words in _TICKS:
         x = place(seconds)
-        anchor = "start" if x < 40 else "end" if x > width - 40 else "middle"
-        pieces.append(
-            Markup(
-                '<path class="c-line quiet" d="M{0:.1f} 34V40"/>'
-                '<text class="c-text" x="{0:.1f}" y="54" text-anchor="{1}">{2}</text>'
-            ).format(x, anchor, words)
-        )
+        if free_from <= x <= _LAST_TICK and seconds <= end_s:
+            free_from = x + _TICK_ROOM
+            pieces.append(
+                Markup(
+                    '<line class="c-line quiet" x1="{0:.1f}%" x2="{0:.1f}%" y1="26" y2="32"/>'
+                    '<text class="c-text" x="{0:.1f}%" y="46" text-anchor="middle">{1}</text>'
+                ).format(x, words)
+            )
     pieces += [
-        Markup('<circle class="c-bar {}" cx="{:.1f}" cy="22" r="6"><title>{}</title></circle>').format(
+        Markup('<circle class="c-bar {}" cx="{:.1f}%" cy="14" r="6"><title>{}</title></circle>').format(
             each.tone, place((each.at_ms - start_ms) / 1000), each.label
         )
         for each in marks
     ]
-    return _svg(width, height, label, Markup("").join(pieces))
+    return Markup('<svg class="chart wide" role="img" aria-label="{}" width="100%" height="54">{}</svg>').format(
+        label, Markup("").join(pieces)
+    )
 
 
 def meter(share: float, label: str, *, width: int = 200, marks: Sequence[float] = (), tone: str = "accent") -> Markup:

@@ -8,6 +8,7 @@ from eventmill.ui.pages.credentials import PAGES as CREDENTIALS
 from eventmill.ui.pages.cursors import PAGES as CURSORS
 from eventmill.ui.pages.emulator import PAGES as EMULATOR
 from eventmill.ui.pages.event import PAGES as EVENT
+from eventmill.ui.pages.event_type_forms import PAGES as EVENT_TYPE_FORMS
 from eventmill.ui.pages.event_types import PAGES as EVENT_TYPES
 from eventmill.ui.pages.filters import PAGES as FILTERS
 from eventmill.ui.pages.home import PAGES as HOME
@@ -37,6 +38,7 @@ PAGES: tuple[Page, ...] = (
     *CREDENTIALS,
     *PROVIDERS,
     *EVENT_TYPES,
+    *EVENT_TYPE_FORMS,
     *REGISTRATIONS,
     *WIZARD,
     *REGISTRATION,

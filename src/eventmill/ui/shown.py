@@ -43,6 +43,13 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
+def room_left(days: float) -> str:
+    """Until the disk is full; what is far off is not told to the day."""
+    if days > 365:
+        return "more than a year left as in the last hour"
+    return f"{days:.0f} day{'' if round(days) == 1 else 's'} left as in the last hour"
+
+
 def count(number: float) -> str:
     """With thin spaces between thousands."""
     return f"{number:,.0f}".replace(",", "\u202f")

@@ -37,6 +37,7 @@ class Views:
             duration=shown.duration,
             count=shown.count,
             size=shown.size,
+            room_left=shown.room_left,
             text=shown.safe_text,
             standing_of=standing_of,
             version=__version__,

@@ -12,7 +12,7 @@ from eventmill.ui.act import Outcome
 from eventmill.ui.cookies import ROOT, Flash, cookie_name, pack_flash, set_cookie
 from eventmill.ui.page import Page
 from eventmill.ui.person import Person
-from eventmill.web.http import NOT_STORED, Reply, Request
+from eventmill.web.http import JSON_TYPE, NOT_STORED, Reply, Request
 from eventmill.web.parts import Parts
 
 if TYPE_CHECKING:
@@ -96,9 +96,10 @@ class Visit:
             raise GatewayError(_reason(outcome), outcome.message)
         return outcome.body
 
-    def curl(self, method: str, path: str, body: object = None) -> str:
+    def curl(self, method: str, path: str, body: object = None, media_type: str = JSON_TYPE) -> str:
         """The call that an action makes, for those who would rather make it themselves."""
-        return self.console.actions.curl(self.org.id if self._org is not None else None, method, path, body)
+        org = self.org.id if self._org is not None else None
+        return self.console.actions.curl(org, method, path, body, media_type)
 
     # --- Answering ---
 

@@ -94,8 +94,7 @@ async def _dispatch(parts: Parts, methods: Mapping[str, Route], scope: Scope, re
         return _other_method(methods, scope)
     if route.handler is not None:
         await parts.authenticator.prepare(request.headers)
-        await parts.catalogue.refresh()  # what another node has answered is obeyed here
-        caller = parts.authenticator.authenticate(request.headers, console=route.console)
+        caller = await parts.authenticator.authenticate_newest(request.headers, console=route.console)
         return await invoke(parts, route.handler, request, caller)
     assert route.open_handler is not None, "a route has one of the two handlers"
     return await route.open_handler(parts, request)

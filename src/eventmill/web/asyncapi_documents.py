@@ -33,6 +33,8 @@ DOCUMENT_BYTES_MAX = 4 * 1024 * 1024
 _NOT_IN_LABELS = re.compile(r"[^\w \-.(),@:'`?#!]", re.ASCII)
 _BLANKS = re.compile(r"\s+")
 _TEXT_CHARS_MAX = 255
+_CODE_BYTES = 512
+"""Counted for an event code, beside its schema and sample."""
 
 
 class AsyncApiImport(msgspec.Struct, frozen=True):
@@ -51,16 +53,15 @@ class AsyncApiImport(msgspec.Struct, frozen=True):
 async def get_provider_asyncapi(parts: Parts, request: Request, caller: Caller) -> Reply:
     """GET /events/providers/{provider}/asyncapi"""
     provider = path_provider(parts, request, caller)
-    events = await _described(parts, provider)
+    events = await _described(parts, (provider,))
     return await _document_reply(parts, request, provider.label, provider.description, events)
 
 
 async def get_organization_asyncapi(parts: Parts, request: Request, caller: Caller) -> Reply:
     """GET /events/{org}/asyncapi: its own providers; the built-in ones have a document of their own."""
     organization = path_organization(parts, request, caller)
-    events: list[DescribedEvent] = []
-    for stored in await parts.store.list_docs("provider", organization.id):
-        events += await _described(parts, msgspec.json.decode(stored.doc, type=Provider))
+    stored = await parts.store.list_docs("provider", organization.id)
+    events = await _described(parts, [msgspec.json.decode(each.doc, type=Provider) for each in stored])
     about = f"Events that {organization.name} publishes."
     return await _document_reply(parts, request, organization.name, about, events)
 
@@ -72,27 +73,49 @@ async def _document_reply(
     form = request.query_value("format") or "json"
     if form not in ("json", "yaml"):
         raise GatewayError(Reason.INVALID_PARAMETER, f"format: must be json or yaml, but is {show(form)}")
-    document = build_provider_document(Subject(title, about, tuple(events), parts.config.url), version)
+    subject = Subject(title, about, tuple(events), parts.config.url)
     content_type = YAML_TYPE if form == "yaml" else JSON_TYPE
-    # YAML takes its time, in which nobody else could be answered.
-    body = await asyncio.to_thread(encode_document, document, content_type)
+
+    def make() -> bytes:
+        return encode_document(build_provider_document(subject, version), content_type)
+
+    # A large one takes its time, and YAML more of it, in which nobody else could be answered.
+    body = await asyncio.to_thread(make)
     return Reply(200, body, content_type, NOT_STORED)
 
 
-async def _described(parts: Parts, provider: Provider) -> list[DescribedEvent]:
-    return [
-        DescribedEvent(
-            provider_id=provider.id,
-            provider_label=provider.label,
-            event_code=metadata.event_code,
-            label=metadata.label,
-            description=metadata.description,
-            delivery_format=provider.event_delivery_format,
-            data_schema=None if metadata.data_schema is None else msgspec.json.decode(metadata.data_schema),
-            sample=_sample(metadata),
-        )
-        for metadata in await list_metadata(parts, provider)
-    ]
+async def _described(parts: Parts, providers: Sequence[Provider]) -> list[DescribedEvent]:
+    """Raises `TOO_LARGE` as soon as they are more than one document may hold."""
+    described: list[DescribedEvent] = []
+    bytes_left = parts.config.asyncapi_bytes_max
+    for provider in providers:
+        for metadata in await list_metadata(parts, provider):
+            bytes_left -= _CODE_BYTES + len(metadata.data_schema or "") + len(metadata.sample_event_template or "")
+            if bytes_left < 0:
+                raise _too_large(parts, len(providers))
+            described.append(_describe(provider, metadata))
+    return described
+
+
+def _too_large(parts: Parts, providers: int) -> GatewayError:
+    remedy = "the operator can allow more (EVENTMILL_ASYNCAPI_BYTES_MAX)"
+    if providers > 1:
+        remedy = f"ask for its {providers} providers one by one, at /events/providers/{{provider}}/asyncapi"
+    what = f"event codes, schemas and samples of more than {parts.config.asyncapi_bytes_max} bytes"
+    return GatewayError(Reason.TOO_LARGE, f"{what} are too many for one document; {remedy}")
+
+
+def _describe(provider: Provider, metadata: EventMetadata) -> DescribedEvent:
+    return DescribedEvent(
+        provider_id=provider.id,
+        provider_label=provider.label,
+        event_code=metadata.event_code,
+        label=metadata.label,
+        description=metadata.description,
+        delivery_format=provider.event_delivery_format,
+        data_schema=None if metadata.data_schema is None else msgspec.json.decode(metadata.data_schema),
+        sample=_sample(metadata),
+    )
 
 
 def _sample(metadata: EventMetadata) -> Any:

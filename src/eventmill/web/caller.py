@@ -19,6 +19,7 @@ from eventmill.web.checks import show
 from eventmill.web.http import Headers
 from eventmill.web.oidc import OutsideIssuer
 from eventmill.web.recent import Recent
+from eventmill.web.second_look import SecondLook
 from eventmill.web.standing import check_standing, organization_of
 from eventmill.web.tokens import (
     ADMIN_CLIENT,
@@ -59,6 +60,7 @@ class Authenticator:
         self._issuer = issuer
         self._known: Recent[_Key, _Known] = Recent(KEPT_MAX)
         self._tokens: Recent[str, Token] = Recent(KEPT_MAX)
+        self._second_look = SecondLook(catalogue, self._tokens.get)
         if issuer is not None:
             issuer.on_change = self._forget
 
@@ -84,6 +86,14 @@ class Authenticator:
             self._known.put(key, fresh)
         return fresh.caller
 
+    async def authenticate_newest(self, headers: Headers, *, console: bool = False) -> Caller:
+        """As `authenticate`, by all that any node has answered before."""
+        return await self._second_look.always(_token_of(headers), lambda: self.authenticate(headers, console=console))
+
+    async def authenticate_anew(self, headers: Headers, refused: GatewayError) -> Caller:
+        """As `authenticate`, after it has refused so by what this process knew."""
+        return await self._second_look.after(refused, _token_of(headers), lambda: self.authenticate(headers))
+
     @property
     def waits_for_issuer(self) -> bool:
         """Whether `prepare` has to be awaited before each call."""
@@ -93,7 +103,7 @@ class Authenticator:
         """Before `authenticate`: have the issuer's keys fetched should the token name a new one. Raises nothing."""
         if self._issuer is None:
             return
-        token = _text(dict(headers).get(b"authorization")).partition(" ")[2].strip()
+        token = _token_of(headers)
         if not token or self._tokens.get(token) is not None or self._is_ours(token):
             return
         await self._issuer.prepare(token)
@@ -107,6 +117,10 @@ class Authenticator:
             if self._lenient and not self._is_ours(token):
                 return None
             raise
+
+    async def identify_newest(self, headers: Headers) -> Token | None:
+        """As `identify`, by all that any node has answered before."""
+        return await self._second_look.always(_token_of(headers), lambda: self.identify(headers))
 
     def verify(self, token: str) -> Token:
         """A token that is good now, of any type and with any scope. Raises 401."""
@@ -210,6 +224,11 @@ class Authenticator:
 
 def _text(value: bytes | None) -> str:
     return "" if value is None else value.decode("latin-1").strip()
+
+
+def _token_of(headers: Headers) -> str:
+    """Whatever the scheme; empty when there is none."""
+    return _text(dict(headers).get(b"authorization")).partition(" ")[2].strip()
 
 
 def _bearer(authorization: str) -> str:

@@ -1,5 +1,5 @@
-"""/_dev/clock, /_dev/mailbox, /_dev/snapshot and /_dev/reset: the virtual clock, mails that nobody gets, all data in a
-file, and a fresh start; in dev mode and from this machine only."""
+"""/_dev/clock, /_dev/mailbox, /_dev/snapshot, /_dev/restore and /_dev/reset: the virtual clock, mails that nobody gets,
+all data in a file and back, and a fresh start; in dev mode and from this machine only."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from eventmill.web.shapes import ClockBody
 ADVANCE_SECONDS_MAX = 10 * 366 * 86400
 RATE_MAX = 1_000_000
 GZIP = "application/gzip"
+SNAPSHOT_BYTES_MAX = 1 << 30
 
 log = structlog.get_logger()
 
@@ -82,6 +83,15 @@ async def get_snapshot(parts: Parts, request: Request) -> Reply:
     return Reply(200, await snapshot(), GZIP, headers)
 
 
+async def post_restore(parts: Parts, request: Request) -> Reply:
+    """POST /_dev/restore: such a file in place of everything; the gateway then begins anew."""
+    restore = dev_hooks(parts, request).restore
+    if restore is None:
+        raise GatewayError(Reason.NOT_FOUND, "there is no data directory to restore a snapshot to")
+    await restore(await request.body(SNAPSHOT_BYTES_MAX))
+    return NO_CONTENT
+
+
 async def list_mails(parts: Parts, request: Request) -> Reply:
     """GET /_dev/mailbox: newest first."""
     return json_reply(200, [_mail_item(parts, each) for each in dev_hooks(parts, request).mailbox.mails()])
@@ -116,9 +126,15 @@ def dev_hooks(parts: Parts, request: Request) -> DevHooks:
     if not is_loopback(request.peer):
         raise GatewayError(Reason.LOOPBACK_ONLY, "/_dev may be used from this machine only")
     origin = request.header(b"origin")
-    if origin and origin != parts.config.url:  # a page of another site, in a browser on this machine
+    if origin and origin not in _own_origins(parts):  # a page of another site, in a browser on this machine
         raise GatewayError(Reason.LOOPBACK_ONLY, f"/_dev may not be used by pages of {show(origin)}")
     return parts.dev
+
+
+def _own_origins(parts: Parts) -> tuple[str, ...]:
+    """Under whichever name of this machine its pages were opened."""
+    port = parts.config.port
+    return parts.config.url, f"http://127.0.0.1:{port}", f"http://localhost:{port}", f"http://[::1]:{port}"
 
 
 def _check_range(member: str, value: float, most: int) -> None:

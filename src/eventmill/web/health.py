@@ -17,7 +17,8 @@ async def get_health(_parts: Vitals, _request: Request) -> Reply:
 async def get_readiness(parts: Vitals, _request: Request) -> Reply:
     why_not = parts.unready()
     if why_not is None:
-        return json_reply(200, Ready("ready"))
+        doubt = parts.store.clock_doubt()
+        return json_reply(200, Ready("ready", warnings=(doubt,) if doubt else ()))
     return json_reply(503, NotReady(status="not ready", reason=Reason.STORE_UNAVAILABLE.code, message=why_not))
 
 

@@ -72,8 +72,21 @@ METRICS = (
         "The same for each registration for which anything waits; the `EVENTMILL_METRICS_REGISTRATIONS_MAX` worst.",
         of="store",
     ),
+    Metric(
+        "eventmill_clock_ahead_seconds",
+        "gauge",
+        (),
+        "How far this machine's clock is ahead of the database's, as far as is known; negative when behind. "
+        "Only with PostgreSQL.",
+    ),
     Metric("eventmill_store_bytes", "gauge", (), "Bodies of the events that are kept.", of="store"),
     Metric("eventmill_disk_free_bytes", "gauge", (), "Free space where the data is; not with PostgreSQL."),
+    Metric(
+        "eventmill_schema_warnings_total",
+        "counter",
+        (),
+        "Published events whose data did not fit the schema of their code, of providers that only warn.",
+    ),
     Metric("eventmill_expired_segments_total", "counter", (), "Files of events, one a day, that retention removed."),
 )
 """All of them; counters begin at 0 with each start."""
@@ -106,12 +119,14 @@ async def _read(parts: Vitals) -> _Series:
     series: _Series = {
         "eventmill_build_info": [((("version", __version__),), 1)],
         "eventmill_ready": [((), float(ready))],
+        "eventmill_clock_ahead_seconds": [((), parts.store.clock_ahead_ms() / 1000)] if parts.config.store else [],
         "eventmill_published_events_total": [((), totals.events)],
         "eventmill_delivery_attempts_total": _by_outcome(succeeded=totals.succeeded, failed=totals.failed),
         "eventmill_undelivered_events_total": _by_outcome(
             refused=totals.refused, gave_up=totals.gave_up, expired=totals.expired
         ),
         "eventmill_disk_free_bytes": [] if totals.disk_free_bytes is None else [((), totals.disk_free_bytes)],
+        "eventmill_schema_warnings_total": [] if parts.placing is None else [((), parts.placing.schemas.warned)],
         "eventmill_expired_segments_total": [((), totals.dropped_segments)],
     }
     if backlog is not None:

@@ -60,6 +60,8 @@ class DevHooks(msgspec.Struct, frozen=True):
     """What deliveries suffer where they are made by a `FaultySender`."""
     snapshot: Callable[[], Awaitable[bytes]] | None = None
     """The data directory as one file. Raises `NOT_FOUND` where there is none, `TOO_LARGE`."""
+    restore: Callable[[bytes], Awaitable[None]] | None = None
+    """Has the gateway begin anew with such a file. Raises `NOT_FOUND` where there is no directory, `INVALID_BODY`."""
 
 
 class VitalStore(Protocol):
@@ -70,6 +72,10 @@ class VitalStore(Protocol):
     async def totals(self) -> Totals: ...
 
     async def backlog(self, limit: int) -> Backlog: ...
+
+    def clock_ahead_ms(self) -> int: ...
+
+    def clock_doubt(self) -> str: ...
 
 
 class DeliveryProcess(msgspec.Struct, frozen=True):
@@ -95,6 +101,10 @@ class Vitals(Protocol):
 
     @property
     def unready(self) -> Callable[[], str | None]: ...
+
+    @property
+    def placing(self) -> Placing | None:
+        """None: nothing is published here."""
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):

@@ -134,13 +134,13 @@ async def _check_compatible(parts: Parts, before: EventMetadata, after: EventMet
     if after.data_schema is None:
         return
     new, old = DataSchema(after.data_schema), _usable(before.data_schema)
-    work_max = parts.config.schema_work_max
+    steps_max = parts.config.schema_steps_max
     refused: list[Refused] = []
     if before.sample_event_template is not None:
         sample = Sampler(before, ANY_CLIENT, parts.ids, parts.clock.now_ms()).from_template()
-        faults = would_refuse(old, new, data_text(sample.data), work_max)
+        faults = would_refuse(old, new, data_text(sample.data), steps_max)
         refused = [Refused("", faults)] if faults else []
-    refused += await try_schema(parts.store, before, (old, new), parts.config.schema_trial_events, work_max)
+    refused += await try_schema(parts.store, before, (old, new), parts.config.schema_trial_events, steps_max)
     if refused:
         named = [f"{f'event {each.event_id}' if each.event_id else 'the sample event'}" for each in refused]
         message = (

@@ -160,8 +160,9 @@ class Health(msgspec.Struct, frozen=True):
     status: Literal["ok"]
 
 
-class Ready(msgspec.Struct, frozen=True):
-    status: Literal["ready"]
+class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
+    status: Annotated[Literal["ready"], _said("It takes events.")]
+    warnings: Annotated[tuple[str, ...], _said("What somebody should see to all the same.")] = ()
 
 
 class NotReady(ErrorBody, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """The HTTP server's protocol, with what it lacks: a bound on the size of a request's head, an end of connections that
-take nothing of their answer, bodies beside an offered upgrade, and refusals of malformed requests in the form of all
-others.
+take nothing of their answer, bodies beside an offered upgrade, refusals of malformed requests in the form of all
+others, and an answer in one piece.
 
 uvicorn keeps URL and header fields in memory for as long as they go on, and so does the parser with a single one. And
 it waits for ever for a peer to take what was written, even when it has closed the connection.
@@ -9,13 +9,15 @@ it waits for ever for a peer to take what was written, even when it has closed t
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from http import HTTPStatus
+from typing import cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from eventmill.errors import GatewayError, Reason
-from eventmill.flow.answers import error_answer
+from eventmill.flow.answers import WHOLE_ANSWER, error_answer
 from eventmill.ids import IdSource
 
 HEAD_BYTES_MAX = 64 * 1024
@@ -74,6 +76,7 @@ class BoundedHttp(HttpToolsProtocol):
         if self._resumes:
             return
         super().on_headers_complete()
+        cast(dict[str, object], self.scope)[WHOLE_ANSWER] = partial(_write_whole, self.cycle)
         if self.parser.should_upgrade():
             fields = [b"%b: %b\r\n" % field for field in self.headers if field[0] in _FRAMING]
             self._framing = b"".join(fields)
@@ -130,3 +133,16 @@ class BoundedHttp(HttpToolsProtocol):
         lines += [name + b": " + value for name, value in (*headers, (b"connection", b"close"))]
         self.transport.write(b"\r\n".join([*lines, b"", body]))
         self.transport.close()
+
+
+def _write_whole(cycle: RequestResponseCycle, rest: bytes) -> bool:
+    """Write a 200 of which `rest` is what follows the server's own header fields: the two messages of an answer are a
+    tenth of what publishing costs. False when it must go the ordinary way, as nothing was written."""
+    if cycle.response_started or cycle.disconnected or not cycle.keep_alive or cycle.flow.write_paused:
+        return False
+    fields = [b"%b: %b\r\n" % field for field in cycle.default_headers]
+    cycle.transport.write(b"".join((STATUS_LINE[200], *fields, rest)))
+    cycle.response_started = cycle.response_complete = True
+    cycle.message_event.set()
+    cycle.on_response()
+    return True

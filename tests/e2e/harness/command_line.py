@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from eventmill.cli.main import cli
 from eventmill.errors import StartupError
 from tests.e2e.gateway import Gateway
-from tests.e2e.harness.process import Finished
+from tests.e2e.harness.process import Finished, store_named_in
 
 SCHEMAS = Path(__file__).parent.parent.parent.parent / "docs/schemas/cli"
 
@@ -27,7 +27,7 @@ class CommandLine:
 
     def run(self, *words: str, given: str | bytes = "", variables: Mapping[str, str] | None = None) -> Finished:
         """`given`: standard input."""
-        environ = {**self.env, "HOME": "/nonexistent", **(variables or {})}
+        environ = {**self.env, "HOME": "/nonexistent", **store_named_in(words), **(variables or {})}
         result = CliRunner().invoke(cli, words, input=given, env=environ, prog_name="eventmill")
         if isinstance(result.exception, StartupError):  # as `main` treats it
             return Finished(result.exception.exit_code, result.stdout, f"eventmill: {result.exception}\n")
@@ -61,9 +61,17 @@ class CommandLine:
 
 def check_schema(words: tuple[str, ...], value: Any) -> Any:
     """`value`, after it was held against the published schema of the command that `words` begin with."""
+    jsonschema.validate(value, json.loads(schema_of(words).read_text()))
+    return value
+
+
+def schema_of(words: tuple[str, ...]) -> Path:
+    """Of the command that `words` begin with; where a flag among them has a schema of its own, that one."""
     for count in range(3, 0, -1):
-        path = SCHEMAS / f"{'-'.join(words[:count])}.json"
-        if path.exists():
-            jsonschema.validate(value, json.loads(path.read_text()))
-            return value
+        command = "-".join(words[:count])
+        flags = (f"{command}-{each[2:]}" for each in words if each.startswith("--"))
+        for name in (*flags, command):
+            path = SCHEMAS / f"{name}.json"
+            if path.exists():
+                return path
     raise AssertionError(f"no schema is published for: eventmill {' '.join(words)}")

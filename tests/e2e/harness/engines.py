@@ -3,11 +3,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import os
 from pathlib import Path
 
+import asyncpg
+
 MODE = os.environ.get("EVENTMILL_E2E_STORE", "")
 NODES = 3 if MODE == "cluster" else 1
+PATIENCE = 4 if MODE == "cluster" else 1
+"""How many times as long as usual is waited before something counts as hanging: a dozen processes share the machine."""
 _stores: dict[Path, str] = {}
 
 
@@ -34,3 +40,18 @@ def store_variables(data: str) -> dict[str, str]:
     """For commands that are to find the gateway of a data directory; none when no gateway was started there."""
     store = _stores.get(Path(data))
     return {} if store is None else {"EVENTMILL_STORE": store}
+
+
+async def stored_by(data: Path) -> list[bytes]:
+    """All that the gateway of a data directory keeps: its files, and the tables of its database."""
+    kept = await asyncio.to_thread(lambda: [path.read_bytes() for path in data.rglob("*") if path.is_file()])
+    if data not in _stores:
+        return kept
+    database = await asyncpg.connect(_stores[data])
+    tables = "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'eventmill'::regnamespace"
+    for (table,) in await database.fetch(tables):
+        rows = io.BytesIO()
+        await database.copy_from_query(f"SELECT * FROM {table}", output=rows, format="binary")
+        kept.append(rows.getvalue())
+    await database.close()
+    return kept

@@ -11,7 +11,9 @@ from http import HTTPStatus
 from types import TracebackType
 from urllib.parse import parse_qs, urlsplit
 
-ARRIVES_WITHIN_S = 30.0
+from tests.e2e.harness.engines import PATIENCE
+
+ARRIVES_WITHIN_S = 30.0 * PATIENCE
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e.gateway import Gateway
-from tests.e2e.harness.engines import NODES, store_variables
+from tests.e2e.harness.engines import NODES, PATIENCE, store_variables
 
-ENDS_WITHIN_S = 30
+ENDS_WITHIN_S = 30 * PATIENCE
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ def run_eventmill(*arguments: str, directory: Path, variables: dict[str, str] | 
         capture_output=True,
         text=True,
         timeout=ENDS_WITHIN_S,
-        env={**os.environ, **_store(arguments), **(variables or {})},
+        env={**os.environ, **store_named_in(arguments), **(variables or {})},
     )
     return Finished(done.returncode, done.stdout, done.stderr)
 
 
-def _store(arguments: Sequence[str]) -> dict[str, str]:
+def store_named_in(arguments: Sequence[str]) -> dict[str, str]:
     """Where the gateway of `--data` has its data, unless that says it itself."""
     if "--data" not in arguments or "--store" in arguments:
         return {}

@@ -24,12 +24,17 @@ spec:
   # Kubernetes would set EVENTMILL_PORT to an address for a service of that name.
   enableServiceLinks: false
   automountServiceAccountToken: false
-  terminationGracePeriodSeconds: 20
+  # Three seconds of preStop, and the gateway ends itself within 15 seconds of SIGTERM.
+  terminationGracePeriodSeconds: 25
+  {{- with .Values.imagePullSecrets }}
+  imagePullSecrets: {{- toYaml . | nindent 4 }}
+  {{- end }}
   securityContext:
     runAsNonRoot: true
     runAsUser: 10001
     runAsGroup: 10001
     fsGroup: 10001
+    fsGroupChangePolicy: OnRootMismatch
     seccompProfile: {type: RuntimeDefault}
   containers:
     - name: eventmill
@@ -63,17 +68,23 @@ spec:
       {{- end }}
       ports:
         - {name: http, containerPort: 8080}
+      # Reading what a crash left, or a step of a new schema, may take minutes; a kill would begin it anew.
       startupProbe:
         httpGet: {path: /healthz, port: http}
         periodSeconds: 1
-        failureThreshold: 60
+        failureThreshold: 900
       # A gateway whose database is away is not ready, and must not be restarted for it.
       livenessProbe:
         httpGet: {path: /healthz, port: http}
         periodSeconds: 10
+        timeoutSeconds: 5
       readinessProbe:
         httpGet: {path: /readyz, port: http}
         periodSeconds: 2
+        timeoutSeconds: 2
+      # Until no proxy sends requests here any more: they would be answered 503.
+      lifecycle:
+        preStop: {exec: {command: [sleep, "3"]}}
       resources: {{- toYaml .Values.resources | nindent 8 }}
       securityContext:
         allowPrivilegeEscalation: false
@@ -85,6 +96,9 @@ spec:
         {{- if .Values.bootstrap.existingSecret }}
         - {name: bootstrap, mountPath: /etc/eventmill, readOnly: true}
         {{- end }}
+        {{- with .Values.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
   volumes:
     - {name: tmp, emptyDir: {}}
     {{- if .Values.postgres.existingSecret }}
@@ -94,6 +108,18 @@ spec:
     - name: bootstrap
       secret: {secretName: {{ . | quote }}}
     {{- end }}
+    {{- with .Values.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- if gt (int .Values.nodes) 1 }}
+  # Nodes on one machine fall together.
+  topologySpreadConstraints:
+    - maxSkew: 1
+      topologyKey: kubernetes.io/hostname
+      whenUnsatisfiable: ScheduleAnyway
+      labelSelector:
+        matchLabels: {{- include "eventmill.selector" . | nindent 10 }}
+  {{- end }}
   {{- with .Values.nodeSelector }}
   nodeSelector: {{- toYaml . | nindent 4 }}
   {{- end }}

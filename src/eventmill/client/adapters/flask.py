@@ -8,7 +8,7 @@ from typing import Any
 from eventmill.client.adapters.receive import Handler, receive
 from eventmill.client.deduplication import Deduplicator
 from eventmill.client.verifier import Verifier
-from eventmill.client.webhook import BODY_BYTES_MAX, TOO_LARGE, WebhookAnswer, answer_challenge
+from eventmill.client.webhook import BODY_BYTES_MAX, NO_LENGTH, TOO_LARGE, WebhookAnswer, answer_challenge
 
 
 def flask_webhook(
@@ -24,9 +24,15 @@ def flask_webhook(
     def respond() -> WebhookAnswer:
         if request.method != "POST":  # also HEAD, which Flask adds
             return answer_challenge(request.query_string.decode("latin-1"))
-        if request.content_length is None or request.content_length > BODY_BYTES_MAX:
+        length = request.content_length
+        if length is None and not request.environ.get("wsgi.input_terminated"):
+            return NO_LENGTH
+        if length is not None and length > BODY_BYTES_MAX:
+            return TOO_LARGE
+        body = request.stream.read(BODY_BYTES_MAX + 1) if length is None else request.get_data()
+        if len(body) > BODY_BYTES_MAX:
             return TOO_LARGE
         headers = {name.lower(): value for name, value in request.headers.items()}
-        return receive(verifier, handler, deduplicator, request.get_data(), headers)
+        return receive(verifier, handler, deduplicator, body, headers)
 
     return eventmill_webhook

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
-from eventmill.client.deduplication import Deduplicator
+from eventmill.client.deduplication import Deduplicator, UnderWay
 from eventmill.client.verifier import AsyncVerifier, Verifier
-from eventmill.client.webhook import HANDLED, Delivery, WebhookAnswer, answer_unverified, handling
+from eventmill.client.webhook import HANDLED, UNDER_WAY, Delivery, WebhookAnswer, answer_unverified, handling
 
 Handler = Callable[[Delivery], object]
 """What it returns is not looked at."""
@@ -20,10 +21,11 @@ def receive(
     verification = verifier.verify(body, headers)
     if not verification:
         return answer_unverified(verification)
-    with handling(verification, body, headers, deduplicator) as delivery:
+    with suppress(UnderWay), handling(verification, body, headers, deduplicator) as delivery:
         if delivery.events:
             handler(delivery)
-    return HANDLED
+        return HANDLED
+    return UNDER_WAY
 
 
 async def receive_async(
@@ -37,7 +39,8 @@ async def receive_async(
     verification = await verifier.verify(body, headers)
     if not verification:
         return answer_unverified(verification)
-    with handling(verification, body, headers, deduplicator) as delivery:
+    with suppress(UnderWay), handling(verification, body, headers, deduplicator) as delivery:
         if delivery.events:
             await handler(delivery)
-    return HANDLED
+        return HANDLED
+    return UNDER_WAY

@@ -9,7 +9,7 @@ from typing import Any
 from eventmill.client.adapters.receive import Handler, receive
 from eventmill.client.deduplication import Deduplicator
 from eventmill.client.verifier import Verifier
-from eventmill.client.webhook import BODY_BYTES_MAX, TOO_LARGE, WRONG_METHOD, WebhookAnswer, answer_challenge
+from eventmill.client.webhook import BODY_BYTES_MAX, NO_LENGTH, TOO_LARGE, WRONG_METHOD, WebhookAnswer, answer_challenge
 
 Application = Callable[[dict[str, Any], Callable[..., object]], Iterable[bytes]]
 
@@ -33,9 +33,24 @@ def _answer(
         return answer_challenge(environ.get("QUERY_STRING", ""))
     if method != "POST":
         return WRONG_METHOD
-    length = environ.get("CONTENT_LENGTH") or "0"
-    if not length.isdecimal() or int(length) > BODY_BYTES_MAX:
-        return TOO_LARGE
-    body = environ["wsgi.input"].read(int(length))
-    headers = {name[5:].lower().replace("_", "-"): value for name, value in environ.items() if name[:5] == "HTTP_"}
+    body = _read_body(environ)
+    if isinstance(body, WebhookAnswer):
+        return body
+    named = {name[5:]: value for name, value in environ.items() if name[:5] == "HTTP_"}
+    named["CONTENT_TYPE"] = environ.get("CONTENT_TYPE", "")
+    headers = {name.lower().replace("_", "-"): value for name, value in named.items()}
     return receive(verifier, handler, deduplicator, body, headers)
+
+
+def _read_body(environ: dict[str, Any]) -> bytes | WebhookAnswer:
+    """A chunked body, as a proxy may make one, has no length: servers that end it by themselves say so."""
+    length = environ.get("CONTENT_LENGTH") or ""
+    if not length and not environ.get("wsgi.input_terminated"):
+        return NO_LENGTH
+    if length and not (length.isdecimal() and int(length) <= BODY_BYTES_MAX):
+        return TOO_LARGE
+    wanted = int(length) if length else BODY_BYTES_MAX + 1
+    body: bytes = b""
+    while len(body) < wanted and (part := environ["wsgi.input"].read(wanted - len(body))):
+        body += part
+    return TOO_LARGE if len(body) > BODY_BYTES_MAX else body

@@ -97,7 +97,7 @@ class ControlWrite:
     async def _lock_shards(self, orgs: set[OrgId] | None) -> None:
         """None: all shards."""
         if orgs is not None:
-            for org in orgs:
+            for org in sorted(orgs):  # in one order, so that the same writes give the same shards
                 await self._connection.execute(_SQL["add_org"], org)
         for row in await self._fetch("lock_shards", None if orgs is None else list(orgs)):
             self._heads[row["id"]] = row["head"]

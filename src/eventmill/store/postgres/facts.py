@@ -91,7 +91,11 @@ class Facts:
     async def days_of(self, shard: int, seqs: Sequence[int]) -> dict[int, list[int]]:
         """Ascending positions by the day that holds them."""
         await self.refresh_days(shard)
-        starts, days = self._days[shard]
+        return self.known_days_of(shard, seqs)
+
+    def known_days_of(self, shard: int, seqs: Sequence[int]) -> dict[int, list[int]]:
+        """As far as is known: days may have begun since, and positions of theirs seem to be the last one's."""
+        starts, days = self._days.get(shard, ((), ()))
         found: dict[int, list[int]] = {}
         for seq in seqs:
             at = bisect_right(starts, seq)

@@ -1,14 +1,15 @@
 """Tells this process that the log, the catalogue or the clock may have moved, and others that this one moved them.
 
 Hints only: a notification after a commit, never inside one (there it would put all commits in a row), many of them as
-one; and a look every half second, which covers lost notifications and poolers that pass none.
+one; and a look every half second, which covers lost notifications and poolers that pass none. A hint at an append names
+what was appended to, and is believed without a look: with many nodes, looks would cost more than the appends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import asyncpg
 import structlog
@@ -17,6 +18,7 @@ from eventmill import telemetry
 from eventmill.clock import Clock, VirtualClock
 from eventmill.errors import StoreUnavailable
 from eventmill.store.postgres.connect import LOST, Connection, Dial, explain_loss
+from eventmill.store.postgres.hints import Hint, Untold, read_hint
 from eventmill.store.postgres.queries import load_queries
 
 _log = structlog.get_logger()
@@ -27,30 +29,41 @@ _AGAIN_S = 0.1
 _ANSWER_S = 5.0
 _PATIENCE_S = 2.0
 """A connection that is lost, and soon there again, refuses nobody: what was sent meanwhile waits that long anyway."""
-_QUIET_S = 0.005
-"""Between two notifications."""
+_QUIET_S = 0.01
+"""Between two notifications: each wakes every process of every node."""
 _CHORES_S = 5.0
 _CHORES_ANSWER_S = 30.0
 
 
 class Feed:
-    """`moved` is called in the event loop; `chores` now and then, with the connection."""
+    """`moved` and `appended` are called in the event loop, the latter for other nodes' appends; `chores` now and then,
+    with the connection."""
 
     def __init__(
-        self, dial: Dial, clock: Clock, moved: Callable[[], None], chores: Callable[[Connection], Awaitable[None]]
+        self,
+        dial: Dial,
+        clock: Clock,
+        moved: Callable[[], None],
+        appended: Callable[[Hint], None],
+        chores: Callable[[Connection], Awaitable[None]],
     ) -> None:
         self._dial = dial
         self._clock = clock
         self._moved = moved
+        self._appended = appended
         self._chores = chores
         self._seen: tuple[int, ...] = ()
         self._highest = (0, 0)
         """Epoch and heads, of which neither falls unless the database has lost something."""
         self._seen_clock: tuple[int, int] | None = None
+        self.own_clock: tuple[int, int] | None = None
+        """What this process has set it to. It has moved on since, perhaps at another rate than machine time."""
         self.on_fallen_back: Callable[[], None] = lambda: None
         self.on_silent: Callable[[], None] = lambda: None
         """The database does not answer, and takes no new connection: who waits for it on others waits in vain."""
-        self._tell = False
+        self._untold = Untold()
+        self._unseen = False
+        """Anything may have moved elsewhere."""
         self._kick = asyncio.Event()
         self._next_chores_s = 0.0
         self._lost = ""
@@ -59,9 +72,19 @@ class Feed:
         self._was_silent = False
         self._chores_fail = False
 
+    @property
+    def epoch(self) -> int:
+        """Of the catalogue, at the last look."""
+        return self._highest[0]
+
     def tell(self) -> None:
         """This process has committed something that others want to know."""
-        self._tell = True
+        self._untold.note_anything()
+        self._kick.set()
+
+    def tell_appended(self, heads: Mapping[int, int], slots: Collection[int]) -> None:
+        """This process has appended so far to these shards, for lanes of these slots."""
+        self._untold.note_appended(heads, slots)
         self._kick.set()
 
     @property
@@ -88,25 +111,38 @@ class Feed:
                 connection.terminate()
 
     async def _follow(self, connection: Connection) -> None:
+        own = connection.get_server_pid()
         async with asyncio.timeout(_ANSWER_S):
-            await connection.add_listener(_CHANNEL, lambda *_: self._kick.set())
+            await connection.add_listener(_CHANNEL, lambda _, pid, __, text: self._hear(text) if pid != own else None)
         loop = asyncio.get_running_loop()
+        next_look_s = loop.time()
         while True:
             self._kick.clear()
-            async with asyncio.timeout(_ANSWER_S):
-                await self._look(connection)
-            self._note_answer()
-            if self._tell:
-                self._tell = False
+            if self._unseen or loop.time() >= next_look_s:
+                self._unseen = False
                 async with asyncio.timeout(_ANSWER_S):
-                    await connection.execute(_SQL["tell"], "")
+                    await self._look(connection)
+                self._note_answer()
+                next_look_s = loop.time() + _LOOK_S
+            if self._untold:
+                async with asyncio.timeout(_ANSWER_S):
+                    await connection.execute(_SQL["tell"], self._untold.take())
                 await asyncio.sleep(_QUIET_S)
             if loop.time() >= self._next_chores_s:
                 self._next_chores_s = loop.time() + _CHORES_S
                 await self._try_chores(connection)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_S):  # `wait_for` of Python 3.11 can swallow the end of this task
+                # `wait_for` of Python 3.11 can swallow the end of this task
+                async with asyncio.timeout_at(next_look_s):
                     await self._kick.wait()
+
+    def _hear(self, text: str) -> None:
+        hint = read_hint(text)
+        if hint is None:
+            self._unseen = True
+            self._kick.set()
+        else:
+            self._appended(hint)
 
     async def _look(self, connection: Connection) -> None:
         row = await connection.fetchrow(_SQL["state"])
@@ -114,7 +150,7 @@ class Feed:
         if row["read_only"]:
             raise asyncpg.ReadOnlySQLTransactionError("the database is read-only")
         clock = (row["clock_offset_ms"], row["clock_jumped_ms"])
-        if isinstance(self._clock, VirtualClock) and self._seen_clock not in (None, clock):
+        if isinstance(self._clock, VirtualClock) and clock != self.own_clock and self._seen_clock not in (None, clock):
             self._clock.follow(*clock)  # another node has moved it
         self._seen_clock = clock
         if row["epoch"] < self._highest[0] or row["heads"] < self._highest[1]:

@@ -9,7 +9,7 @@ from eventmill.store.fellows import Answers, Asked
 from eventmill.store.postgres.queries import load_queries
 from eventmill.store.postgres.reading import Reading
 
-_SQL = load_queries("shared")
+_SQL, _WORK = load_queries("shared"), load_queries("work")
 
 
 class PostgresFellows:
@@ -32,15 +32,18 @@ class PostgresFellows:
     async def answers(self, number: int) -> Answers:
         row = await self._pool.fetchrow(_SQL["answers"], self._node, number)
         assert row is not None
-        return Answers(row["busy"], row["silent"], row["due_ms"])
+        return Answers(*row)
+
+    async def share_out(self) -> None:
+        await self._pool.execute(_WORK["tell_freed"])
 
     async def asked(self) -> Asked:
-        row = await self._pool.fetchrow(_SQL["asked"])
+        row = await self._pool.fetchrow(_SQL["asked"], self._node)
         assert row is not None
         return Asked(*row)
 
-    async def answer(self, number: int, due_ms: int | None) -> None:
-        await self._pool.execute(_SQL["answer"], self._node, number, due_ms)
+    async def answer(self, asked: Asked, slots: int, due_ms: int | None) -> None:
+        await self._pool.execute(_SQL["answer"], self._node, asked.number, due_ms, asked.answered, slots)
 
     async def set_rate(self, rate: float | None) -> None:
         await self._pool.execute(_SQL["set_rate"], rate)

@@ -7,7 +7,7 @@ earlier: from the moment it asked for a renewal that came through.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from uuid import UUID
 
@@ -54,6 +54,7 @@ class Leases:
         self._changed = changed
         self._connection: Connection | None = None
         self._held: tuple[SlotLease, ...] = ()
+        self._slots: frozenset[int] = frozenset()
         self._good_until_s = 0.0
         self._leaving_since_s: dict[int, float] = {}
         """Slots that others are to have."""
@@ -64,6 +65,10 @@ class Leases:
 
     def held(self) -> tuple[SlotLease, ...]:
         return self._held if self._now_s() < self._good_until_s else ()
+
+    def holds_any(self, slots: Collection[int]) -> bool:
+        """Whether one of them was held at the last turn."""
+        return not self._slots.isdisjoint(slots)
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -152,6 +157,7 @@ class Leases:
         leases = tuple([SlotLease(each.slot, each.epoch, each.slot in self._leaving_since_s) for each in held])
         if leases != self._held:
             self._held = leases
+            self._slots = frozenset(lease.slot for lease in leases)
             self._changed()
 
     def _check_time(self) -> None:

@@ -1,21 +1,19 @@
-"""Reads of events and journals. Each asks the database; positions of a page first, then the bodies of these."""
+"""Reads of events, and of the positions in journals. Each asks the database."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from itertools import groupby
-
-from asyncpg import Record
+from collections.abc import Mapping, Sequence
 
 from eventmill.clock import Clock
 from eventmill.core.attempts import seq_mark
-from eventmill.model import Lane, OrgId, Origin
-from eventmill.store.log import EventOutline, Head, JournalPage, JournalStretch, LogEntry, LogPage, StoredEvent
+from eventmill.model import Lane, OrgId
+from eventmill.store.log import EventOutline, Head, LogEntry, LogPage, StoredEvent
 from eventmill.store.observe import AttemptBlock
 from eventmill.store.postgres.days import DAY_MS, written_day
 from eventmill.store.postgres.facts import Facts
 from eventmill.store.postgres.packing import count_posting, unpack_lanes, unpack_posting
+from eventmill.store.postgres.pages import PageReads
 from eventmill.store.postgres.queries import load_queries
 from eventmill.store.postgres.reading import Reading
 
@@ -23,7 +21,7 @@ _SQL = load_queries("log")
 _POSTINGS_AT_ONCE = 1000
 
 
-class LogReads:
+class LogReads(PageReads):
     """The reading half of `EventLog` and `WorkStore` that concerns events."""
 
     _pool: Reading
@@ -53,27 +51,6 @@ class LogReads:
     async def lane_page(self, lane: Lane, after: int, limit: int) -> list[int]:
         found = await self._positions("lane_postings", lane, after, limit)
         return [seq for _, seqs in found for seq in seqs]
-
-    async def journal_page(self, lane: Lane, after: int, limit: int, bytes_max: int) -> JournalPage:
-        place = await self._facts.lane(lane)
-        if place is None:
-            return JournalPage([], False)
-        days = await self._positions("postings", lane, max(after, place.opened), limit + 1)
-        stretches: list[JournalStretch] = []
-        left, space = bytes_max, limit
-        for day, positions in days:
-            seqs = positions[:space]
-            if not seqs or left <= 0:
-                break
-            rows = await self._pool.fetch(_SQL["bodies"], day, place.shard, seqs[0], seqs[-1], seqs, left)
-            if rows and stretches and len(rows[0]["body"]) > left:
-                break
-            stretches += await self._stretches(day, rows)
-            left -= sum([len(row["body"]) for row in rows])
-            space -= len(seqs)
-            if len(rows) < len(seqs):
-                break
-        return JournalPage(stretches, bool(stretches) and days[-1][1][-1] > stretches[-1].seqs[-1])
 
     async def count_after(self, lane: Lane, after: int, at_most: int) -> int:
         place = await self._facts.lane(lane)
@@ -108,8 +85,14 @@ class LogReads:
 
     async def fetch(self, shard: int, seqs: Sequence[int]) -> list[StoredEvent]:
         """Events by ascending position; those that expired are missing."""
+        found = await self._events(shard, self._facts.known_days_of(shard, seqs))
+        if len(found) < len(seqs):  # some expired, or a day began since days were looked at
+            found = await self._events(shard, await self._facts.days_of(shard, seqs))
+        return found
+
+    async def _events(self, shard: int, days: Mapping[int, Sequence[int]]) -> list[StoredEvent]:
         found: list[StoredEvent] = []
-        for day, part in (await self._facts.days_of(shard, seqs)).items():
+        for day, part in days.items():
             rows = await self._pool.fetch(_SQL["events"], day, shard, part[0], part[-1], part)
             origins = await self._facts.origins_of(row["origin"] for row in rows)
             found += [
@@ -177,13 +160,4 @@ class LogReads:
                     break
             if len(rows) < at_once:
                 break
-        return found
-
-    async def _stretches(self, day: int, rows: Sequence[Record]) -> list[JournalStretch]:
-        """Nearly always one: a new one begins where the format changes."""
-        origins: dict[int, Origin] = await self._facts.origins_of(row[1] for row in rows)
-        found = []
-        for form, group in groupby(rows, key=lambda row: origins[row[1]].delivery_format):
-            seqs, _, bodies = zip(*group, strict=True)
-            found.append(JournalStretch(written_day(day), form, seqs, bodies))
         return found

@@ -223,9 +223,10 @@ class Migrations:
             )
 
 
-async def note_node(connection: Connection, node: UUID) -> None:
-    """A sign of life."""
-    await connection.execute(_SQL["note_node"], node, __version__, packaged()[-1].number)
+async def note_node(connection: Connection, node: UUID) -> int:
+    """A sign of life; returns the database's time, in milliseconds."""
+    server_ms: int = await connection.fetchval(_SQL["note_node"], node, __version__, packaged()[-1].number)
+    return server_ms
 
 
 async def live_nodes(connection: Connection) -> tuple[LiveNode, ...]:

@@ -1,149 +1,121 @@
 """Retention: what must be on record before the tables of a day are dropped. Nothing expires unseen.
 
-Inside one transaction of the caller's, which drops the tables too: whoever reads sees the day with its records missing,
-or the records without the day.
+First each lane moves past the day, in short transactions: from then on its journal begins after the day, though the
+tables are there for a moment more. Then the day is dropped in a transaction of its own, which publishers hardly notice.
+Each step finds what the one before has left, so that a pass that was cut off is gone on with by the next one.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
-import asyncpg
-import structlog
-
-from eventmill import telemetry
+from eventmill.errors import StoreUnavailable
 from eventmill.model import Lane
-from eventmill.store.postgres.audit import ends_of, note_happenings
+from eventmill.store.postgres.channel import Channel
 from eventmill.store.postgres.connect import Connection
 from eventmill.store.postgres.days import DAY_MS
-from eventmill.store.postgres.packing import unpack_posting
+from eventmill.store.postgres.expiring import end_units, expire_lanes
 from eventmill.store.postgres.queries import load_queries
-from eventmill.store.postgres.recovery import cut_gap, read_gaps
-from eventmill.store.postgres.rows import array
-from eventmill.store.postgres.units import ENDED_POSITIONS_MAX, insert_ended
-from eventmill.store.work import PULLED, Ended
+from eventmill.store.postgres.reading import Reading
+from eventmill.store.work import PULLED
 
-_log = structlog.get_logger()
 _SQL = load_queries("retention")
-_POSTINGS_AT_ONCE = 1000
+_LANES_AT_ONCE = 2000
+"""As many are locked in one statement: delivery waits for it."""
+_RECORDED_AT_ONCE = 100
+_ROUNDS = 5
+"""How often a day is passed anew because something was appended to it: clocks were set back."""
+_LOCK_WAITS_MS = (25, 50, 50, 100, 100, 200, 400)
+"""Each try to lock the tables of all events holds up who publishes for so long at most. A dump would for hours."""
 
 
 class Expiry:
-    def __init__(self, connection: Connection, before_ms: int, now_ms: int) -> None:
-        self._connection = connection
+    """One pass. Lanes that need no record are passed over the pool, where a statement may be repeated; what counts is
+    done over the channel, exactly once."""
+
+    def __init__(self, pool: Reading, channel: Channel, before_ms: int, now_ms: int) -> None:
+        self._pool = pool
+        self._channel = channel
         self._before_ms = before_ms
         self._now_ms = now_ms
+        self.dropped = 0
+        """Days with events."""
         self.expired = 0
         """Positions that were recorded so."""
 
-    async def run(self) -> int:
-        """Drop the oldest days whose last event is older than asked, and records that are as old. Returns how many
-        days with events were dropped."""
-        await self._connection.execute(_SQL["one_at_a_time"])
-        passed: list[int] = []
-        empty: list[int] = []
-        for day in [row[0] for row in await self._connection.fetch(_SQL["days"])]:
-            newest = await self._newest(day)
-            if newest is None:
-                if (day + 1) * DAY_MS <= self._before_ms:
-                    empty.append(day)
-                continue
-            if newest >= self._before_ms:
+    async def run(self) -> None:
+        """Drop the oldest days whose last event is older than asked, and records that are as old.
+
+        Raises `StoreUnavailable`, also when something uses the tables for long; what was done until then is done."""
+        for day in [row[0] for row in await self._pool.fetch(_SQL["days"])]:
+            if not await self._retire(day):
                 break
-            await self._pass(day)
-            passed.append(day)
-        await self._prune()
-        # Last of all: from here to the commit nobody can append.
-        await self._connection.execute(_SQL["wait_little"])
-        for day in (*empty, *passed):
-            await self._connection.execute(_SQL["drop_day"], day)
-        return len(passed)
+        fallen = {row["id"]: row["seq"] for row in await self._pool.fetch(_SQL["fallen_shards"])}
+        if fallen:
+            await self._count(partial(self._pass_shards, fallen=fallen))
+        await self._channel.run(self._prune)
 
-    async def _newest(self, day: int) -> int | None:
-        newest: int | None = await self._connection.fetchval(_SQL["newest"], day)
-        return newest
+    async def _retire(self, day: int) -> bool:
+        """Whether later days may follow."""
+        for _ in range(_ROUNDS):
+            rows = await self._pool.fetch(_SQL["ends_of"], day)
+            ends = {row["shard"]: row["seq"] for row in rows}
+            if max((row["ts_ms"] for row in rows), default=(day + 1) * DAY_MS - 1) >= self._before_ms:
+                return not rows
+            if rows:
+                await self._pass(day, ends)
+            if await self._drop(day, ends):
+                self.dropped += bool(rows)
+                return True
+        return False
 
-    async def _pass(self, day: int) -> None:
+    async def _pass(self, day: int, ends: Mapping[int, int]) -> None:
         """Have everything move past the day that stands in it."""
-        # Nothing may be appended to the day from here on; shards that are in it begin it anew.
-        await self._connection.execute(_SQL["lock_shards_of"], day)
-        lasts = {row["lane"]: row["last_seq"] for row in await self._connection.fetch(_SQL["lock_lanes_of"], day)}
-        for row in await self._connection.fetch(_SQL["pass_lanes"], list(lasts), list(lasts.values()), PULLED):
-            del lasts[row["lane"]]
-        for lane, last_seq in lasts.items():
-            await self._pass_lane(lane, day, last_seq)
-        await self._end_lost_units(day)
-        await self._connection.execute(_SQL["pass_shards"], day)
-        await self._connection.execute(_SQL["begin_anew"], day)
-        await self._connection.execute(_SQL["forget_day"], day)
-        await self._connection.execute(_SQL["forget_bytes"], day)
-        await self._connection.execute(_SQL["forget_audited"])
+        rows = await self._pool.fetch(_SQL["lanes_of"], day)
+        left: dict[Lane, int] = {}
+        for at in range(0, len(rows), _LANES_AT_ONCE):
+            part = {row["lane"]: row["last_seq"] for row in rows[at : at + _LANES_AT_ONCE]}
+            for row in await self._pool.fetch(_SQL["pass_lanes"], list(part), list(part.values()), PULLED):
+                del part[row["lane"]]
+            left |= part
+        lanes = list(left)
+        for at in range(0, len(lanes), _RECORDED_AT_ONCE):
+            lasts = {lane: left[lane] for lane in lanes[at : at + _RECORDED_AT_ONCE]}
+            await self._count(partial(expire_lanes, day=day, lasts=lasts, now_ms=self._now_ms))
+        await self._count(partial(end_units, ends=ends, now_ms=self._now_ms))
 
-    async def _pass_lane(self, lane: Lane, day: int, last_seq: int) -> None:
-        """Floor and mark move past `last_seq`; what was still to be pushed below it, or passed in a gap and could be
-        replayed until now, is recorded as expired."""
-        state = await self._connection.fetchrow(_SQL["lock_lane"], lane)
-        if state is None or last_seq <= state["opened"]:
-            return
-        if state["gapped"]:
-            await self._pass_gaps(state, day, last_seq)
-        mark, done = state["mark"], state["done"]
-        if mark < last_seq and not state["disabled"] and not state["closed"]:
-            await self._record(state, day, range(mark + 1, last_seq + 1), done)
-        kept = array([seq for seq in done if seq > last_seq])
-        await self._connection.execute(_SQL["pass_lane"], lane, last_seq, kept)
+    async def _drop(self, day: int, ends: Mapping[int, int]) -> bool:
+        """Whether nothing was appended to it meanwhile."""
+        waits_ms = iter(_LOCK_WAITS_MS)
 
-    async def _pass_gaps(self, state: asyncpg.Record, day: int, last_seq: int) -> None:
-        for gap in await read_gaps(self._connection, state["lane"]):
-            last = min(gap.end, last_seq)
-            if gap.from_seq > last or gap.cause == PULLED:
-                continue
-            await self._record(state, day, range(gap.from_seq, last + 1), gap.settled)
-            await cut_gap(self._connection, state["lane"], gap, gap.from_seq, last)
+        async def drop(connection: Connection) -> Sequence[int]:
+            wait_ms = next(waits_ms, None)
+            if wait_ms is None:
+                raise StoreUnavailable("something uses the tables of a day that is over, which go later")
+            await connection.execute(_SQL["wait_at_most"], f"{wait_ms}ms")
+            return [await connection.fetchval(_SQL["retire_day"], day, list(ends), list(ends.values()))]
 
-    async def _record(self, state: asyncpg.Record, day: int, within: range, settled: Collection[int]) -> None:
-        """The lane's positions of the day that nothing has settled, as expired."""
-        count = 0
-        async for positions in self._unsettled(state["lane"], day, within, frozenset(settled)):
-            ended = Ended(positions, "expired", 0, self._now_ms)
-            await insert_ended(self._connection, [(state["lane"], ended)])
-            await note_happenings(self._connection, list(ends_of(ended, state["shard"], state["registration_id"])))
-            count += len(positions)
-        self.expired += count
-        if count:
-            _log.warning(telemetry.EVENTS_EXPIRED, registration=state["registration_id"], count=count)
+        return bool((await self._channel.run(drop))[0])
 
-    async def _unsettled(
-        self, lane: Lane, day: int, within: range, settled: frozenset[int]
-    ) -> AsyncIterator[tuple[int, ...]]:
-        """In rows of bounded size."""
-        pending: list[int] = []
-        after = within.start - 1
-        while True:
-            rows = await self._connection.fetch(_SQL["postings"], day, lane, after, _POSTINGS_AT_ONCE)
-            for first, last, rest in rows:
-                seqs = unpack_posting(first, last, rest)
-                fresh = seqs[bisect_right(seqs, after) :]
-                pending.extend(seq for seq in fresh if seq in within and seq not in settled)
-                after = last
-            while len(pending) >= ENDED_POSITIONS_MAX:
-                yield tuple(pending[:ENDED_POSITIONS_MAX])
-                del pending[:ENDED_POSITIONS_MAX]
-            if len(rows) < _POSTINGS_AT_ONCE or after >= within.stop:
-                break
-        if pending:
-            yield tuple(pending)
+    async def _pass_shards(self, connection: Connection, fallen: Mapping[int, int]) -> int:
+        """What days that are gone have left behind."""
+        expired = await end_units(connection, fallen, self._now_ms)
+        await connection.execute(_SQL["forget_audited"], list(fallen), list(fallen.values()))
+        # Last of all: who appends to these shards waits from here to the commit.
+        await connection.execute(_SQL["pass_shards"], list(fallen), list(fallen.values()))
+        return expired
 
-    async def _end_lost_units(self, day: int) -> None:
-        """A unit ends when any of its events is gone: its membership never changes."""
-        for row in await self._connection.fetch(_SQL["end_units_of"], day):
-            ended = Ended(tuple(row["positions"]), "expired", row["cause"], self._now_ms, row["replay"])
-            await insert_ended(self._connection, [(Lane(row["lane"]), ended)])
-            await note_happenings(self._connection, list(ends_of(ended, row["shard"], row["registration_id"])))
-            self.expired += len(ended.positions)
-
-    async def _prune(self) -> None:
+    async def _prune(self, connection: Connection) -> Sequence[int]:
         """Records that are as old as the events they speak of may be."""
         for query in ("drop_old_ended", "drop_old_tallies", "drop_old_replay_tallies", "drop_old_gaps"):
-            await self._connection.execute(_SQL[query], self._before_ms)
+            await connection.execute(_SQL[query], self._before_ms)
+        return []
+
+    async def _count(self, record: Callable[[Connection], Awaitable[int]]) -> None:
+        """In one transaction; it answers how many positions it has recorded as expired."""
+
+        async def work(connection: Connection) -> Sequence[int]:
+            return [await record(connection)]
+
+        self.expired += (await self._channel.run(work))[0]

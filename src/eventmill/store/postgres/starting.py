@@ -12,14 +12,14 @@ from contextlib import contextmanager
 
 import asyncpg
 
+from eventmill.clock import Clock
 from eventmill.errors import Exit, StartupError, StoreUnavailable
 from eventmill.store.postgres.connect import LOST, Connection, connect, shown
+from eventmill.store.postgres.drift import Drift
 from eventmill.store.postgres.queries import load_queries
 
 _SQL = load_queries("schema")
 _OLDEST_SERVER = 15
-_CLOCKS_DIFFER_S = 60
-"""By more than this no start. Retention goes by one node's clock, and drops for all; tokens expire by each node's."""
 _FORM = (
     "--store cannot be read: it must be like postgresql://user:password@host:5432/database, "
     "with what is special in user and password written as %XX"
@@ -123,15 +123,28 @@ def check_server(database: str, major: int, encoding: str) -> None:
         )
 
 
-async def check_clock(connection: Connection, database: str, machine_ms: int) -> None:
-    ahead_s = (machine_ms - await connection.fetchval(_SQL["server_ms"])) / 1000
-    if abs(ahead_s) > _CLOCKS_DIFFER_S:
-        which = "ahead of" if ahead_s > 0 else "behind"
-        raise StartupError(
-            f"this machine's clock is {abs(ahead_s):.0f} s {which} that of {database}: "
-            "keep both in time, with NTP; tokens and events expire by them",
-            Exit.UNAVAILABLE,
-        )
+async def check_clock(connection: Connection, drift: Drift, clock: Clock) -> None:
+    """Retention goes by one node's clock, and drops for all; tokens expire by each node's."""
+    await measure(connection, drift, clock)
+    if doubt := drift.doubt():
+        raise StartupError(f"{doubt}: keep both in time, with NTP; tokens and events expire by them", Exit.UNAVAILABLE)
+
+
+async def measure(connection: Connection, drift: Drift, clock: Clock) -> None:
+    asked_ms = clock.machine_ms()
+    drift.note(asked_ms, await connection.fetchval(_SQL["server_ms"]), clock.machine_ms())
+
+
+async def read_clock_ahead_ms(dsn: str, clock: Clock) -> int:
+    """As `store.open.read_clock_ahead_ms`."""
+    with explained(dsn):
+        connection = await connect_first(dsn)
+        try:
+            drift = Drift(shown(dsn))
+            await measure(connection, drift, clock)
+        finally:
+            await connection.close()
+    return drift.ahead_ms
 
 
 async def check_rights(connection: Connection, database: str) -> None:

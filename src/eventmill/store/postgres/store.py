@@ -36,10 +36,13 @@ from eventmill.store.postgres.connect import Connection, Hosts, shown
 from eventmill.store.postgres.control import ControlWrite
 from eventmill.store.postgres.counted import Counted
 from eventmill.store.postgres.days import DAY_MS
+from eventmill.store.postgres.drift import Drift, DriftReads
 from eventmill.store.postgres.facts import Facts
 from eventmill.store.postgres.feed import Feed
 from eventmill.store.postgres.fellows import PostgresFellows
+from eventmill.store.postgres.hints import Hint
 from eventmill.store.postgres.leases import Leases, Terms
+from eventmill.store.postgres.listeners import Listeners
 from eventmill.store.postgres.migrations import Migrations, note_node
 from eventmill.store.postgres.nodes import NodeReads
 from eventmill.store.postgres.partitions import Partitions
@@ -62,14 +65,14 @@ _UNTIL_KNOWN = ChannelTerms(patience_s=math.inf)
 _MANY_OPS = ChannelTerms(answer_s=20)
 """A write may hold thousands of documents, and one after it waits for it."""
 _AT_LEISURE = ChannelTerms(answer_s=600)
-"""To drop a day is one transaction, however much has to be put on record before."""
+"""However much has to be put on record before a day is dropped, or is to be deleted."""
 _TRACES_S = 10.0
 _LAST_S = 2.0
 _START_S = 60
 """For other nodes that are starting, one after the other; longer only if one hangs."""
 
 
-class PostgresStore(BacklogReads, NodeReads):
+class PostgresStore(BacklogReads, DriftReads, NodeReads):
     """Implements `store.base.Store`. `delivers`: whether this process takes slots."""
 
     def __init__(
@@ -85,13 +88,13 @@ class PostgresStore(BacklogReads, NodeReads):
         self._hosts: Hosts
         self._pool = Reading(self._lost)
         self._facts = Facts(self._pool)
+        self._drift = Drift(shown(self._dsn))
         self._partitions = Partitions(self._pool)
-        self._callbacks: list[Callable[[], None]] = []
         self._counted = Counted(self._pool, clock)
         self.permits = PostgresPermits(self._pool)
         self.fellows = PostgresFellows(self._pool, self._node, self._has_moved)
         self._presidency = Presidency(self._pool, self._node, self._terms)
-        self._followers: list[Callable[[], None]] = []
+        self._listeners = Listeners()
         self._dropped = self._expired = 0
         self._closing = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -100,9 +103,9 @@ class PostgresStore(BacklogReads, NodeReads):
         self._work, self._upkeep = self._channel(_UNTIL_KNOWN), self._channel(_AT_LEISURE)
         self._channels = [*appending, self._control, self._unrouted, self._work, self._upkeep]
         self._appends = Appends(appending, self._facts, self._partitions, clock)
-        self._appends.on_appended = lambda _heads: self._has_moved()
+        self._appends.on_appended = self._has_appended
         self._commits = Commits(self._work, self._node, self._traces_kept, self._partitions, clock)
-        self._feed = Feed(self._dial, clock, self._notify, self._do_chores)
+        self._feed = Feed(self._dial, clock, self._notify, self._hear, self._do_chores)
         self._feed.on_fallen_back = self._facts.forget_everything
         self._feed.on_silent = self._drop_connections
         self._leases: Leases | None = None
@@ -124,7 +127,7 @@ class PostgresStore(BacklogReads, NodeReads):
         connection = await connect_first(self._dsn)
         try:
             await check_sessions(self._dsn)
-            await check_clock(connection, shown(self._dsn), self._clock.machine_ms())
+            await check_clock(connection, self._drift, self._clock)
             migrations = Migrations(connection, shown(self._dsn))
             before, now = await migrations.add()
             await migrations.check_whole()
@@ -182,10 +185,16 @@ class PostgresStore(BacklogReads, NodeReads):
                 await connection.close(timeout=_LAST_S)  # and with it the lock
 
     def on_change(self, callback: Callable[[], None]) -> None:
-        self._callbacks.append(callback)
+        self._listeners.of_changes.append(callback)
 
     def on_append(self, callback: Callable[[], None]) -> None:
-        self._followers.append(callback)
+        self._listeners.of_appends.append(callback)
+
+    def on_documents(self, callback: Callable[[], None]) -> None:
+        self._listeners.of_documents.append(callback)
+
+    def take_hints(self) -> dict[int, int] | None:
+        return self._listeners.take_heads()
 
     # Control
 
@@ -212,6 +221,7 @@ class PostgresStore(BacklogReads, NodeReads):
         return (await self._control.run(allocate))[0]
 
     async def set_clock(self, offset_ms: int, jumped_ms: int) -> None:
+        self._feed.own_clock = offset_ms, jumped_ms
         await self._run(self._control, lambda connection: _set_clock(connection, offset_ms, jumped_ms))
 
     async def reset(self) -> None:
@@ -237,23 +247,26 @@ class PostgresStore(BacklogReads, NodeReads):
             return StoreUnavailable("the gateway is shutting down", Reason.SHUTTING_DOWN)
         if lost := self._feed.lost:
             return StoreUnavailable(lost)
+        if wrong := self._drift.refusal():
+            return StoreUnavailable(wrong)
         return self._appends.refusal()
 
     def stored_bytes(self, org: OrgId) -> int:
         return self._facts.stored_bytes.get(org, 0)
 
     async def expire(self, before_ms: int) -> int:
-        async def expire(connection: Connection) -> list[int]:
-            expiry = Expiry(connection, before_ms, self._clock.now_ms())
-            return [await expiry.run(), expiry.expired]
-
-        dropped, expired = await self._run(self._upkeep, expire)
-        self._facts.forget()
-        self._partitions.forget()
+        self._check_open()
+        expiry = Expiry(self._pool, self._upkeep, before_ms, self._clock.now_ms())
+        try:
+            await expiry.run()
+        finally:
+            self._facts.forget()
+            self._partitions.forget()
+            self._dropped += expiry.dropped
+            self._expired += expiry.expired
+            self._has_moved()
         await self._facts.refresh_bytes()
-        self._dropped += dropped
-        self._expired += expired
-        return dropped
+        return expiry.dropped
 
     # Looking back
 
@@ -349,11 +362,24 @@ class PostgresStore(BacklogReads, NodeReads):
         self._feed.tell()
 
     def _notify(self) -> None:
-        for callback in (*self._callbacks, *self._followers):
-            callback()
+        self._listeners.tell_anything(self._feed.epoch)
+
+    def _has_appended(self, heads: dict[int, int], slots: set[int]) -> None:
+        self._listeners.tell_appended(heads)
+        self._feed.tell_appended(heads, slots)
+
+    def _hear(self, hint: Hint) -> None:
+        """Of another node's append. What is for none of this process's lanes is passed over; it is read when something
+        else is, because the log is read from where it was read to."""
+        if hint.slots is None or (self._leases is not None and self._leases.holds_any(hint.slots)):
+            self._listeners.tell_appended(hint.heads)
+        else:
+            self._listeners.tell_of_others()
 
     async def _do_chores(self, connection: Connection) -> None:
-        await note_node(connection, self._node)
+        asked_ms = self._clock.machine_ms()
+        self._drift.note(asked_ms, await note_node(connection, self._node), self._clock.machine_ms())
+        self._drift.tell()
         await self._partitions.make_ahead(self._clock.now_ms() // DAY_MS)
         await self._facts.refresh_bytes()
 

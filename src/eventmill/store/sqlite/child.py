@@ -72,6 +72,9 @@ class SqliteChild(LogReads, StateReads):
     def on_change(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)
 
+    def take_hints(self) -> dict[int, int] | None:
+        return None
+
     async def leases(self) -> tuple[SlotLease, ...]:
         return self._leases
 

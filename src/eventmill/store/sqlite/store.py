@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Literal, TypeVar
 
+import msgspec
 import structlog
 
 from eventmill import telemetry
@@ -24,7 +25,7 @@ from eventmill.model import Lane, OrgId
 from eventmill.store.audit import AuditRecord
 from eventmill.store.children import Heard, ignore_beat
 from eventmill.store.control import ControlOp, Versioned
-from eventmill.store.log import Appended, Head, JournalPage, LogPage, NewEvent
+from eventmill.store.log import Appended, Bounds, Head, JournalPage, LogPage, NewEvent
 from eventmill.store.observe import Node, UnmatchedBatch
 from eventmill.store.sqlite.backlog import BacklogReads
 from eventmill.store.sqlite.connect import open_reader
@@ -115,6 +116,12 @@ class SqliteStore(BacklogReads):
     def on_append(self, callback: Callable[[], None]) -> None:
         self._followers.append(callback)
 
+    def on_documents(self, callback: Callable[[], None]) -> None:
+        self._followers.append(callback)
+
+    def take_hints(self) -> dict[int, int] | None:
+        return None
+
     # Control
 
     async def epoch(self) -> int:
@@ -158,6 +165,12 @@ class SqliteStore(BacklogReads):
             self._fresh.append(AppendCall(events, future))
         return future
 
+    def clock_ahead_ms(self) -> int:
+        return 0
+
+    def clock_doubt(self) -> str:
+        return ""
+
     def refusal(self) -> StoreUnavailable | None:
         if self._closing:
             return StoreUnavailable("the gateway is shutting down", Reason.SHUTTING_DOWN)
@@ -184,11 +197,15 @@ class SqliteStore(BacklogReads):
     async def heads(self) -> dict[int, int]:
         return {SHARD: self._engine.log.head_seq}
 
+    async def bounds(self, shard: int, lane: Lane) -> Bounds:
+        return Bounds(await self.head(shard), await self.floor(lane))
+
     async def journal_page(self, lane: Lane, after: int, limit: int, bytes_max: int) -> JournalPage:
         state = self._engine.memory.lanes.get(lane)
         if state is None or state.tombstone is not None:
             return JournalPage([], False)
-        return self._page(lane, max(after, state.opened), limit, bytes_max)
+        page = self._page(lane, max(after, state.opened), limit, bytes_max)
+        return msgspec.structs.replace(page, floor=state.floor)
 
     async def floor(self, lane: Lane) -> int:
         state = self._engine.memory.lanes.get(lane)

@@ -67,17 +67,25 @@ async def _credential_page(visit: Visit, refusal: Outcome | None = None) -> Repl
         if each.org == visit.org.id and each.client_id == credential["apikey"]
     ]
     registrations.sort(key=lambda each: each.name.lower())
+    secrets = (await visit.read(_secrets_path(visit)))["client_secrets"]
     return visit.render(
         "credentials/show.html",
         status=200 if refusal is None else refusal.status,
         workspace=workspace,
         credential=credential,
-        secrets=(await visit.read(_secrets_path(visit)))["client_secrets"],
+        secrets=secrets,
         registrations=registrations[:_LISTED],
         registrations_total=len(registrations),
         refusal=refusal,
         curl=visit.curl("GET", path),
-        rotate_curl=visit.curl("POST", _secrets_path(visit)),
+        calls=[
+            ("New secret", visit.curl("POST", _secrets_path(visit))),
+            (
+                "Delete a secret",
+                visit.curl("DELETE", f"{_secrets_path(visit)}/{secrets[-1]['uuid']}") if secrets else "",
+            ),
+            ("Delete credential", visit.curl("DELETE", _credential_path(visit))),
+        ],
     )
 
 
@@ -108,8 +116,12 @@ async def delete_secret(visit: Visit) -> Reply:
     return visit.redirect(_here(visit, visit.params["credential"]), "The secret is deleted.")
 
 
+def _credential_path(visit: Visit) -> str:
+    return f"{workspace_path(visit)}/credentials/{visit.params['credential']}"
+
+
 async def delete_credential(visit: Visit) -> Reply:
-    done = await visit.act("DELETE", f"{workspace_path(visit)}/credentials/{visit.params['credential']}")
+    done = await visit.act("DELETE", _credential_path(visit))
     if done.ok:
         return visit.redirect(visit.url("projects", visit.params["project"]), "The credential is deleted.")
     try:

@@ -52,12 +52,32 @@ async def _page(visit: Visit, refusal: Outcome | None = None) -> Reply:
         mails_total=len(mails),
         mails_next="" if is_last else visit.url("emulator", after=shown[-1]["id"]),
         refusal=refusal,
-        clock_curl=visit.curl("POST", "/_dev/clock", {"advance_seconds": 3600}),
-        fault_curl=visit.curl("POST", "/_dev/faults", {"registration_id": "…", "kind": "status", "status": 503}),
-        mail_curl=visit.curl("GET", "/_dev/mailbox"),
-        snapshot_curl=visit.curl("GET", "/_dev/snapshot") + " \\\n  -o snapshot.tar.gz",
-        reset_curl=visit.curl("POST", "/_dev/reset"),
+        calls=_calls(visit),
     )
+
+
+def _calls(visit: Visit) -> dict[str, list[tuple[str, str]]]:
+    """What each part of the page does, and the calls for it."""
+    fault = {"registration_id": "…", "kind": "status", "status": 503, "times": 2}
+    return {
+        "clock": [
+            ("Move forward", visit.curl("POST", "/_dev/clock", {"advance_seconds": 3600})),
+            ("Pace", visit.curl("POST", "/_dev/clock", {"rate": 60})),
+        ],
+        "faults": [
+            ("Set fault", visit.curl("POST", "/_dev/faults", fault)),
+            ("Clear all", visit.curl("DELETE", "/_dev/faults")),
+        ],
+        "mails": [
+            ("Mailbox", visit.curl("GET", "/_dev/mailbox")),
+            ("Empty it", visit.curl("DELETE", "/_dev/mailbox")),
+        ],
+        "data": [
+            ("Download", visit.curl("GET", "/_dev/snapshot") + " \\\n  -o snapshot.tar.gz"),
+            ("Restore", visit.curl("POST", "/_dev/restore") + " \\\n  --data-binary @snapshot.tar.gz"),
+            ("Reset", visit.curl("POST", "/_dev/reset")),
+        ],
+    }
 
 
 def _permit(visit: Visit) -> None:

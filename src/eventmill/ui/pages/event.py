@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,7 @@ from eventmill.ui.charts import Mark
 from eventmill.ui.moments import ms_of
 from eventmill.ui.page import Page
 from eventmill.ui.pages.one_registration import registration_path
+from eventmill.ui.pages.undelivered import CAUSES
 from eventmill.ui.visit import Visit
 from eventmill.web.http import Reply
 
@@ -33,10 +35,16 @@ STATES: Mapping[str, tuple[str, str]] = {
 _WAYS_SHOWN = 100
 
 
+_API_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z")
+_API_CAUSE = re.compile(r"\(([a-z_]+)\)$")
+
+
 class Way(msgspec.Struct, frozen=True):
     """To one registration."""
 
     body: dict[str, Any]
+    why: str
+    """As people read it."""
     tone: str
     words: str
     registration: Registration | None
@@ -97,7 +105,13 @@ def _way(visit: Visit, body: dict[str, Any], event_id: str) -> Way:
         marks.append(Mark(next_ms, f"retry {body['next_retry']}, due", "quiet"))
     is_sent = registration is not None and body["matched"] and registration.delivery_type != "journal"
     curl = visit.curl("POST", _resend_path(registration, event_id)) if registration is not None and is_sent else ""
-    return Way(body, tone, words, registration, marks, next_ms, curl)
+    return Way(body, _readable(body["why"]), tone, words, registration, marks, next_ms, curl)
+
+
+def _readable(why: str) -> str:
+    """What the API says, with times and causes as the console writes them."""
+    told = _API_TIME.sub(r"\1 \2 UTC", why)
+    return _API_CAUSE.sub(lambda found: f"({CAUSES.get(found[1], found[1])})", told)
 
 
 def _mark(attempt: dict[str, Any]) -> Mark:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any
 from urllib.parse import quote
 
 from eventmill.errors import GatewayError, Reason
 from eventmill.model import BUILTIN_ORG, EventMetadata, EventOfInterest, Provider
-from eventmill.ui.act import Outcome
+from eventmill.ui.act import EVENT_TYPE, Outcome
+from eventmill.ui.moments import ms_of
 from eventmill.ui.page import Page
 from eventmill.ui.pages.providers import find_own, find_provider, provider_path
 from eventmill.ui.visit import Visit
@@ -17,7 +17,7 @@ from eventmill.web.checks import parse_json
 from eventmill.web.http import Reply
 
 
-def _find(visit: Visit) -> tuple[Provider, EventMetadata]:
+def find_event_type(visit: Visit) -> tuple[Provider, EventMetadata]:
     provider = find_provider(visit)
     metadata = visit.parts.catalogue.event_metadata(provider.id, visit.params["code"])
     if metadata is None:
@@ -34,7 +34,7 @@ async def show_event_type(visit: Visit) -> Reply:
     """The whole page, or only the sample, for a page that shows it in a line of its own."""
     if visit.query("part") != "sample":
         return await _page(visit)
-    provider, metadata = _find(visit)
+    provider, metadata = find_event_type(visit)
     return visit.render(
         "providers/sample.html",
         provider=provider,
@@ -51,16 +51,17 @@ async def _sample(visit: Visit, metadata: EventMetadata) -> Any:
 
 
 async def _versions(visit: Visit, metadata: EventMetadata) -> list[Any]:
-    """Of its schema, the newest first."""
+    """Of its schema, the newest first, with when each was made as a number."""
     listed = await visit.act("GET", f"{_metadata_path(metadata)}/schemas")
-    return list(listed.body["schemas"]) if listed.ok else []
+    found = listed.body["schemas"] if listed.ok else []
+    return [{**each, "made_ms": ms_of(each.get("created_date"))} for each in found]
 
 
 async def _page(
     visit: Visit, *, refusal: Outcome | None = None, done: Outcome | None = None, said: str = "", data: str = ""
 ) -> Reply:
     """`refusal` or `done`: what the last publish or sample came to."""
-    provider, metadata = _find(visit)
+    provider, metadata = find_event_type(visit)
     payload = await _sample(visit, metadata)
     interest = EventOfInterest(provider.id, metadata.event_code)
     return visit.render(
@@ -78,9 +79,33 @@ async def _page(
         refusal=refusal,
         done=done,
         said=said,
+        events_url=visit.url("search", code=metadata.event_code, source=provider.id),
         curl=visit.curl("GET", _metadata_path(metadata)),
-        publish_curl=visit.curl("POST", "/ingress", _event(provider, metadata, "1", {"any": "thing"})),
+        calls=_calls(visit, provider, metadata, done),
     )
+
+
+def _calls(visit: Visit, provider: Provider, metadata: EventMetadata, done: Outcome | None) -> list[tuple[str, str]]:
+    """What can be done here, and the calls for it; of what was done just now, that very call."""
+    interest = EventOfInterest(provider.id, metadata.event_code)
+    subscribers = visit.parts.catalogue.interested(visit.org.id, interest)
+    sample = f"{_metadata_path(metadata)}/sample_event"
+    is_own = provider.org == visit.org.id
+    publish = visit.console.actions.curl(
+        visit.org.id, "POST", "/ingress", _event(provider, metadata, "1", {"any": "thing"}), EVENT_TYPE
+    )
+    return [
+        ("This", done.curl if done is not None else ""),
+        ("Publish", publish if is_own and done is None else ""),
+        ("Send sample", visit.curl("POST", f"{sample}/{subscribers[0].registration_id}") if subscribers else ""),
+        ("Versions of the schema", visit.curl("GET", f"{_metadata_path(metadata)}/schemas")),
+        ("Delete", visit.curl("DELETE", own_path(provider, metadata)) if is_own else ""),
+    ]
+
+
+def own_path(provider: Provider, metadata: EventMetadata) -> str:
+    """Of the API, where its owner changes it."""
+    return f"{provider_path(provider)}/eventmetadata/{quote(metadata.event_code, safe='')}"
 
 
 def _data_of(payload: Any) -> str:
@@ -112,7 +137,7 @@ def _event(provider: Provider, metadata: EventMetadata, event_id: str, data: Any
 
 
 async def publish(visit: Visit) -> Reply:
-    provider, metadata = _find(visit)
+    provider, metadata = find_event_type(visit)
     text = visit.field("data")
     known = {client_id for client_id, _ in _publishers(visit, provider)}
     if visit.field("client_id") not in known:
@@ -131,7 +156,7 @@ async def publish(visit: Visit) -> Reply:
 
 
 async def send_sample(visit: Visit) -> Reply:
-    _, metadata = _find(visit)
+    _, metadata = find_event_type(visit)
     registration = visit.field("registration")
     done = await visit.act("POST", f"{_metadata_path(metadata)}/sample_event/{quote(registration, safe='')}")
     if not done.ok:
@@ -141,113 +166,19 @@ async def send_sample(visit: Visit) -> Reply:
     return await _page(visit, done=done, said=f"A sample is on its way as {done.body['event_id']}.")
 
 
-# --- Writing them ---
-
-
-async def new_event_type(visit: Visit) -> Reply:
-    return _form_page(visit, find_own(visit), None)
-
-
-def _form_page(
-    visit: Visit, provider: Provider, metadata: EventMetadata | None, refusal: Outcome | None = None, curl: str = ""
-) -> Reply:
-    path = f"{provider_path(provider)}/eventmetadata"
-    example = {"event_code": "com.acme.stock.low", "label": "Stock low", "description": "Stock fell under its floor"}
-    method = "POST" if metadata is None else "PUT"
-    if metadata is not None:
-        path += f"/{quote(metadata.event_code, safe='')}"
-        example = {**example, "event_code": metadata.event_code, "label": metadata.label}
-    return visit.render(
-        "providers/event_type_form.html",
-        status=200 if refusal is None else refusal.status,
-        provider=provider,
-        metadata=metadata,
-        sample=_template_text(metadata),
-        schema=_pretty(metadata.data_schema) if metadata is not None and metadata.data_schema else "",
-        refusal=refusal,
-        curl=curl or visit.curl(method, path, example),
-    )
-
-
-def _template_text(metadata: EventMetadata | None) -> str:
-    if metadata is None or metadata.sample_event_template is None:
-        return ""
-    return _pretty(base64.b64decode(metadata.sample_event_template).decode("utf-8", "replace"))
-
-
-def _pretty(text: str) -> str:
-    try:
-        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return text
-
-
-def _form(visit: Visit, code: str) -> dict[str, Any]:
-    """Raises `INVALID_JSON` about the schema."""
-    form: dict[str, Any] = {
-        "event_code": code,
-        "label": visit.field("label"),
-        "description": visit.field("description"),
-        "data_schema": None,
-    }
-    if visit.field("sample"):
-        form["sample_event_template"] = base64.b64encode(visit.field("sample").encode()).decode()
-    if visit.field("schema"):
-        form["data_schema"] = parse_json(visit.field("schema").encode(), "the schema")
-    return form
-
-
-async def create_event_type(visit: Visit) -> Reply:
-    provider = find_own(visit)
-    outcome = await _write(visit, "POST", f"{provider_path(provider)}/eventmetadata", visit.field("event_code"))
-    if not outcome.ok:
-        return _form_page(visit, provider, None, outcome, outcome.curl)
-    return visit.redirect(visit.url("providers", provider.id, "events", visit.field("event_code")), "It is there.")
-
-
-async def _write(visit: Visit, method: str, path: str, code: str) -> Outcome:
-    try:
-        form = _form(visit, code)
-    except GatewayError as error:
-        return Outcome(error.reason.status, {"reason": error.reason.code, "message": error.message}, "")
-    return await visit.act(method, path, form)
-
-
-async def edit_event_type(visit: Visit) -> Reply:
-    find_own(visit)
-    return _form_page(visit, *_find(visit))
-
-
-async def update_event_type(visit: Visit) -> Reply:
-    find_own(visit)
-    provider, metadata = _find(visit)
-    path = f"{provider_path(provider)}/eventmetadata/{quote(metadata.event_code, safe='')}"
-    query = "?force=true" if visit.field("force") == "true" else ""
-    outcome = await _write(visit, "PUT", path + query, metadata.event_code)
-    if not outcome.ok:
-        return _form_page(visit, provider, metadata, outcome, outcome.curl)
-    return visit.redirect(visit.url("providers", provider.id, "events", metadata.event_code), "It is changed.")
-
-
 async def delete_event_type(visit: Visit) -> Reply:
     find_own(visit)
-    provider, metadata = _find(visit)
-    path = f"{provider_path(provider)}/eventmetadata/{quote(metadata.event_code, safe='')}"
-    done = await visit.act("DELETE", path)
+    provider, metadata = find_event_type(visit)
+    done = await visit.act("DELETE", own_path(provider, metadata))
     if not done.ok:
         return await _page(visit, refusal=done)
     return visit.redirect(visit.url("providers", provider.id), f"{metadata.event_code} is deleted.")
 
 
-_EVENTS = "/providers/{provider}/events"
-_EVENT = _EVENTS + "/{code}"
+_EVENT = "/providers/{provider}/events/{code}"
 
 PAGES = (
-    Page("GET", "/providers/{provider}/new-event", new_event_type, "New event type", "developer", "providers"),
-    Page("POST", _EVENTS, create_event_type, "New event type", "developer", "providers"),
     Page("GET", _EVENT, show_event_type, "Event type", section="providers"),
-    Page("GET", _EVENT + "/edit", edit_event_type, "Edit event type", "developer", "providers"),
-    Page("POST", _EVENT + "/edit", update_event_type, "Edit event type", "developer", "providers"),
     Page("POST", _EVENT + "/publish", publish, "Event type", "developer", "providers"),
     Page("POST", _EVENT + "/sample", send_sample, "Event type", "developer", "providers"),
     Page("POST", _EVENT + "/delete", delete_event_type, "Event type", "developer", "providers"),

@@ -84,7 +84,10 @@ def _page(
         chars_max=FILTER_CHARS_MAX,
         refusal=refusal,
         trial=trial,
-        curl=visit.curl(method, where, example),
+        calls=[
+            ("Apply", visit.curl(method, where, example)),
+            ("Remove", "" if held is None else visit.curl("DELETE", where)),
+        ],
     )
 
 

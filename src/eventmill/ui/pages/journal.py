@@ -115,7 +115,10 @@ async def journal_page(visit: Visit, registration: Registration, refusal: Outcom
         cursors=cursors.body["cursors"] if cursors.ok else [],
         batches=BATCHES,
         ages=[(label, write_moment(visit.parts.clock.now_ms() - age_s * 1000)) for label, age_s in _AGES],
-        cursor_curl=visit.curl("PUT", f"{path}/cursors/reader", {"position": at_end}),
+        calls=[
+            ("Set a cursor", visit.curl("PUT", f"{path}/cursors/reader", {"position": at_end})),
+            ("Delete a cursor", visit.curl("DELETE", f"{path}/cursors/reader")),
+        ],
         **values,
     )
 

@@ -18,7 +18,7 @@ from eventmill.ui.pages.listing import next_after, page_of
 from eventmill.ui.pages.one_registration import REGISTRATION, find_registration, registration_path, registration_url
 from eventmill.ui.standing import OFF, UNREACHABLE, UNVERIFIED, WAITING, standing_of
 from eventmill.ui.visit import Visit
-from eventmill.web.http import Reply
+from eventmill.web.http import PATCH_TYPE, Reply
 
 _HOUR_MS = 3_600_000
 _HOURS = 24
@@ -35,6 +35,10 @@ class Interest(msgspec.Struct, frozen=True):
     provider: str
     """Label; empty when there is no such provider any more."""
     metadata: EventMetadata | None
+
+    @property
+    def ids(self) -> tuple[str, str]:
+        return self.provider_id, self.event_code
 
     @property
     def key(self) -> str:
@@ -73,9 +77,30 @@ async def _page(visit: Visit, refusal: Outcome | None = None) -> Reply:
         is_waiting=standing_of(registration) is WAITING,
         refusal=refusal,
         curl=visit.curl("GET", path),
-        health_curl=visit.curl("GET", f"{path}/health"),
-        challenge_curl=visit.curl("POST", f"{path}/challenge") if registration.webhook_url else "",
+        calls=_calls(visit, registration, interests),
     )
+
+
+def _calls(visit: Visit, registration: Registration, interests: list[Interest]) -> list[tuple[str, str]]:
+    """What the page tells and does besides, and the calls for it."""
+    path = registration_path(registration)
+    is_on = registration.enabled
+    sampled = next((each for each in interests if each.metadata and each.metadata.sample_event_template), None)
+    return [
+        ("The state", visit.curl("GET", f"{path}/health")),
+        ("Retry webhook", visit.curl("POST", f"{path}/challenge") if registration.webhook_url else ""),
+        ("Switch off" if is_on else "Switch on", visit.curl("PATCH", path, _switched(not is_on), PATCH_TYPE)),
+        ("Send sample", "" if sampled is None else visit.curl("POST", _sample_path(registration, *sampled.ids))),
+    ]
+
+
+def _switched(is_on: bool) -> list[dict[str, object]]:
+    return [{"op": "replace", "path": "/enabled", "value": is_on}]
+
+
+def _sample_path(registration: Registration, provider_id: str, event_code: str) -> str:
+    event_type = f"/events/providers/{quote(provider_id, safe='')}/eventmetadata/{quote(event_code, safe='')}"
+    return f"{event_type}/sample_event/{quote(registration.registration_id, safe='')}"
 
 
 def _key(interest: Interest) -> str:
@@ -121,9 +146,8 @@ async def _change(visit: Visit, method: str, path: str, body: object, said: str)
 async def switch(visit: Visit) -> Reply:
     registration = find_registration(visit)
     is_on = visit.field("enabled") == "yes"
-    patch = [{"op": "replace", "path": "/enabled", "value": is_on}]
     said = "It is switched on: new events are sent again." if is_on else "It is switched off: nothing is sent any more."
-    return await _change(visit, "PATCH", registration_path(registration), patch, said)
+    return await _change(visit, "PATCH", registration_path(registration), _switched(is_on), said)
 
 
 async def challenge(visit: Visit) -> Reply:
@@ -140,9 +164,7 @@ async def challenge(visit: Visit) -> Reply:
 
 async def send_sample(visit: Visit) -> Reply:
     registration = find_registration(visit)
-    code = quote(visit.field("code"), safe="")
-    event_type = f"/events/providers/{quote(visit.field('provider'), safe='')}/eventmetadata/{code}"
-    done = await visit.act("POST", f"{event_type}/sample_event/{quote(registration.registration_id, safe='')}")
+    done = await visit.act("POST", _sample_path(registration, visit.field("provider"), visit.field("code")))
     if not done.ok:
         return await _page(visit, done)
     if done.status == 204:

@@ -20,6 +20,13 @@ from eventmill.ui.visit import Visit
 from eventmill.web.http import Reply
 
 TONES = {"running": "ok", "paused": "warn", "done": "ok", "cancelled": "quiet"}
+STEERING = {
+    "running": (("pause", "Pause"), ("cancel", "Cancel")),
+    "paused": (("resume", "Resume"), ("cancel", "Cancel")),
+    "done": (),
+    "cancelled": (),
+}
+"""What can be done in each state, and what its button says."""
 _SAID = {
     "pause": "The replay is held: nothing more is handed to delivery.",
     "resume": "The replay goes on.",
@@ -48,6 +55,7 @@ def _told(visit: Visit, replay: dict[str, Any]) -> dict[str, Any]:
         "rate": rate,
         "left_s": left_s,
         "tone": TONES[replay["state"]],
+        "steering": STEERING[replay["state"]],
     }
 
 
@@ -77,7 +85,7 @@ async def _page(visit: Visit, registration: Registration, refusal: Outcome | Non
         replay=replay,
         refusal=refusal,
         curl=visit.curl("GET", path),
-        pause_curl=visit.curl("POST", f"{path}/pause"),
+        calls=[(label, visit.curl("POST", f"{path}/{action}")) for action, label in STEERING[replay["state"]]],
     )
 
 

@@ -67,14 +67,25 @@ async def _page(
         refusal=refusal,
         estimate=estimate,
         curl=visit.curl("GET", listing),
+        resend_curl=_resend_curl(visit, registration, found["items"]),
         replay_curl=(refusal or estimate or Outcome(0, None, "")).curl
         or visit.curl("POST", f"{registration_path(registration)}/replays", form),
     )
 
 
+def _resend_curl(visit: Visit, registration: Registration, items: list[dict[str, Any]]) -> str:
+    """Of the first that can be sent again; empty without one."""
+    ids = [each["event_id"] for each in items if each["event_id"] and each["available"]]
+    return visit.curl("POST", _resend_path(registration, ids[0])) if ids else ""
+
+
+def _resend_path(registration: Registration, event: str) -> str:
+    return f"{registration_path(registration)}/events/{quote(event, safe='')}/resend"
+
+
 async def resend(visit: Visit) -> Reply:
     registration, event = find_registration(visit), visit.field("event")
-    done = await visit.act("POST", f"{registration_path(registration)}/events/{quote(event, safe='')}/resend")
+    done = await visit.act("POST", _resend_path(registration, event))
     if not done.ok:
         return await _page(visit, registration, refusal=done)
     back = registration_url(visit, registration, "undelivered", cause=visit.query("cause"), after=visit.query("after"))

@@ -50,6 +50,11 @@ async def _list(visit: Visit, refusal: Outcome | None = None) -> Reply:
         next=next_after(found, shown, lambda each: str(each["name"])),
         refusal=refusal,
         curl=visit.curl("GET", USERS),
+        calls=[
+            ("Add", visit.curl("POST", USERS, {"name": "ann@example.com", "password": "…", "role": "viewer"})),
+            ("Set role", visit.curl("PATCH", f"{USERS}/ann@example.com", {"role": "developer"})),
+            ("Delete", visit.curl("DELETE", f"{USERS}/ann@example.com")),
+        ],
     )
 
 

@@ -1,5 +1,5 @@
-// Enhances pages that work without it: copying, themes, local times, live figures, menus. Keeps nothing, sends nothing
-// anywhere else.
+// Enhances pages that work without it: copying, themes, local times, live figures, files, menus. Keeps nothing, sends
+// nothing anywhere else.
 "use strict";
 
 (() => {
@@ -76,9 +76,42 @@
     window.addEventListener("pagehide", () => source.close());
   }
 
+  // --- Files: sent as they are; then the gateway begins anew ---
+
+  const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+  async function isReady() {
+    try {
+      return (await fetch("/readyz", { cache: "no-store" })).ok;
+    } catch {
+      return false; // it is not there yet
+    }
+  }
+
+  async function upload(form) {
+    const button = form.querySelector("button");
+    const status = form.querySelector("[role=status]");
+    button.disabled = true;
+    status.textContent = "Sending the file …";
+    const body = form.querySelector("input[type=file]").files[0];
+    try {
+      const answer = await fetch(form.dataset.upload, { method: "POST", body });
+      if (!answer.ok) throw new Error((await answer.json()).message);
+    } catch (error) {
+      status.textContent = `That did not work. ${error.message}`;
+      button.disabled = false;
+      return;
+    }
+    status.textContent = "The gateway begins anew …";
+    while (await isReady()) await pause(100);
+    while (!(await isReady())) await pause(300);
+    window.location.assign(form.dataset.then);
+  }
+
   function enhance(within) {
     showTimes(within);
     offerCopying(within);
+    for (const each of within.querySelectorAll("form[data-upload][hidden]")) each.hidden = false;
   }
 
   document.addEventListener("click", (event) => {
@@ -114,6 +147,9 @@
       prefer(form, event.submitter);
     } else if (form.dataset.confirm && !window.confirm(form.dataset.confirm)) {
       event.preventDefault();
+    } else if (form.dataset.upload) {
+      event.preventDefault();
+      upload(form);
     }
   });
 

@@ -16,6 +16,7 @@ _PARAMETERS = (
     Parameter("version", Literal["2.6.0", "3.0.0"], "Of AsyncAPI. Left out: 2.6.0."),
     Parameter("format", Literal["json", "yaml"], "Left out: json."),
 )
+_REFUSALS = (Reason.TOO_LARGE,)
 _MESSAGE = {
     "title": "Stock low",
     "payload": {"type": "object", "properties": {"sku": {"type": "string"}}},
@@ -35,13 +36,20 @@ ASYNCAPI = Group(
             "GET",
             "/events/providers/{provider}/asyncapi",
             documents.get_provider_asyncapi,
-            Operation("getProviderAsyncApi", "Describe the events of a provider", _ANSWERS, _PARAMETERS),
+            Operation("getProviderAsyncApi", "Describe the events of a provider", _ANSWERS, _PARAMETERS, (), _REFUSALS),
         ),
         Endpoint(
             "GET",
             "/events/{org}/asyncapi",
             documents.get_organization_asyncapi,
-            Operation("getOrganizationAsyncApi", "Describe all events of an organization", _ANSWERS, _PARAMETERS),
+            Operation(
+                "getOrganizationAsyncApi",
+                "Describe all events of an organization",
+                _ANSWERS,
+                _PARAMETERS,
+                (),
+                _REFUSALS,
+            ),
         ),
         Endpoint(
             "POST",

@@ -245,6 +245,19 @@ DEV = Group(
         ),
         Endpoint(
             "POST",
+            "/_dev/restore",
+            dev.post_restore,
+            Operation(
+                "restoreSnapshot",
+                "Put such a file in place of everything",
+                (NO_CONTENT,),
+                bodies=(RequestBody(bytes, (dev.GZIP, BYTES)),),
+                refusals=(Reason.INVALID_BODY, Reason.LOOPBACK_ONLY, Reason.NOT_FOUND, Reason.TOO_LARGE),
+                about="The gateway then begins anew; `/readyz` tells when it is there again.",
+            ),
+        ),
+        Endpoint(
+            "POST",
             "/_dev/reset",
             dev.post_reset,
             Operation(

@@ -47,8 +47,7 @@ async def get_profile(parts: Parts, request: Request) -> Reply:
 
 async def _identify(parts: Parts, request: Request) -> Token | None:
     await parts.authenticator.prepare(request.headers)
-    await parts.catalogue.refresh()  # what another node has answered is obeyed here
-    token = parts.authenticator.identify(request.headers)
+    token = await parts.authenticator.identify_newest(request.headers)
     if token is not None and token.type != "access_token":
         raise invalid_token("it is not an access token")
     return token

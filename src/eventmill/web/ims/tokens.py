@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import UNSET
 
-from eventmill.errors import GatewayError
+from eventmill.errors import GatewayError, StoreUnavailable
 from eventmill.model import Credential
 from eventmill.web.http import NOT_STORED, Reply, Request, json_reply
 from eventmill.web.ims.form import TokenRefusal, check_client, read_fields, require
@@ -19,11 +19,12 @@ from eventmill.web.tokens import Token
 
 async def validate_token(parts: Parts, request: Request) -> Reply:
     fields = await read_fields(request)
-    await parts.catalogue.refresh()  # what another node has answered is obeyed here
     headers = [_bearer_header(fields["token"])] if "token" in fields else request.headers
     try:
         await parts.authenticator.prepare(headers)
-        token = parts.authenticator.identify(headers)
+        token = await parts.authenticator.identify_newest(headers)
+    except StoreUnavailable:
+        raise  # nothing is known of the token
     except GatewayError as error:
         return _verdict(error.message)
     if token is None:  # lenient mode believes it

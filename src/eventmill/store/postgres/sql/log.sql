@@ -49,29 +49,20 @@ SELECT pg_notify('eventmill', $1);
 -- name: head
 SELECT generation, head, last_ts_ms FROM eventmill.gateway, eventmill.shard WHERE id = $1;
 
--- Postings of a lane after a position, from the day on that holds it. Nothing of a lane that was deleted. Positions of
--- later days are higher: in their order each table is read from its first match on, and no further than is needed.
+-- Postings of a lane after a position, from the day on that holds it. Nothing of a lane that was deleted, and nothing
+-- that retention has put on record, whose day may be there for a moment more. Positions of later days are higher: in
+-- their order each table is read from its first match on, and no further than is needed.
 -- name: postings
 SELECT day, first_seq, last_seq, rest FROM eventmill.posting
-WHERE lane = $1 AND day >= $2 AND last_seq > $3
+WHERE lane = $1 AND day >= $2 AND last_seq > greatest($3, (SELECT floor FROM eventmill.lane WHERE lane = $1))
     AND EXISTS (SELECT FROM eventmill.lane WHERE lane.lane = $1 AND tombstone IS NULL)
 ORDER BY last_seq LIMIT $4;
 
 -- Postings as delivery reads them: of deleted lanes too.
 -- name: lane_postings
 SELECT day, first_seq, last_seq, rest FROM eventmill.posting
-WHERE lane = $1 AND day >= $2 AND last_seq > $3
+WHERE lane = $1 AND day >= $2 AND last_seq > greatest($3, (SELECT floor FROM eventmill.lane WHERE lane = $1))
 ORDER BY last_seq LIMIT $4;
-
--- Bodies of positions until they exceed a size, at least one. Lengths are added up before any body is fetched.
--- name: bodies
-SELECT seq, origin, body FROM (
-    SELECT seq, origin, body, sum(octet_length(body)) OVER (ORDER BY seq) AS total
-    FROM eventmill.event
-    WHERE day = $1 AND shard = $2 AND seq BETWEEN $3 AND $4 AND seq = ANY ($5::bigint[])
-) AS wanted
-WHERE total <= $6 OR total = octet_length(body)
-ORDER BY seq;
 
 -- name: events
 SELECT seq, ts_ms, event_id, origin, body FROM eventmill.event

@@ -84,7 +84,8 @@ ORDER BY relname LIMIT 1;
 
 -- name: note_node
 INSERT INTO eventmill.node (id, seen, version, schema) VALUES ($1, clock_timestamp(), $2, $3)
-ON CONFLICT (id) DO UPDATE SET seen = excluded.seen, version = excluded.version, schema = excluded.schema;
+ON CONFLICT (id) DO UPDATE SET seen = excluded.seen, version = excluded.version, schema = excluded.schema
+RETURNING (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
 
 -- A node that holds slots keeps its row alive by that too. One that was stopped takes its row along.
 -- name: live_nodes

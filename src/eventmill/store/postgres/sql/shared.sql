@@ -33,15 +33,23 @@ SELECT count(*) FROM eventmill.node WHERE till >= clock_timestamp() AND id <> $1
 UPDATE eventmill.gateway SET settle = settle + 1 RETURNING settle;
 
 -- name: asked
-SELECT settle, generation, clock_offset_ms, clock_jumped_ms, clock_rate FROM eventmill.gateway;
+SELECT settle, (SELECT settled FROM eventmill.node WHERE id = $1) AS answered, generation, clock_offset_ms,
+    clock_jumped_ms, clock_rate
+FROM eventmill.gateway;
 
+-- Only by a node that knows of all slots that are its own, and that got none since it looked.
 -- name: answer
-UPDATE eventmill.node SET settled = $2, due_ms = $3 WHERE id = $1;
+UPDATE eventmill.node SET settled = $2, due_ms = $3
+WHERE id = $1 AND settled IS NOT DISTINCT FROM $4 AND (SELECT count(*) FROM eventmill.slot WHERE owner = $1) = $5;
 
+-- What a slot's owner has answered stays true when the owner dies.
 -- name: answers
-SELECT count(*) FILTER (WHERE settled < $2) AS busy, count(*) FILTER (WHERE settled IS NULL) AS silent,
-    min(due_ms) AS due_ms
-FROM eventmill.node WHERE till >= clock_timestamp() AND id <> $1;
+SELECT
+    (SELECT count(*) FROM eventmill.slot LEFT JOIN eventmill.node ON id = owner
+        WHERE coalesce(settled < $2, true)) AS unsettled,
+    (SELECT count(*) FROM eventmill.slot WHERE coalesce(till < clock_timestamp(), true)) AS free,
+    (SELECT count(*) FROM eventmill.node WHERE till >= clock_timestamp() AND settled IS NULL AND id <> $1) AS silent,
+    (SELECT min(due_ms) FROM eventmill.node WHERE settled >= $2 AND id <> $1) AS due_ms;
 
 -- name: set_rate
 UPDATE eventmill.gateway SET clock_rate = $1;

@@ -274,14 +274,20 @@ DELETE FROM eventmill.phi_audit WHERE at_ms < $1;
 
 -- Leases. Only the database's clock counts, read when the statement runs: the transaction may have waited for a lock.
 
--- Those that were free for longest first: where nodes die all the time, none is left waiting for ever.
+-- Those that were free for longest first: where nodes die all the time, none is left waiting for ever. What the node
+-- answered in development mode does not hold for them.
 -- name: claim
-UPDATE eventmill.slot SET epoch = epoch + 1, owner = $1, till = clock_timestamp() + $2 * interval '1 second'
-WHERE slot IN (
-    SELECT slot FROM eventmill.slot WHERE owner IS NULL OR till < clock_timestamp()
-    ORDER BY till NULLS FIRST, slot LIMIT $3 FOR UPDATE SKIP LOCKED
+WITH claimed AS (
+    UPDATE eventmill.slot SET epoch = epoch + 1, owner = $1, till = clock_timestamp() + $2 * interval '1 second'
+    WHERE slot IN (
+        SELECT slot FROM eventmill.slot WHERE owner IS NULL OR till < clock_timestamp()
+        ORDER BY till NULLS FIRST, slot LIMIT $3 FOR UPDATE SKIP LOCKED
+    )
+    RETURNING slot, epoch
+), unsaid AS (
+    UPDATE eventmill.node SET settled = settled - 1 WHERE id = $1 AND EXISTS (SELECT FROM claimed)
 )
-RETURNING slot, epoch;
+SELECT slot, epoch FROM claimed;
 
 -- name: renew
 WITH mine AS (SELECT slot FROM eventmill.slot WHERE owner = $1 ORDER BY slot FOR UPDATE)
