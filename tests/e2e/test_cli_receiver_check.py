@@ -19,6 +19,7 @@ from eventmill.demo.verify import NotVerifiedError, Verifier
 from tests.e2e.conftest import StartGateway
 from tests.e2e.gateway import call, free_port
 from tests.e2e.harness.command_line import CommandLine, check_schema
+from tests.e2e.harness.engines import store_of
 from tests.e2e.harness.local_receiver import Answerer, Got, always, local_receiver
 
 
@@ -170,5 +171,7 @@ def test_signed_as_a_gateway_does(start_gateway: StartGateway) -> None:
     line = CommandLine(gateway)
     with local_receiver(careful(line.env["KEYS_URL"], line.env["CLIENT_ID"], line.env["CLIENT_SECRET"])) as receiver:
         only = ("--only", "good_signature", "--only", "bad_signature")
-        report = line.read("receiver-check", receiver.url, "--data", str(gateway.data), *only)
+        store = store_of(gateway.data)
+        where = ("--data", str(gateway.data), *(("--store", store) if store else ()))
+        report = line.read("receiver-check", receiver.url, *where, *only)
     assert (report["passed"], report["failed"], report["keys_fetched"]) == (2, 0, None)

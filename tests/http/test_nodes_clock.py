@@ -178,6 +178,8 @@ async def _holds_none(world: World) -> bool:
 async def test_a_node_that_takes_no_part_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node without dev mode has slots: an advance would wait for ever, and says so instead."""
     monkeypatch.setattr("eventmill.flow.settling._SILENT_S_MAX", 0.1)
-    async with nodes(tmp_path, deliverers=2, dev=True) as (one, _), delivering_for(one, Hook()) as delivery:
-        with pytest.raises(StoreUnavailable, match="without --dev"):
-            await Fellow(delivery).travel.advance(1)
+    async with nodes(tmp_path, deliverers=2, dev=True, lease_ttl_s=4.0) as worlds:
+        await eventually(lambda: _share(worlds), "slots on both nodes")
+        async with delivering_for(worlds[0], Hook()) as delivery:
+            with pytest.raises(StoreUnavailable, match="without --dev"):
+                await Fellow(delivery).travel.advance(1)

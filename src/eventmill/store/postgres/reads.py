@@ -118,11 +118,9 @@ class StateReads:
         return await count_ended(self._pool, lane, after, upto)
 
     async def replay_tally(self, replay: bytes) -> ReplayTally:
-        standing = await self._pool.fetchrow(_WORK["standing_of_replay"], replay)
-        tally = await self._pool.fetchrow(_WORK["replay_tally"], replay)
-        assert standing is not None
-        handed, failed = (0, 0) if tally is None else tally
-        return ReplayTally(handed, standing["waiting"], standing["retrying"], failed)
+        row = await self._pool.fetchrow(_WORK["replay_tally"], replay)
+        assert row is not None
+        return ReplayTally(**row)
 
     async def gaps(self, lane: Lane) -> list[Gap]:
         return [

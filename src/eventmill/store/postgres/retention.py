@@ -29,6 +29,9 @@ _ROUNDS = 5
 _LOCK_WAITS_MS = (25, 50, 50, 100, 100, 200, 400)
 """Each try to lock the tables of all events holds up who publishes for so long at most. A dump would for hours."""
 
+_APPENDED_TO, _DROPPED, _GONE_BEFORE = range(3)
+"""How dropping a day ends; the last: another node was faster."""
+
 
 class Expiry:
     """One pass. Lanes that need no record are passed over the pool, where a statement may be repeated; what counts is
@@ -65,8 +68,9 @@ class Expiry:
                 return not rows
             if rows:
                 await self._pass(day, ends)
-            if await self._drop(day, ends):
-                self.dropped += bool(rows)
+            outcome = await self._drop(day, ends)
+            if outcome != _APPENDED_TO:
+                self.dropped += bool(rows) and outcome == _DROPPED
                 return True
         return False
 
@@ -85,8 +89,8 @@ class Expiry:
             await self._count(partial(expire_lanes, day=day, lasts=lasts, now_ms=self._now_ms))
         await self._count(partial(end_units, ends=ends, now_ms=self._now_ms))
 
-    async def _drop(self, day: int, ends: Mapping[int, int]) -> bool:
-        """Whether nothing was appended to it meanwhile."""
+    async def _drop(self, day: int, ends: Mapping[int, int]) -> int:
+        """One of the outcomes above."""
         waits_ms = iter(_LOCK_WAITS_MS)
 
         async def drop(connection: Connection) -> Sequence[int]:
@@ -94,9 +98,10 @@ class Expiry:
             if wait_ms is None:
                 raise StoreUnavailable("something uses the tables of a day that is over, which go later")
             await connection.execute(_SQL["wait_at_most"], f"{wait_ms}ms")
-            return [await connection.fetchval(_SQL["retire_day"], day, list(ends), list(ends.values()))]
+            done = await connection.fetchval(_SQL["retire_day"], day, list(ends), list(ends.values()))
+            return [_GONE_BEFORE if done is None else _DROPPED if done else _APPENDED_TO]
 
-        return bool((await self._channel.run(drop))[0])
+        return (await self._channel.run(drop))[0]
 
     async def _pass_shards(self, connection: Connection, fallen: Mapping[int, int]) -> int:
         """What days that are gone have left behind."""

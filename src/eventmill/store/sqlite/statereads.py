@@ -116,9 +116,7 @@ class StateReads:
             return count_ended(reader, lane, after, upto)
 
     async def replay_tally(self, replay: bytes) -> ReplayTally:
-        waiting, retrying = self._row("standing_of_replay", replay)
-        handed, failed = self._row("replay_tally", replay) or (0, 0)
-        return ReplayTally(handed, waiting, retrying, failed)
+        return ReplayTally(*self._row("replay_tally", replay))
 
     async def gaps(self, lane: Lane) -> list[Gap]:
         return [

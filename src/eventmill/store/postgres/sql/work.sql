@@ -118,9 +118,12 @@ FROM eventmill.lane CROSS JOIN LATERAL (
 ) AS next
 WHERE NOT disabled AND tombstone IS NULL AND lane.lane = $1;
 
--- name: standing_of_replay
-SELECT coalesce(sum(size) FILTER (WHERE retries = 0), 0)::bigint AS waiting,
-    coalesce(sum(size) FILTER (WHERE retries > 0), 0)::bigint AS retrying
+-- In one statement: a unit that ends between two would count in both.
+-- name: replay_tally
+SELECT coalesce((SELECT handed FROM eventmill.replay_tally WHERE replay = $1), 0) AS handed,
+    coalesce(sum(size) FILTER (WHERE retries = 0), 0)::bigint AS waiting,
+    coalesce(sum(size) FILTER (WHERE retries > 0), 0)::bigint AS retrying,
+    coalesce((SELECT failed FROM eventmill.replay_tally WHERE replay = $1), 0) AS failed
 FROM eventmill.unit WHERE replay = $1 AND replay <> '';
 
 -- name: hand_out
@@ -131,9 +134,6 @@ ON CONFLICT (replay) DO UPDATE SET handed = known.handed + excluded.handed, at_m
 UPDATE eventmill.replay_tally SET failed = failed + new.count, at_ms = new.at_ms
 FROM unnest($1::bytea[], $2::bigint[], $3::bigint[]) AS new (replay, count, at_ms)
 WHERE replay_tally.replay = new.replay;
-
--- name: replay_tally
-SELECT handed, failed FROM eventmill.replay_tally WHERE replay = $1;
 
 -- name: insert_ended
 INSERT INTO eventmill.ended (lane, first_seq, span, at_ms, size, cause, outcome, replay, positions)

@@ -193,9 +193,12 @@ FROM unit INDEXED BY unit_spanned WHERE lane = ? AND first_seq BETWEEN ? AND ? A
 -- name: longest_unit
 SELECT max(span) FROM unit INDEXED BY unit_longest WHERE lane = ? AND span > 0;
 
--- name: standing_of_replay
-SELECT coalesce(sum(CASE retries WHEN 0 THEN size END), 0), coalesce(sum(CASE retries WHEN 0 THEN 0 ELSE size END), 0)
-FROM unit WHERE replay = ? AND replay <> x'';
+-- In one statement: a unit that ends between two would count in both.
+-- name: replay_tally
+SELECT coalesce((SELECT handed FROM replay_tally WHERE replay = ?1), 0),
+    coalesce(sum(CASE retries WHEN 0 THEN size END), 0), coalesce(sum(CASE retries WHEN 0 THEN 0 ELSE size END), 0),
+    coalesce((SELECT failed FROM replay_tally WHERE replay = ?1), 0)
+FROM unit WHERE replay = ?1 AND replay <> x'';
 
 -- name: hand_out
 INSERT INTO replay_tally (replay, lane, handed, failed, at_ms) VALUES (?, ?, ?, 0, ?)
@@ -203,9 +206,6 @@ ON CONFLICT (replay) DO UPDATE SET handed = handed + excluded.handed, at_ms = ex
 
 -- name: fail_of_replay
 UPDATE replay_tally SET failed = failed + ?, at_ms = ? WHERE replay = ?;
-
--- name: replay_tally
-SELECT handed, failed FROM replay_tally WHERE replay = ?;
 
 -- name: drop_old_replay_tallies
 -- A day later than all else: replays are listed as long as events are kept, with their tallies.

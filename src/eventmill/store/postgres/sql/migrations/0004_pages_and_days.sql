@@ -102,12 +102,15 @@ END
 $page$;
 
 -- Drops the tables of a day, and what is known of it, unless the last positions of its shards are others than those
--- given: then something was appended to it, and it answers false. Who appends to this day waits until this is
+-- given: then something was appended to it, and it answers false; null when they are gone already. Who appends to this day waits until this is
 -- committed, and begins it anew; others wait for the tables only, which should be asked for with a short lock_timeout.
 CREATE FUNCTION eventmill.retire_day_1(retired integer, shards smallint[], lasts bigint[])
 RETURNS boolean LANGUAGE plpgsql AS $retire$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('eventmill days', 0));
+    IF to_regclass('eventmill.event_' || retired) IS NULL THEN
+        RETURN NULL;
+    END IF;
     PERFORM FROM eventmill.shard WHERE last_ts_ms / 86400000 = retired ORDER BY id FOR UPDATE;
     IF EXISTS (
         SELECT FROM eventmill.shard_day CROSS JOIN LATERAL (
