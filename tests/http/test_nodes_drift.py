@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from eventmill.flow.upkeep import Upkeep
+from eventmill.ui.app import ConsoleApp
+from tests.http.test_console_pages import ORG, PASSWORD, Visitor, signed_in
 from tests.http.test_cursors import DAY_S, Reader, reason
 from tests.http.test_metrics import read_series
 from tests.http.world import CLIENT, World, nodes
@@ -111,3 +113,19 @@ async def test_nothing_expires_by_a_wrong_clock(tmp_path: Path, monkeypatch: pyt
         assert len(await two.journal(reader.registration)) == 1
         await set_clock(one, 0, monkeypatch)
         assert await upkeep.step() == 1
+
+
+async def test_the_console_tells_of_a_wrong_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Operators see on the page of nodes what the log says."""
+    async with nodes(tmp_path) as (one, two):
+        await set_clock(one, 90, monkeypatch)
+        admin = await signed_in(one, "admin")
+        again = Visitor(ConsoleApp(two.parts, two.app))
+        assert await again.get("/ui/sign-in") == 200
+        assert await again.post("/ui/sign-in", name="admin", password=PASSWORD, next=ORG) == 303
+        pages = []
+        for visitor in (admin, again):
+            assert await visitor.get(f"{ORG}/operations") == 200
+            assert "Slots held" in visitor.body
+            pages.append(visitor.body)
+        assert ["clock is 90 s ahead of" in page for page in pages] == [True, False]
