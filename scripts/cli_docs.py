@@ -107,6 +107,7 @@ ANSWERS: Mapping[str, str] = {
     "eventmetadata create": "createEventMetadataForProvider",
     "eventmetadata update": "patchEventMetadata",
     "eventmetadata sample": "getSampleEvent",
+    "eventmetadata schemas": "getSchemaVersions",
     "registration list": "getAllRegistrationsForWorkspace",
     "registration get": "getRegistration",
     "registration create": "createRegistration",

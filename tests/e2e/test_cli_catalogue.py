@@ -119,6 +119,11 @@ def test_an_event_code_from_first_to_last(line: CommandLine, tmp_path: Path) -> 
     changed = line.read("eventmetadata", "update", "Warehouse E", "com.acme.stock.low", "--label", "Low")
     assert (changed["label"], changed["description"]) == ("Low", "Runs out")
     assert labels(line.ok("eventmetadata", "get", "Warehouse E", "com.acme.stock.low"))["schema"] == "yes"
+    schema.write_text('{"type": "object", "required": ["sku"]}')
+    line.ok("eventmetadata", "update", "Warehouse E", "com.acme.stock.low", "--schema", str(schema))
+    versions = line.ok("eventmetadata", "schemas", "Warehouse E", "com.acme.stock.low").splitlines()
+    assert [row.split()[0] for row in versions] == ["VERSION", "2", "1"]
+    assert versions[1].endswith('{"type":"object","required":["sku"]}')
     deleted = line.ok("eventmetadata", "delete", "Warehouse E", "com.acme.stock.low", "--yes")
     assert deleted.startswith("deleted event code com.acme.stock.low of provider ")
     line.ok("eventmetadata", "create", "Warehouse E", "com.acme.b", *told)

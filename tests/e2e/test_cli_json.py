@@ -104,6 +104,7 @@ def run_catalogue(desk: Desk, directory: Path) -> None:
         f"get {code}",
         f"update {code} --label Lower",
         f"sample {code}",
+        f"schemas {code}",
     ):
         desk.read("eventmetadata", *verb.split())
     document = directory / "shelves.json"

@@ -15,9 +15,13 @@ from eventmill.cli.form import Form, form_options, print_items, print_one, print
 from eventmill.cli.places import Json, ask, confirm, yes_option
 from eventmill.cli.provider import find_provider, keep_owner
 from eventmill.cli.remote import Failed
-from eventmill.cli.session import Session, session_options
+from eventmill.cli.session import Session, eventmill_only, session_options
 
 _COLUMNS = {"EVENT CODE": "event_code", "LABEL": "label", "DESC": "description"}
+
+_VERSIONS = {"VERSION": "version", "TIME": "created_date", "BY": "client_id", "SCHEMA": "schema"}
+_SCHEMA_CHARS_MAX = 60
+"""In a table; --json has all of it."""
 
 _provider_argument = click.argument("provider")
 _code_argument = click.argument("event_code")
@@ -62,6 +66,26 @@ def sample(session: Session, provider: str, event_code: str, *, form: Form) -> N
         print_value(body["sample_payload"], "json")
     else:
         print_value(body, form)
+
+
+@eventmetadata.command()
+@_provider_argument
+@_code_argument
+@form_options
+@session_options
+@eventmill_only
+def schemas(session: Session, provider: str, event_code: str, *, form: Form) -> None:
+    """List the versions of the JSON Schema of an event code, the newest first."""
+    body = session.call("GET", f"{_path('/events', find_provider(session, provider), event_code)}/schemas")
+    rows = [{**each, "schema": _in_short(each["data_schema"])} for each in body["schemas"]]
+    print_items(body, rows, _VERSIONS, "no schema yet; `eventmill eventmetadata update --schema FILE` gives one", form)
+
+
+def _in_short(schema: Json | None) -> str:
+    import json
+
+    text = "none from here on" if schema is None else json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
+    return text if len(text) <= _SCHEMA_CHARS_MAX else text[: _SCHEMA_CHARS_MAX - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def _texts(command: Callable[..., None]) -> Callable[..., None]:
