@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,12 +65,13 @@ def logged(gateway: Gateway, event: str) -> bool:
 
 @contextmanager
 def frozen(pid: int) -> Iterator[None]:
-    """The process stands still meanwhile: it learns of nothing until the end."""
+    """The process stands still meanwhile: it learns of nothing until the end, unless its gateway ends it for that."""
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        os.kill(pid, signal.SIGCONT)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 def is_running(pid: int) -> bool:
