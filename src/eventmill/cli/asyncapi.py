@@ -35,9 +35,9 @@ def export(remote: Remote, org: str | None, provider: str | None, version: str, 
     if form == "json":
         out.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
         return
-    import yaml
+    from eventmill.cli.yaml_text import yaml_text
 
-    out.write(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110))
+    out.write(yaml_text(document))
 
 
 @asyncapi.command("import")
@@ -74,22 +74,10 @@ def read_file(file: TextIO) -> Any:
     """YAML, of which JSON is a part; times stay texts. Raises `Failed`."""
     import yaml
 
-    class Loader(yaml.SafeLoader):
-        """A safe loader."""
+    from eventmill.cli.yaml_text import PlainLoader, reading
 
-    Loader.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    try:
-        document = yaml.load(file, Loader=Loader)  # noqa: S506 - a safe loader
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise Failed(f"{file.name}:{line}: neither YAML nor JSON: {error.problem or error.context}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise Failed(f"{file.name} is neither YAML nor JSON: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise Failed(f"{file.name} is nested too deeply") from None
+    with reading(file.name):
+        document = yaml.load(file, Loader=PlainLoader)  # noqa: S506 - a safe loader
     _check_values(document, file.name)
     return document
 

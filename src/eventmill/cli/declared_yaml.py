@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from eventmill.cli.remote import Failed
+from eventmill.cli.yaml_text import PlainLoader, reading
 
 Path = tuple[str | int, ...]
 
@@ -17,16 +18,6 @@ _DEPTH_MAX = 64
 _VALUES_MAX = 1_000_000
 _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
-class _Loader(yaml.SafeLoader):
-    """Times stay texts, as in JSON."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 class Document:
@@ -40,17 +31,11 @@ class Document:
         """Values with a variable in them."""
         self._environ = environ
         self._count = 0
-        loader = _Loader(text)
+        loader = PlainLoader(text)
         try:
-            node = loader.get_single_node()
-            self.value: Any = {} if node is None else self._read(loader, node, ())
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise Failed(f"{name}:{line}: neither YAML nor JSON: {error.problem or error.context}") from None
-        except (yaml.YAMLError, ValueError) as error:
-            raise Failed(f"{name}: neither YAML nor JSON: {' '.join(str(error).split())}") from None
-        except RecursionError:
-            raise Failed(f"{name} is nested too deeply") from None
+            with reading(name):
+                node = loader.get_single_node()
+                self.value: Any = {} if node is None else self._read(loader, node, ())
         finally:
             loader.dispose()
 
@@ -66,7 +51,7 @@ class Document:
     def has_hidden(self, path: Path) -> bool:
         return any(each[: len(path)] == path for each in self.hidden)
 
-    def _read(self, loader: _Loader, node: yaml.Node, path: Path) -> Any:
+    def _read(self, loader: PlainLoader, node: yaml.Node, path: Path) -> Any:
         self.lines.setdefault(path, node.start_mark.line + 1)
         self._count += 1
         if len(path) > _DEPTH_MAX or self._count > _VALUES_MAX:
@@ -82,7 +67,7 @@ class Document:
             raise self.fault(path, f"a value that JSON has not: {str(value)[:80]}")
         return value
 
-    def _read_mapping(self, loader: _Loader, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+    def _read_mapping(self, loader: PlainLoader, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         members: dict[str, Any] = {}
         for key, value in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else None

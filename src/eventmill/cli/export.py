@@ -43,9 +43,9 @@ def export(session: Session, name: str | None, out: TextIO, *, as_json: bool) ->
     if as_json:
         out.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
         return
-    import yaml
+    from eventmill.cli.yaml_text import yaml_text
 
-    out.write(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110))
+    out.write(yaml_text(document))
 
 
 def _with_template(session: Session, found: Found) -> Found:

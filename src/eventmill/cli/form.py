@@ -39,9 +39,9 @@ def print_value(value: object, form: Form) -> None:
     if form == "json":
         print_json(value)
         return
-    import yaml
+    from eventmill.cli.yaml_text import yaml_text
 
-    click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110), nl=False)
+    click.echo(yaml_text(value), nl=False)
 
 
 def print_items(whole: object, items: Sequence[Row], columns: Mapping[str, str], none: str, form: Form) -> None:
