@@ -28,17 +28,24 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_followers_are_told(stores: Stores) -> None:
-    """Every append is hinted at, also one that is for nobody who is pushed to; `head` shows it by then."""
+    """Every append is hinted at, also one that is for nobody who is pushed to, until the follower has enough; `head`
+    shows it by then."""
     async with stores.opened() as store:
         lane = await open_lane(store)
         await store.write([DisableLane(lane, "disabled", 0)])
-        told = asyncio.Event()
-        store.on_append(told.set)
+        told, told_other = asyncio.Event(), asyncio.Event()
+        stop = store.on_append(told.set)
         for seq in (1, 2, 3):
             told.clear()
             await append(store, [lane])
             await told.wait()
             assert (await store.head(0)).seq == seq
+        stop()
+        told.clear()
+        store.on_append(told_other.set)
+        await append(store, [lane])
+        await told_other.wait()
+        assert not told.is_set()
 
 
 async def everything(store: Store) -> list[tuple[int, tuple[int, ...]]]:

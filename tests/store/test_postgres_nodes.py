@@ -16,6 +16,7 @@ from eventmill.errors import GatewayError, RoutingStale
 from eventmill.model import Lane, OrgId
 from eventmill.store.base import Store
 from eventmill.store.control import Create, Delete
+from eventmill.store.postgres import feed
 from eventmill.store.postgres.channel import Channel
 from eventmill.store.postgres.connect import Connection, connect
 from eventmill.store.postgres.leases import Leases, Terms
@@ -102,6 +103,31 @@ async def test_a_write_on_one_node_is_obeyed_on_all(tmp_path: Path) -> None:
         for lane in answered:
             wanted = [seq for seq, _, lanes in published if lane in lanes]
             assert await positions(one, lane) == await positions(two, lane) == wanted
+
+
+_DEAF = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'UNLISTEN%'"
+
+
+async def test_whoever_waits_hears_of_other_nodes_appends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By notifications alone, and again after nobody waited for a while; and a process that delivers always hears."""
+    monkeypatch.setattr(feed, "_LOOK_S", 600.0)
+    monkeypatch.setattr(feed, "_CHORES_S", 0.0)  # each pass may stop listening
+    async with nodes(tmp_path, 3) as (delivering, waiting, publishing), plain(tmp_path) as connection:
+        lane = await open_lane(publishing)
+        told, told_delivery = asyncio.Event(), asyncio.Event()
+        delivering.on_change(told_delivery.set)
+        for number in range(1, 4):
+            stop = waiting.on_append(told.set)
+            await told.wait()  # it looks when it begins to listen, and misses nothing
+            told.clear()
+            told_delivery.clear()
+            await append(publishing, [lane])
+            await asyncio.gather(told.wait(), told_delivery.wait())
+            assert (await waiting.head(await waiting.shard(ORG))).seq == number
+            stop()
+            await waiting.set_clock(0, number)  # and so it passes once more
+            while not await connection.fetchval(_DEAF):
+                pass
 
 
 async def test_readers_skip_nothing(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Self
 
 import structlog
@@ -90,7 +91,7 @@ class Arrivals:
         self._epoch = 0
         self._hint = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
-        store.on_append(self._look)
+        self._stop_hearing: Callable[[], None] = lambda: None
 
     async def join(self, registration: Registration) -> Waiter | None:
         """A place among those who wait; None when there is none left."""
@@ -105,6 +106,7 @@ class Arrivals:
         if not self.count:
             self._seen.clear()
             self._epoch = epoch
+            self._stop_hearing = self.store.on_append(self._hint.set)
         self._seen.setdefault(shard, head.seq)
         waiter = Waiter(self, registration)
         self._waiting[lane].add(waiter)
@@ -121,6 +123,7 @@ class Arrivals:
             if not self._waiting[lane]:
                 del self._waiting[lane]
             if not self.count:
+                self._stop_hearing()
                 self._hint.set()  # so that the follower ends
 
     def stop(self) -> None:
@@ -128,10 +131,6 @@ class Arrivals:
         self.stopped = True
         self._wake_all()
         self._hint.set()
-
-    def _look(self) -> None:
-        if self.count:
-            self._hint.set()
 
     def _wake_all(self) -> None:
         for waiters in self._waiting.values():

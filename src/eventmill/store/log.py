@@ -114,9 +114,10 @@ class EventLog(Protocol):
     def stored_bytes(self, org: OrgId) -> int:
         """Bytes of bodies kept for the organisation. Cheap; called per publish when a quota is set."""
 
-    def on_append(self, callback: Callable[[], None]) -> None:
-        """Call back in the event loop when events may have been appended, whoever they are for, or documents changed. A
-        hint: coalesced, possibly spurious; `head` and `read_log` show what it speaks of."""
+    def on_append(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back in the event loop when events may have been appended, whoever they are for, or documents changed,
+        until the returned function is called. A hint: coalesced, possibly spurious; `head` and `read_log` show what it
+        speaks of. What others append is not told to a process in which nobody waits."""
 
     async def shard(self, org: OrgId) -> int: ...
 

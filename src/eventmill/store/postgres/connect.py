@@ -21,6 +21,7 @@ _SETTINGS = {
 """Of a new connection; poolers know these."""
 _PREPARE = """
 SELECT set_config('jit', 'off', false),
+    set_config('plan_cache_mode', 'force_generic_plan', false),
     set_config('idle_in_transaction_session_timeout', '10s', false),
     set_config('tcp_keepalives_idle', '5', false),
     set_config('tcp_keepalives_interval', '2', false),
@@ -29,7 +30,8 @@ SELECT set_config('jit', 'off', false),
     CASE WHEN current_setting('synchronous_commit') = 'off' THEN set_config('synchronous_commit', 'on', false) END
 """
 """A process that hangs in the middle of a transaction, or is gone, must not hold its locks for ever. Acknowledged means
-durable, whatever the server's default is."""
+durable, whatever the server's default is. Plans are kept: for days in tables of their own the server believes that each
+call is worth a plan of its own, which takes longer than most statements and half as long as a whole append."""
 
 _BOUND_WAITS = "SET lock_timeout = '12s'"
 """Longer than a channel waits for an answer: whoever waits on the server for a lock ends when nobody listens any more,

@@ -18,12 +18,11 @@ from eventmill import telemetry
 from eventmill.clock import Clock, VirtualClock
 from eventmill.errors import StoreUnavailable
 from eventmill.store.postgres.connect import LOST, Connection, Dial, explain_loss
-from eventmill.store.postgres.hints import Hint, Untold, read_hint
+from eventmill.store.postgres.hints import APPENDED, FREED, MOVED, Hint, Untold, read_hint
 from eventmill.store.postgres.queries import load_queries
 
 _log = structlog.get_logger()
 _SQL = load_queries("log")
-_CHANNEL = "eventmill"
 _LOOK_S = 0.5
 _AGAIN_S = 0.1
 _ANSWER_S = 5.0
@@ -61,6 +60,10 @@ class Feed:
         self.on_fallen_back: Callable[[], None] = lambda: None
         self.on_silent: Callable[[], None] = lambda: None
         """The database does not answer, and takes no new connection: who waits for it on others waits in vain."""
+        self.on_freed: Callable[[], None] = lambda: None
+        """There are slots to take, or to give up."""
+        self.wants_appends: Callable[[], bool] = lambda: True
+        """Whether other nodes' appends are anything to this process."""
         self._untold = Untold()
         self._unseen = False
         """Anything may have moved elsewhere."""
@@ -87,6 +90,10 @@ class Feed:
         self._untold.note_appended(heads, slots)
         self._kick.set()
 
+    def wake(self) -> None:
+        """Appends may be wanted from now on."""
+        self._kick.set()
+
     @property
     def lost(self) -> str:
         """Why the database cannot be reached, or takes no writes; empty when it can, or could a moment ago."""
@@ -111,13 +118,15 @@ class Feed:
                 connection.terminate()
 
     async def _follow(self, connection: Connection) -> None:
-        own = connection.get_server_pid()
-        async with asyncio.timeout(_ANSWER_S):
-            await connection.add_listener(_CHANNEL, lambda _, pid, __, text: self._hear(text) if pid != own else None)
+        ears = _Ears(connection, self._hear)
+        await ears.open(MOVED)
+        await ears.open(FREED)
         loop = asyncio.get_running_loop()
         next_look_s = loop.time()
         while True:
             self._kick.clear()
+            if self.wants_appends() and await ears.open(APPENDED):
+                self._unseen = True
             if self._unseen or loop.time() >= next_look_s:
                 self._unseen = False
                 async with asyncio.timeout(_ANSWER_S):
@@ -126,23 +135,26 @@ class Feed:
                 next_look_s = loop.time() + _LOOK_S
             if self._untold:
                 async with asyncio.timeout(_ANSWER_S):
-                    await connection.execute(_SQL["tell"], self._untold.take())
+                    await connection.execute(_SQL["tell"], *self._untold.take())
                 await asyncio.sleep(_QUIET_S)
             if loop.time() >= self._next_chores_s:
                 self._next_chores_s = loop.time() + _CHORES_S
                 await self._try_chores(connection)
+                if not self.wants_appends():
+                    await ears.shut(APPENDED)
             with contextlib.suppress(TimeoutError):
                 # `wait_for` of Python 3.11 can swallow the end of this task
                 async with asyncio.timeout_at(next_look_s):
                     await self._kick.wait()
 
-    def _hear(self, text: str) -> None:
-        hint = read_hint(text)
-        if hint is None:
+    def _hear(self, channel: str, text: str) -> None:
+        if channel == FREED:
+            self.on_freed()
+        elif hint := read_hint(text):
+            self._appended(hint)
+        else:
             self._unseen = True
             self._kick.set()
-        else:
-            self._appended(hint)
 
     async def _look(self, connection: Connection) -> None:
         row = await connection.fetchrow(_SQL["state"])
@@ -194,3 +206,32 @@ class Feed:
 
     def _silent_s(self) -> float:
         return self._clock.machine_s() - self._answered_s
+
+
+class _Ears:
+    """What a connection listens to. What is said on it is not heard."""
+
+    def __init__(self, connection: Connection, heard: Callable[[str, str], None]) -> None:
+        self._connection = connection
+        self._own = connection.get_server_pid()
+        self._heard = heard
+        self._open: set[str] = set()
+
+    async def open(self, channel: str) -> bool:
+        """Whether it was not open."""
+        if channel in self._open:
+            return False
+        async with asyncio.timeout(_ANSWER_S):
+            await self._connection.add_listener(channel, self._hear)
+        self._open.add(channel)
+        return True
+
+    async def shut(self, channel: str) -> None:
+        if channel in self._open:
+            self._open.remove(channel)
+            async with asyncio.timeout(_ANSWER_S):
+                await self._connection.remove_listener(channel, self._hear)
+
+    def _hear(self, _connection: object, pid: int, channel: str, text: object) -> None:
+        if pid != self._own:
+            self._heard(channel, str(text))

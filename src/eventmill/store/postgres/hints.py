@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
+MOVED, APPENDED, FREED = "eventmill", "eventmill_log", "eventmill_slots"
+"""Channels: of whatever may have moved, which all listen to; of appends alone; of slots to take or to give up."""
 ANYTHING = ""
 _BYTES_MAX = 7000
 """PostgreSQL takes no payload of 8,000 bytes."""
@@ -55,12 +57,12 @@ class Untold:
             self._heads[shard] = max(head, self._heads.get(shard, 0))
         self._slots.update(slots)
 
-    def take(self) -> str:
-        """All of it, as one text."""
+    def take(self) -> tuple[str, str]:
+        """All of it: a channel, and what to say there."""
         heads, slots, anything = self._heads, self._slots, self._anything
         self._heads, self._slots, self._anything = {}, set(), False
         if anything:
-            return ANYTHING
+            return MOVED, ANYTHING
         named = tuple(sorted(slots)) if len(slots) <= _SLOTS_MAX else None
         text = msgspec.json.encode(Hint(heads, named)).decode()
-        return text if len(text) <= _BYTES_MAX else ANYTHING
+        return (APPENDED, text) if len(text) <= _BYTES_MAX else (MOVED, ANYTHING)

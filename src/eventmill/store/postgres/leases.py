@@ -26,8 +26,6 @@ _log = structlog.get_logger()
 _SQL = load_queries("work")
 _ANSWER_S = 10.0
 _LAST_S = 2.0
-_FREED = "eventmill_slots"
-"""What nodes are told when there are slots to take, or to give up."""
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +67,10 @@ class Leases:
     def holds_any(self, slots: Collection[int]) -> bool:
         """Whether one of them was held at the last turn."""
         return not self._slots.isdisjoint(slots)
+
+    def look(self) -> None:
+        """There may be slots to take, or to give up."""
+        self._freed.set()
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -169,7 +171,6 @@ class Leases:
         if self._connection is None or self._connection.is_closed():
             self._connection = await self._dial()
             await bound_waits(self._connection)
-            await self._connection.add_listener(_FREED, lambda *_: self._freed.set())
         return self._connection
 
     def _drop(self) -> None:

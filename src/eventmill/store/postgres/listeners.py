@@ -15,6 +15,10 @@ class Listeners:
         self._epoch = 0
         self._heads: dict[int, int] | None = None
 
+    def hear_appends(self, callback: Callback) -> Callback:
+        self.of_appends.append(callback)
+        return lambda: self.of_appends.remove(callback)
+
     def tell_anything(self, epoch: int) -> None:
         """Whatever may have moved; the catalogue's epoch as it was seen last."""
         self._heads = None
@@ -42,5 +46,5 @@ class Listeners:
 
 
 def _call(callbacks: list[Callback]) -> None:
-    for callback in callbacks:
+    for callback in tuple(callbacks):
         callback()

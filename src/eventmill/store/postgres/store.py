@@ -107,7 +107,7 @@ class PostgresStore(BacklogReads, DriftReads, NodeReads):
         self._commits = Commits(self._work, self._node, self._traces_kept, self._partitions, clock)
         self._feed = Feed(self._dial, clock, self._notify, self._hear, self._do_chores)
         self._feed.on_fallen_back = self._facts.forget_everything
-        self._feed.on_silent = self._drop_connections
+        self._feed.wants_appends = lambda: self._delivers or bool(self._listeners.of_appends)
         self._leases: Leases | None = None
         self._children = ChildLines()
 
@@ -137,6 +137,7 @@ class PostgresStore(BacklogReads, DriftReads, NodeReads):
         finally:
             await connection.close()
         self._hosts = Hosts(self._dsn)
+        self._feed.on_silent = self._hosts.drop_all
         if 0 < before < now:
             _log.info(telemetry.STORE_MIGRATED, before=before, now=now)
 
@@ -149,6 +150,7 @@ class PostgresStore(BacklogReads, DriftReads, NodeReads):
         self._tasks.append(asyncio.create_task(self._feed.run()))
         if self._delivers:
             self._leases = Leases(self._dial, self._node, self._terms, self._notify)
+            self._feed.on_freed = self._leases.look
             await self._leases.turn()
             self._tasks.append(asyncio.create_task(self._leases.run()))
 
@@ -187,8 +189,10 @@ class PostgresStore(BacklogReads, DriftReads, NodeReads):
     def on_change(self, callback: Callable[[], None]) -> None:
         self._listeners.of_changes.append(callback)
 
-    def on_append(self, callback: Callable[[], None]) -> None:
-        self._listeners.of_appends.append(callback)
+    def on_append(self, callback: Callable[[], None]) -> Callable[[], None]:
+        stop = self._listeners.hear_appends(callback)
+        self._feed.wake()
+        return stop
 
     def on_documents(self, callback: Callable[[], None]) -> None:
         self._listeners.of_documents.append(callback)
@@ -337,9 +341,6 @@ class PostgresStore(BacklogReads, DriftReads, NodeReads):
     def _channel(self, terms: ChannelTerms | None = None) -> Channel:
         never_lost = terms is _UNTIL_KNOWN
         return Channel(self._dial, uuid4(), terms, str if never_lost else self._lost)
-
-    def _drop_connections(self) -> None:
-        self._hosts.drop_all()
 
     def _lost(self) -> str:
         return self._feed.lost

@@ -113,8 +113,9 @@ class SqliteStore(BacklogReads):
     def on_change(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)
 
-    def on_append(self, callback: Callable[[], None]) -> None:
+    def on_append(self, callback: Callable[[], None]) -> Callable[[], None]:
         self._followers.append(callback)
+        return lambda: self._followers.remove(callback)
 
     def on_documents(self, callback: Callable[[], None]) -> None:
         self._followers.append(callback)
@@ -350,7 +351,7 @@ class SqliteStore(BacklogReads):
                     future.set_exception(result)
                 else:
                     future.set_result(result)
-        for follower in self._followers:
+        for follower in tuple(self._followers):
             follower()
         if changed:
             for callback in self._callbacks:

@@ -44,7 +44,7 @@ SELECT epoch, generation, clock_offset_ms, clock_jumped_ms, clock_rate, settle, 
 FROM eventmill.gateway;
 
 -- name: tell
-SELECT pg_notify('eventmill', $1);
+SELECT pg_notify($1, $2);
 
 -- name: head
 SELECT generation, head, last_ts_ms FROM eventmill.gateway, eventmill.shard WHERE id = $1;
