@@ -67,7 +67,7 @@ class _Cluster:
         """Of so many nodes, started for it."""
         with ExitStack() as stack:
             nodes = [stack.enter_context(Gateway(self._directory, store=self._server.dsn)) for _ in range(count)]
-            self._publish(nodes, events // 20)
+            self._publish(nodes, events // 5)  # each connection keeps its plans from then on
             time.sleep(_SETTLED_S)  # they share the slots evenly by now
             before_s, database_s = self._cpu_s(nodes), self._server.cpu_s()
             call("GET", f"{self._sink}/reset")
