@@ -17,11 +17,13 @@ from report import Row, progress
 NODES = (1, 2, 4)
 _PUBLISHERS = max(NODES)
 """Each with an event code, a registration and a share of the connections; they turn to the nodes evenly."""
-_SETTLED_S = 3.0
 
 
 def bench_pgnodes(directory: Path, rounds: int, events: int) -> list[Row]:
-    """The same events with one node, two and four: published singly, delivered in batches."""
+    """The same events with one node, two and four: published singly, delivered in batches.
+
+    All of them are up, each on a server of its own, and measured by turns: the speed of a machine changes within
+    seconds by more than what is to be seen."""
     rate = {count: Row(f"published and delivered in batches, {_nodes(count)}", "events/s", None) for count in NODES}
     cpu = {
         count: Row(f"CPU of {_nodes(count)} and the database", "ms/event", 1.5, at_most=True, over="1 node")
@@ -30,21 +32,25 @@ def bench_pgnodes(directory: Path, rounds: int, events: int) -> list[Row]:
     share = Row("of it, the database's, 1 node", "ms/event", None)
     linked = Row("connections to the database, each of 4 nodes", "", None)
     sink_port = free_port()
-    with postgres() as server, Process(str(BENCH / "sink.py"), str(sink_port)):
+    with Process(str(BENCH / "sink.py"), str(sink_port)), ExitStack() as stack:
         wait_for(lambda: listens(sink_port), 10, "the sink's start")
-        cluster = _Cluster(directory / "pgnodes", server, sink_port)
-        for number in range(rounds):
-            one = 0.0
+        clusters: dict[int, _Cluster] = {}
+        for count in NODES:
+            progress(f"pgnodes: starting {_nodes(count)}")
+            server = stack.enter_context(postgres())
+            clusters[count] = _Cluster(directory / f"pgnodes{count}", server, sink_port)
+            clusters[count].start(stack, count)
+        for number in range(rounds + 1):
+            progress(f"pgnodes: round {number} of {rounds}")
+            found = {count: cluster.measure(events) for count, cluster in clusters.items()}
+            if number == 0:  # each connection keeps its plans from then on
+                continue
             for count in NODES:
-                progress(f"pgnodes: {_nodes(count)}, round {number + 1} of {rounds}")
-                found = cluster.measure(count, events)
-                rate[count].add(found["per_s"])
-                if count == 1:
-                    one = found["cpu_ms"]
-                    share.add(found["database_ms"])
-                else:
-                    cpu[count].add(found["cpu_ms"], one)
-        linked.add(found["connections"])
+                rate[count].add(found[count]["per_s"])
+                if count > 1:
+                    cpu[count].add(found[count]["cpu_ms"], found[1]["cpu_ms"])
+            share.add(found[1]["database_ms"])
+        linked.add(found[NODES[-1]]["connections"])
     return [*rate.values(), *cpu.values(), share, linked]
 
 
@@ -53,9 +59,12 @@ def _nodes(count: int) -> str:
 
 
 class _Cluster:
+    """Nodes of one database."""
+
     def __init__(self, directory: Path, server: BenchServer, sink_port: int) -> None:
         self._directory = directory
         self._server = server
+        self._nodes: list[Gateway] = []
         self._sink = f"http://127.0.0.1:{sink_port}"
         with Gateway(directory, store=server.dsn) as gateway:
             for code in range(_PUBLISHERS):
@@ -63,29 +72,27 @@ class _Cluster:
             self._head = gateway.head_file()
             self._bodies = [gateway.event_file(code) for code in range(_PUBLISHERS)]
 
-    def measure(self, count: int, events: int) -> dict[str, float]:
-        """Of so many nodes, started for it."""
-        with ExitStack() as stack:
-            nodes = [stack.enter_context(Gateway(self._directory, store=self._server.dsn)) for _ in range(count)]
-            self._publish(nodes, events // 5)  # each connection keeps its plans from then on
-            time.sleep(_SETTLED_S)  # they share the slots evenly by now
-            before_s, database_s = self._cpu_s(nodes), self._server.cpu_s()
-            call("GET", f"{self._sink}/reset")
-            started_s = time.monotonic()
-            sent = self._publish(nodes, events)
-            wait_for(lambda: self._counts()["events"] >= sent, 60 + sent / 100, "the deliveries", 0.1)
-            time.sleep(0.5)  # the last checkpoint
-            database_ms = (self._server.cpu_s() - database_s) * 1000 / sent
-            return {
-                "per_s": sent / (self._counts()["last_s"] - started_s),
-                "cpu_ms": (self._cpu_s(nodes) - before_s) * 1000 / sent + database_ms,
-                "database_ms": database_ms,
-                "connections": self._server.connections() / count,
-            }
+    def start(self, stack: ExitStack, count: int) -> None:
+        self._nodes = [stack.enter_context(Gateway(self._directory, store=self._server.dsn)) for _ in range(count)]
 
-    def _publish(self, nodes: list[Gateway], events: int) -> int:
+    def measure(self, events: int) -> dict[str, float]:
+        nodes_s, database_s = self._cpu_s(), self._server.cpu_s()
+        call("GET", f"{self._sink}/reset")
+        started_s = time.monotonic()
+        sent = self._publish(events)
+        wait_for(lambda: self._counts()["events"] >= sent, 60 + sent / 100, "the deliveries", 0.1)
+        time.sleep(0.5)  # the last checkpoint
+        database_ms = (self._server.cpu_s() - database_s) * 1000 / sent
+        return {
+            "per_s": sent / (self._counts()["last_s"] - started_s),
+            "cpu_ms": (self._cpu_s() - nodes_s) * 1000 / sent + database_ms,
+            "database_ms": database_ms,
+            "connections": self._server.connections() / len(self._nodes),
+        }
+
+    def _publish(self, events: int) -> int:
         def publish(number: int) -> None:
-            port = nodes[number % len(nodes)].port
+            port = self._nodes[number % len(self._nodes)].port
             ends = ("--connections", CONNECTIONS // _PUBLISHERS, "--count", events // _PUBLISHERS, "--seconds", 600)
             run_tool("load.py", "publish", port, self._head, self._bodies[number], *ends, seconds_max=660)
 
@@ -97,8 +104,8 @@ class _Cluster:
         found: dict[str, float] = json.loads(call("GET", f"{self._sink}/counts")[1])
         return found
 
-    def _cpu_s(self, nodes: list[Gateway]) -> float:
-        return sum(cpu_of_tree_s(node.front) for node in nodes)
+    def _cpu_s(self) -> float:
+        return sum(cpu_of_tree_s(node.front) for node in self._nodes)
 
 
 def bench_pgstart(directory: Path, registrations: int) -> list[Row]:

@@ -87,7 +87,7 @@ def run_postgres(directory: Path, names: list[str], rounds: int, quick: bool) ->
     if "pgappend" in names:
         rows += bench_pgappend(rounds, 1.0 if quick else 2.5)
     if "pgnodes" in names:
-        rows += bench_pgnodes(directory, rounds, 2000 if quick else 12_000)
+        rows += bench_pgnodes(directory, 2 * rounds, 1000 if quick else 6000)
     if "pgretries" in names:
         rows += bench_pgretries(few, 1.0 if quick else 5.0, 50_000 if quick else 1_000_000)
     if "pgstart" in names:
