@@ -156,7 +156,9 @@ class Load:
         status = 0
         with suppress(OSError, TimeoutError):
             async with self._some_node(organization) as tenant:
-                status = (await tenant.post_event(event_bytes(topic, event_id, _DATA))).status
+                answer = await tenant.post_event(event_bytes(topic, event_id, _DATA))
+                assert answer.status != 503 or answer.header("retry-after"), answer
+                status = answer.status
         self.answers[status] += 1
         attempt = Attempt(event_id, str(organization), topic.event_code, sent_s, self._now_s(), status == 200)
         self.history.attempts.append(attempt)

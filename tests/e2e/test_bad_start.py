@@ -4,6 +4,8 @@ nothing half-done. No password is ever shown."""
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import os
 import subprocess
 import sys
@@ -209,6 +211,36 @@ def test_rights_that_are_missing(servers: Servers, tmp_path: Path) -> None:
     assert eventmill("migrate", "up", "--store", own).returncode == 0
     servers.run("REVOKE INSERT ON eventmill.doc FROM guest", "own")
     assert "lacks INSERT on the table eventmill.doc" in refused(tmp_path, own)
+
+
+def doctor(dsn: str, data: Path, **variables: str) -> dict[str, str]:
+    """What `eventmill doctor` takes for a problem of the database and its secrets, and its remedy."""
+    done = eventmill(
+        "doctor", "--json", "--data", str(data), "--port", str(free_port()), EVENTMILL_STORE=dsn, **variables
+    )
+    problems = [each for each in json.loads(done.stdout) if each["level"] == "problem" and each["about"] != "base URL"]
+    return {each["about"]: f"{each['cause']}; {each['remedy']}" for each in problems}
+
+
+@pytest.mark.slow
+def test_the_doctor_finds_them_beforehand(servers: Servers, tmp_path: Path, start_gateway: StartGateway) -> None:
+    """What a start of one more node would be refused for: another key or none that can be read, missing rights, a
+    database that takes no writes. It changes nothing, and where nothing is amiss it says so."""
+    name = servers.empty()
+    gateway = start_gateway("--dev", "--store", servers.dsn(name))
+    assert doctor(servers.dsn(name), gateway.data) == {}
+    gateway.stop()
+    other = base64.b64encode(bytes(32)).decode()
+    found = doctor(servers.dsn(name), gateway.data, EVENTMILL_SEAL_KEY=other)
+    assert set(found) == {"sealing key"} and "sealed with another key" in found["sealing key"]
+    found = doctor(servers.dsn(name), gateway.data, EVENTMILL_SEAL_KEY="short")
+    assert set(found) == {"sealing key"} and "/dev/urandom" in found["sealing key"]
+    servers.run("CREATE ROLE looker LOGIN")
+    servers.run("GRANT USAGE ON SCHEMA eventmill TO looker", name)
+    servers.run("GRANT SELECT ON ALL TABLES IN SCHEMA eventmill TO looker", name)
+    assert "lacks INSERT, UPDATE, DELETE" in doctor(servers.dsn(name, "looker"), gateway.data)["store"]
+    servers.run(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    assert "takes no writes" in doctor(servers.dsn(name), gateway.data)["store"]
 
 
 def test_a_schema_of_somebody_else(servers: Servers, tmp_path: Path) -> None:

@@ -91,10 +91,10 @@ async def test_a_store_that_does_not_answer(filled: tuple[World, str], monkeypat
     world, tail = filled
     last = (await world.call("GET", f"/events/{tail}")).json()["_page"]["last"]
 
-    async def fail(_: int) -> Any:
+    async def fail(*_: object) -> Any:
         raise StoreUnavailable("the database does not answer")
 
-    monkeypatch.setattr(world.store, "head", fail)
+    monkeypatch.setattr(world.store, "bounds", fail)
     answers = [await world.call("GET", f"{path}/{tail}?since={last}") for path in ("/events-validate", "/events")]
     assert [each.status for each in answers] == [503, 503]
 

@@ -10,13 +10,16 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+import structlog
 
+from eventmill import telemetry
 from eventmill.clock import SystemClock
 from eventmill.config import Config
-from eventmill.errors import StoreUnavailable
+from eventmill.errors import Reason, StoreUnavailable
 from eventmill.model import Lane
 from eventmill.store.control import Create
 from eventmill.store.log import Appended
+from eventmill.store.postgres import appends as appending
 from eventmill.store.postgres.appends import Appends
 from eventmill.store.postgres.channel import Channel
 from eventmill.store.postgres.channel import Terms as ChannelTerms
@@ -192,6 +195,45 @@ async def test_a_statement_that_arrives_late(server: DatabaseServer) -> None:
         assert await positions(store, lane) == [1, 2, 3, 4]
 
 
+async def test_a_database_that_confirms_nothing(server: DatabaseServer) -> None:
+    """Its synchronous standbys are gone: reads go on. The first publish is refused when its patience ends, those
+    after it at once and with the cause. As soon as commits are confirmed, publishes are, and what was refused is there
+    once or not at all."""
+    async with node(server) as store, AsyncExitStack() as stack:
+        lane = await open_lane(store)
+        pool = Reading()
+        await pool.open(Hosts(store._config.store))
+        stack.push_async_callback(pool.close)
+        terms = ChannelTerms(answer_s=0.5, patience_s=0.5)
+        channels = [Channel(lambda: connect(store._config.store), uuid4(), terms) for _ in range(2)]
+        appends = Appends(channels, Facts(pool), Partitions(pool), SystemClock())
+        appends.start()
+        for channel in channels:
+            stack.push_async_callback(channel.close)
+        stack.push_async_callback(appends.stop)
+
+        async def publish() -> int:
+            future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+            appends.put([event([lane], 1 << 40)], future)
+            return (await future).first_seq
+
+        assert await publish() == 1
+        await server.execute("ALTER SYSTEM SET synchronous_standby_names = '*'", "postgres")
+        await server.execute("SELECT pg_reload_conf()", "postgres")
+        try:
+            with pytest.raises(StoreUnavailable, match="does not answer"):
+                await publish()
+            await eventually(lambda: "confirms no commits" in str(appends.refusal()), "it is said why")
+            assert await positions(store, lane) == [1]
+        finally:
+            await server.execute("ALTER SYSTEM RESET synchronous_standby_names", "postgres")
+            await server.execute("SELECT pg_reload_conf()", "postgres")
+        await eventually(lambda: appends.refusal() is None, "publishes are taken again")
+        last = await publish()
+        assert await positions(store, lane) == list(range(1, last + 1))
+        assert last in (2, 3)
+
+
 async def test_a_database_that_takes_no_writes(server: DatabaseServer) -> None:
     """As a managed one whose disk is nearly full: publishing is refused with that cause until it takes writes again.
     Nobody is told meanwhile that another node presides, or that stages go on."""
@@ -214,6 +256,36 @@ async def test_a_database_that_takes_no_writes(server: DatabaseServer) -> None:
             return False
 
         await eventually(presides, "the node presides")
+
+
+_FULL = (
+    """CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$""",
+    "CREATE TRIGGER full_disk BEFORE INSERT ON eventmill.shard_day EXECUTE FUNCTION full_disk()",
+    "CREATE TRIGGER full_disk BEFORE INSERT ON eventmill.tally EXECUTE FUNCTION full_disk()",
+)
+
+
+async def test_a_disk_that_is_full(server: DatabaseServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Publishes are refused for that reason, and so is progress, which is kept; each channel says it in the log once,
+    however often it is tried; and with room on the disk everything goes on."""
+    monkeypatch.setattr(appending, "_FULL_S", 0.0)  # each publish finds out whether it still is
+    async with node(server) as store:
+        lane = await open_lane(store)
+        name = store._config.store.rpartition("/")[2]
+        for statement in _FULL:
+            await server.execute(statement, name)
+        with structlog.testing.capture_logs() as lines:
+            for _ in range(5):
+                with pytest.raises(StoreUnavailable, match="disk is full") as refused:
+                    await append(store, [lane])
+                assert refused.value.reason is Reason.DISK_RESERVE_REACHED
+                with pytest.raises(StoreUnavailable, match="disk is full"):
+                    await commit(store, progress(lane, counts=(tried(1, 0),)))
+        failures = [line for line in lines if line["event"] == telemetry.STORE_COMMIT_FAILED]
+        assert 0 < len(failures) <= 3, "two channels append, and one is for progress"
+        await server.execute("DROP FUNCTION full_disk CASCADE", name)
+        await goes_on(store, lane)
 
 
 async def read_write(server: DatabaseServer) -> None:

@@ -9,9 +9,12 @@ from typing import Any
 import asyncpg
 import pytest
 
+from eventmill.store.postgres.connect import Hosts
 from eventmill.store.postgres.queries import load_queries
+from eventmill.store.postgres.reading import Reading
 from tests.store.builders import DAY_MS, START_MS
 from tests.store.postgres import database_of
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +24,7 @@ LANES = 200
 PER_DAY = 5000
 PAGES_MAX = 60
 """Of the tables and their indexes, for a hundred rows; each day holds hundreds of pages of events."""
-LOG, WORK = load_queries("log"), load_queries("work")
+CATALOGUE, LOG, WORK = load_queries("catalogue"), load_queries("log"), load_queries("work")
 
 
 async def filled(tmp_path: Path) -> asyncpg.Connection[Any]:
@@ -52,10 +55,7 @@ async def fill(connection: asyncpg.Connection[Any]) -> None:
 async def read_pages(connection: asyncpg.Connection[Any], query: str, *values: object) -> tuple[int, int]:
     """Pages and rows that the query read, with a plan made without knowing the values, as of a prepared one."""
     await connection.execute("SET plan_cache_mode = force_generic_plan")
-    types = ("smallint" if query == LOG["log"] else "bigint", "integer", "bigint", "bigint")[: len(values)]
-    await connection.execute(
-        f"PREPARE asked ({', '.join(types)}) AS {query}" if values else f"PREPARE asked AS {query}"
-    )
+    await connection.execute(f"PREPARE asked AS {query}")
     arguments = f"({', '.join(map(str, values))})" if values else ""
     found = await connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE asked{arguments}")
     await connection.execute("DEALLOCATE asked")
@@ -104,5 +104,60 @@ async def test_lanes_with_nothing_new_cost_a_look_each(tmp_path: Path) -> None:
     try:
         pages, rows = await read_pages(connection, WORK["waiting_lanes"])
         assert (rows, pages <= LANES * 4 * 4) == (1, True), pages
+    finally:
+        await connection.close()
+
+
+async def test_a_mountain_of_retries_costs_a_look(tmp_path: Path) -> None:
+    """When a lane's next retry is due is told from the index, however many units wait there for their time."""
+    connection = await filled(tmp_path)
+    try:
+        await connection.execute(f"""
+            INSERT INTO eventmill.unit
+                (unit_id, lane, first_seq, span, first_ms, due_ms, size, retries, cause, batch, replay, positions)
+            SELECT decode(md5(seq::text), 'hex'), 7, seq, 0, seq, seq, 1, 1, 500, false, '', ARRAY[seq]
+            FROM generate_series(1, {2 * PER_DAY}) AS seq
+        """)
+        await connection.execute("ANALYZE")
+        for name in ("next_due", "lane_record"):
+            pages, rows = await read_pages(connection, WORK[name], 7)
+            assert (rows, pages <= PAGES_MAX) == (1, True), (name, pages)
+    finally:
+        await connection.close()
+
+
+async def test_a_write_looks_for_its_own_organizations_only(tmp_path: Path) -> None:
+    """Which shards they have: it holds the lock that all writes of the catalogue wait for."""
+    connection = await asyncpg.connect(database_of(str(tmp_path)))
+    try:
+        orgs = "SELECT 'o' || n, n % 256, 0 FROM generate_series(1, 20000) AS n"
+        await connection.execute(f"INSERT INTO eventmill.org {orgs}")
+        await connection.execute("ANALYZE")
+        pages, rows = await read_pages(connection, CATALOGUE["shards_of"], "'{o7,o8,missing}'::text[]")
+        assert (rows, pages <= PAGES_MAX) == (2, True), pages
+        assert (await read_pages(connection, CATALOGUE["shards_of"], "NULL"))[1] == 20000
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("window", [(0, 1 << 62), (PER_DAY - 50, PER_DAY)])
+async def test_an_audit_trail_is_read_by_what_narrows_it(tmp_path: Path, window: tuple[int, int]) -> None:
+    """By number where all times are asked for, by time where few are: a page costs its rows, in a long trail too."""
+    connection = await asyncpg.connect(database_of(str(tmp_path)))
+    try:
+        await connection.execute(f"""
+            INSERT INTO eventmill.phi_audit
+                (at_ms, status, org, event_id, id, provider_id, event_code, client_id, registration_id, outcome)
+            SELECT n, 200, 'o', '', '', '', '', '', '', 'received' FROM generate_series(1, {2 * PER_DAY}) AS n
+        """)
+        await connection.execute("ANALYZE")
+        reading = Reading()
+        await reading.open(Hosts(database_of(str(tmp_path))))
+        page = await reading.fetch_planned(WORK["phi_audit"], "o", 10, *window, 20)
+        await reading.close()
+        assert len(page) == 20
+        read = "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE relname = 'phi_audit'"
+        await eventually(lambda: connection.fetchval(read), "the reader's counts are written")
+        assert await connection.fetchval(read) <= 10 * len(page)
     finally:
         await connection.close()

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from eventmill.cli.remote import local_url
 from eventmill.config import ENV_PREFIX, Config
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -55,6 +56,14 @@ def test_what_compose_names_is_there() -> None:
         assert found["services"]["database"]["healthcheck"]
     for mounted in found["services"]["balancer"]["volumes"]:
         assert (COMPOSE / mounted.split(":")[0]).is_file()
+
+
+def test_commands_of_the_operator_ask_a_node() -> None:
+    """They run beside the nodes, where nobody listens on this machine's own address."""
+    command = rf"docker compose run --rm -e {ENV_PREFIX}HOST=(\S+) (\S+) org"
+    ((host, node),) = re.findall(command, (COMPOSE / "README.md").read_text("utf-8"))
+    assert {host, node} <= nodes().keys()
+    assert local_url(Config(host=host)) == f"http://{host}:{Config().port}"
 
 
 def test_secrets_are_no_files_of_ours() -> None:

@@ -24,9 +24,10 @@ from eventmill.clock import SystemClock
 from eventmill.config import MIB, Config, is_loopback
 from eventmill.config_sources import unknown_variables
 from eventmill.errors import StartupError
-from eventmill.model import Registration
+from eventmill.flow.keyring import sealer_of
+from eventmill.model import Registration, SigningKey
 from eventmill.send.netguard import DialGuard, is_named, read_named_hosts
-from eventmill.store.open import make_schema, read_clock_ahead_ms, read_documents
+from eventmill.store.open import check_rights, make_schema, read_clock_ahead_ms, read_documents
 
 _ANSWER_S = 5.0
 _SKEW_S = 5.0
@@ -110,9 +111,10 @@ def _check_store(config: Config) -> Iterator[Finding]:
         return
     try:
         found = asyncio.run(make_schema(config).status())
+        if found.schema:
+            check_rights(config)
     except StartupError as error:
-        cause, _, remedy = str(error).rpartition("; ")
-        yield Finding("problem", "store", cause or remedy, remedy if cause else "see docs/upgrading.md")
+        yield _refused("store", error)
         return
     if any(step.kind == "pre" for step in found.pending):
         yield Finding("warning", "schema", "steps are pending", "eventmill migrate up, or start this version")
@@ -121,6 +123,20 @@ def _check_store(config: Config) -> Iterator[Finding]:
         yield Finding("warning", "schema", cause, "eventmill migrate up --post, once no earlier node runs")
     if len({node.version for node in found.nodes}) > 1:
         yield Finding("warning", "nodes", "nodes of different versions are at work", "finish the upgrade")
+
+
+def _check_sealing(config: Config) -> Iterator[Finding]:
+    """Whether this gateway's key is the one that opens what is stored."""
+    if not config.seal_key and not (Path(config.data) / "seal.key").exists():
+        return  # the directory was looked at already
+    try:
+        (docs,) = read_documents(config, "signing_key")
+    except StartupError:
+        docs = []  # the store was looked at already
+    try:
+        sealer_of([msgspec.json.decode(doc, type=SigningKey) for doc in docs], config)
+    except StartupError as error:
+        yield _refused("sealing key", error)
 
 
 def _check_clock(config: Config) -> Iterator[Finding]:
@@ -184,11 +200,18 @@ def _check_webhooks(config: Config) -> Iterator[Finding]:
             yield Finding("problem", "webhooks", f"{host}: {refusals[0]}", remedy)
 
 
+def _refused(about: str, error: StartupError) -> Finding:
+    """What a start would say."""
+    cause, _, remedy = str(error).partition("; ")
+    return Finding("problem", about, cause, remedy or "see docs/upgrading.md")
+
+
 _CHECKS: tuple[Check, ...] = (
     _check_openness,
     _check_directory,
     _check_disk,
     _check_store,
+    _check_sealing,
     _check_clock,
     _check_base_url,
     _check_webhooks,

@@ -6,7 +6,7 @@ The newest token key signs. The one before it verifies on until the last token t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -32,10 +32,13 @@ async def open_sealer(store: ControlReads, config: Config) -> Sealer:
 
     Raises `StartupError` when this gateway has another key, before anything is sealed with that."""
     held = await _stored_keys(store)
-    if not held:
-        return Sealer(load_seal_key(config))
+    return sealer_of(held, config) if held else Sealer(load_seal_key(config))
+
+
+def sealer_of(held: Sequence[SigningKey], config: Config) -> Sealer:
+    """With the key that these were sealed with. Raises `StartupError` when the configuration has none, or another."""
     sealer = Sealer(read_seal_key(config))
-    if not sealer.opens(held[0].sealed_private_pem, _context(held[0].id)):
+    if held and not sealer.opens(held[0].sealed_private_pem, _context(held[0].id)):
         place = "the database" if config.store else config.data
         elsewhere = "; another gateway needs another database" if config.store else ""
         raise StartupError(

@@ -76,6 +76,18 @@ def read_clock_ahead_ms(config: Config, clock: Clock) -> int:
     return asyncio.run(read(config.store, clock))
 
 
+def check_rights(config: Config) -> None:
+    """Whether a gateway may write where it stores, as far as a database knows; for commands. Of one with a schema.
+
+    Raises `StartupError` naming cause and remedy."""
+    if not config.store:
+        return
+    _check_postgres(config)
+    from eventmill.store.postgres.starting import check_rights_of as check
+
+    asyncio.run(check(config.store))
+
+
 def place_of(config: Config) -> str:
     """Where the store is, for messages."""
     if not config.store:

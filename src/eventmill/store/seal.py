@@ -19,6 +19,7 @@ from eventmill.config import Config
 from eventmill.errors import StartupError
 
 KEY_BYTES = 32
+_KEY_REMEDY = "give it as it was given first; for a new gateway make one: head -c 32 /dev/urandom | base64"
 _NONCE_BYTES = 12
 _PREFIX = "s1."
 """Version of the sealed form: base64url of nonce and ciphertext with tag."""
@@ -120,7 +121,7 @@ def _decode_key(text: str, source: str) -> bytes:
     try:
         key = base64.b64decode(text.strip(), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise StartupError(f"{source} is not base64: {error}") from error
+        raise StartupError(f"{source} is not base64: {error}; {_KEY_REMEDY}") from error
     if len(key) != KEY_BYTES:
-        raise StartupError(f"{source} must hold {KEY_BYTES} bytes as base64, but holds {len(key)}")
+        raise StartupError(f"{source} must hold {KEY_BYTES} bytes as base64, but holds {len(key)}; {_KEY_REMEDY}")
     return key

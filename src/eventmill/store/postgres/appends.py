@@ -1,14 +1,15 @@
 """Publishing's way into the database: takes whatever has queued and appends it as one batch, in one commit.
 
 The next batch forms while the last one is committed, and a moment longer where `gathering` expects more. Two
-connections take turns, so that one batch travels while another syncs.
+connections take turns, so that one batch travels while another syncs. While the database answers and commits nothing,
+as one whose synchronous standbys are gone, publishes are refused, and a commit of nothing waits in their stead.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from uuid import UUID
 
@@ -34,6 +35,8 @@ _BATCH_BYTES = 4 * MIB
 _QUEUE_CALLS = 16_384
 _WAIT_S = 10.0
 """A publish that has waited so long for its turn is refused: what holds up others may hold it up as long."""
+_UNCONFIRMED = "the database confirms no commits: its synchronous standbys may be gone"
+_AGAIN_S = 0.5
 _FULL_S = 5.0
 """After the disk was found full; then one more batch finds out whether it still is."""
 
@@ -58,6 +61,8 @@ class Appends:
         self._closing = False
         self._tasks: list[asyncio.Task[None]] = []
         self._full_until_s = 0.0
+        self._unconfirmed_s = 0.0
+        """Since when publishes are refused because commits have no answer; 0: they are not."""
         self.appended = 0
         """Events, since the start."""
         self.on_appended: Callable[[dict[int, int], set[int]], None] = lambda _heads, _slots: None
@@ -79,6 +84,8 @@ class Appends:
             return StoreUnavailable("the database's disk is full", Reason.DISK_RESERVE_REACHED)
         if len(self._queue) >= _QUEUE_CALLS:
             return StoreUnavailable("too many publishes wait for the database")
+        if self._silent():
+            return StoreUnavailable(_UNCONFIRMED)
         return None
 
     def put(self, events: Sequence[NewEvent], future: asyncio.Future[Appended]) -> None:
@@ -96,10 +103,31 @@ class Appends:
                 calls = self._take()
             if calls:
                 await self._settle(channel, calls)
+                await self._until_confirmed(channel)
             elif self._closing:
                 return
             else:
                 self._kick.clear()
+
+    async def _until_confirmed(self, channel: Channel) -> None:
+        """Once a commit has had no answer."""
+        now_s = asyncio.get_running_loop().time
+        if self._silent() == [channel]:
+            self._unconfirmed_s = now_s()
+            _log.warning(telemetry.STORE_REFUSED, cause=_UNCONFIRMED)
+        while channel.is_silent and not self._closing:
+            self._refuse(self._queue, StoreUnavailable(_UNCONFIRMED))
+            self._queue.clear()
+            try:
+                await channel.run(_write_nothing)
+            except StoreUnavailable:
+                await asyncio.sleep(_AGAIN_S)
+        if self._unconfirmed_s and not self._silent():
+            seconds, self._unconfirmed_s = round(now_s() - self._unconfirmed_s, 1), 0.0
+            _log.info(telemetry.STORE_ACCEPTING, cause="the database confirms commits again", seconds=seconds)
+
+    def _silent(self) -> list[Channel]:
+        return [channel for channel in self._channels if channel.is_silent]
 
     async def _gather(self) -> None:
         now_s = asyncio.get_running_loop().time
@@ -167,7 +195,7 @@ class Appends:
             gone = {id(call) for call in stale}
             calls = [call for call in calls if id(call) not in gone]
 
-    def _refuse(self, calls: Sequence[AppendCall], error: Exception) -> None:
+    def _refuse(self, calls: Iterable[AppendCall], error: Exception) -> None:
         if not isinstance(error, StoreUnavailable):
             _log.error(telemetry.STORE_COMMIT_FAILED, file="events", error=repr(error))
             error = refusal(error)
@@ -176,3 +204,7 @@ class Appends:
         for call in calls:
             if not call.future.done():
                 call.future.set_exception(error)
+
+
+async def _write_nothing(_connection: Connection) -> list[int]:
+    return []

@@ -59,6 +59,10 @@ class Channel:
         self._number = 0
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
+        self._failed: type[BaseException] | None = None
+        """What the last piece was refused for: a disk that is full for an hour is one line of the log."""
+        self.is_silent = False
+        """What was asked last was given up without an answer, though the database can be reached."""
 
     def hurry(self) -> None:
         """The end is near: what cannot be done now is not waited for."""
@@ -99,7 +103,9 @@ class Channel:
             pause_s = _PAUSE_S
             while True:
                 try:
-                    return await self._answered(attempt(self._number))
+                    result = await self._answered(attempt(self._number))
+                    self._failed = None
+                    return result
                 except asyncpg.DataError:  # a value that no server would take
                     raise
                 except (*LOST, *UNDONE) as error:
@@ -112,19 +118,25 @@ class Channel:
                     await asyncio.sleep(pause_s)
                     pause_s = min(2 * pause_s, _PAUSE_MAX_S)
                 except asyncpg.PostgresError as error:
-                    _log.error(telemetry.STORE_COMMIT_FAILED, file="database", error=repr(error))
+                    if type(error) is not self._failed:
+                        _log.error(telemetry.STORE_COMMIT_FAILED, file="database", error=repr(error))
+                    self._failed = type(error)
                     raise refusal(error) from error
 
     async def _answered(self, attempt: Awaitable[Result]) -> Result:
         task = asyncio.ensure_future(attempt)
         done, _ = await asyncio.wait((task,), timeout=self._terms.answer_s)
         if not done:
+            self.is_silent = not self._lost()
             self._drop()
             done, _ = await asyncio.wait((task,), timeout=_LAST_S)
             if not done:  # it was about to connect
                 task.cancel()
+            if not done or isinstance(task.exception(), LOST):
                 raise TimeoutError
-        return await task
+        result = await task
+        self.is_silent = False
+        return result
 
     async def _transaction(self, number: int, work: Work) -> Result:
         connection = await self._connected()

@@ -145,6 +145,8 @@ def explain_loss(error: BaseException) -> str:
         return "the database takes no more connections"
     if isinstance(error, TimeoutError):
         return "the database does not answer"
+    if isinstance(error, asyncpg.InternalClientError):
+        return "the connection to the database broke"  # the driver's words are about itself
     return f"the database cannot be reached ({str(error).partition(chr(10))[0] or type(error).__name__})"
 
 

@@ -54,7 +54,8 @@ class Feed:
         self._seen: tuple[int, ...] = ()
         self._highest = (0, 0)
         """Epoch and heads, of which neither falls unless the database has lost something."""
-        self._seen_clock: tuple[int, int] | None = None
+        self.seen_clock = (0, 0)
+        """Offset and jumps of the dev clock, as they were in the database last; before the first look, at the start."""
         self.own_clock: tuple[int, int] | None = None
         """What this process has set it to. It has moved on since, perhaps at another rate than machine time."""
         self.on_fallen_back: Callable[[], None] = lambda: None
@@ -162,9 +163,9 @@ class Feed:
         if row["read_only"]:
             raise asyncpg.ReadOnlySQLTransactionError("the database is read-only")
         clock = (row["clock_offset_ms"], row["clock_jumped_ms"])
-        if isinstance(self._clock, VirtualClock) and clock != self.own_clock and self._seen_clock not in (None, clock):
+        if isinstance(self._clock, VirtualClock) and clock not in (self.own_clock, self.seen_clock):
             self._clock.follow(*clock)  # another node has moved it
-        self._seen_clock = clock
+        self.seen_clock = clock
         if row["epoch"] < self._highest[0] or row["heads"] < self._highest[1]:
             self.on_fallen_back()
         self._highest = row["epoch"], row["heads"]
@@ -178,11 +179,12 @@ class Feed:
         try:
             async with asyncio.timeout(_CHORES_ANSWER_S):
                 await self._chores(connection)
-        except LOST:
-            raise
-        except (StoreUnavailable, asyncpg.PostgresError) as error:
+        except (StoreUnavailable, TimeoutError, asyncpg.PostgresError) as error:
+            if isinstance(error, LOST) and not isinstance(error, TimeoutError):  # a commit may wait where reads do not
+                raise
             if not self._chores_fail:
-                _log.warning(telemetry.STAGE_FAILED, stage="database chores", cause=str(error))
+                cause = explain_loss(error) if isinstance(error, TimeoutError) else str(error)
+                _log.warning(telemetry.STAGE_FAILED, stage="database chores", cause=cause)
             self._chores_fail = True
         else:
             self._chores_fail = False

@@ -155,9 +155,8 @@ class StateReads:
     # Audit
 
     async def phi_audit(self, org: OrgId, from_ms: int, to_ms: int, after: int, limit: int) -> list[AuditRecord]:
-        return [
-            _audit_record(row) for row in await self._pool.fetch(_WORK["phi_audit"], org, after, from_ms, to_ms, limit)
-        ]
+        rows = await self._pool.fetch_planned(_WORK["phi_audit"], org, after, from_ms, to_ms, limit)
+        return [_audit_record(row) for row in rows]
 
 
 def _audit_record(row: Any) -> AuditRecord:

@@ -164,6 +164,18 @@ async def check_rights(connection: Connection, database: str) -> None:
     )
 
 
+async def check_rights_of(dsn: str) -> None:
+    """As `store.open.check_rights`."""
+    with explained(dsn):
+        connection = await connect_first(dsn)
+        try:
+            await check_rights(connection, shown(dsn))
+            if await connection.fetchval(_SQL["read_only"]):
+                raise asyncpg.ReadOnlySQLTransactionError("the database is read-only")
+        finally:
+            await connection.close()
+
+
 @contextmanager
 def explained(dsn: str) -> Iterator[None]:
     """Turns whatever the database refuses into a `StartupError`."""

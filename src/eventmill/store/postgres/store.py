@@ -27,6 +27,7 @@ from eventmill.store.control import ControlOp, Versioned
 from eventmill.store.log import Appended, NewEvent
 from eventmill.store.observe import Totals, UnmatchedBatch
 from eventmill.store.postgres.appends import Appends
+from eventmill.store.postgres.audit import drop_records
 from eventmill.store.postgres.backlog import BacklogReads
 from eventmill.store.postgres.channel import Channel, Work
 from eventmill.store.postgres.channel import Terms as ChannelTerms
@@ -147,6 +148,7 @@ class PostgresStore(BacklogReads, DriftReads, NodeReads):
         await self._pool.open(self._hosts)
         await self._partitions.make_ahead(self._clock.now_ms() // DAY_MS)
         await self._facts.refresh_bytes()
+        self._feed.seen_clock = await self._clock_row()
         self._tasks.append(asyncio.create_task(self._feed.run()))
         if self._delivers:
             self._leases = Leases(self._dial, self._node, self._terms, self._notify)
@@ -288,7 +290,7 @@ class PostgresStore(BacklogReads, DriftReads, NodeReads):
         return Totals(events=self._appends.appended, stored_bytes=stored, dropped_segments=self._dropped, **sums)
 
     async def drop_phi_audit(self, before_ms: int) -> None:
-        await self._run(self._upkeep, lambda connection: _drop_phi_audit(connection, before_ms))
+        await self._run(self._upkeep, lambda connection: drop_records(connection, before_ms))
 
     # Work
 
@@ -387,11 +389,6 @@ class PostgresStore(BacklogReads, DriftReads, NodeReads):
 
 async def _set_clock(connection: Connection, offset_ms: int, jumped_ms: int) -> list[int]:
     await connection.execute(_CATALOGUE["set_clock"], offset_ms, jumped_ms)
-    return []
-
-
-async def _drop_phi_audit(connection: Connection, before_ms: int) -> list[int]:
-    await connection.execute(load_queries("work")["drop_phi_audit"], before_ms)
     return []
 
 

@@ -99,8 +99,9 @@ SELECT id, head FROM eventmill.shard
 WHERE $1::text[] IS NULL OR id IN (SELECT shard FROM eventmill.org WHERE org = ANY ($1::text[]))
 ORDER BY id FOR UPDATE;
 
+-- All of them by NULL, and some without a look at all.
 -- name: shards_of
-SELECT org, shard FROM eventmill.org WHERE $1::text[] IS NULL OR org = ANY ($1::text[]);
+SELECT org, shard FROM eventmill.org WHERE org = ANY (coalesce($1::text[], ARRAY(SELECT org FROM eventmill.org)));
 
 -- name: set_epochs
 UPDATE eventmill.org SET epoch = raised.epoch FROM unnest($1::text[], $2::bigint[]) AS raised (org, epoch)

@@ -56,6 +56,9 @@ SELECT set_config('lock_timeout', '2s', true), set_config('statement_timeout', '
 -- name: server
 SELECT current_setting('server_encoding') AS encoding;
 
+-- name: read_only
+SELECT current_setting('transaction_read_only') = 'on';
+
 -- name: server_ms
 SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
 

@@ -16,16 +16,17 @@ FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[])
     AS new (lane, mark, done, traces_ok, traces_failed)
 WHERE lane.lane = new.lane;
 
+-- IS FALSE, not = false: only that is found in the index, where a lane may have a million units.
 -- name: lane_records
 SELECT lane, org, shard, registration_id, mark, done, disabled, tombstone,
-    (SELECT min(due_ms) FROM eventmill.unit WHERE unit.lane = lane.lane AND (replay <> '') = false) AS next_due_ms,
+    (SELECT min(due_ms) FROM eventmill.unit WHERE unit.lane = lane.lane AND (replay <> '') IS FALSE) AS next_due_ms,
     (SELECT min(due_ms) FROM eventmill.unit WHERE unit.lane = lane.lane AND (replay <> '') = true) AS next_replay_ms,
     EXISTS (SELECT FROM eventmill.posting WHERE posting.lane = lane.lane AND last_seq > mark) AS behind
 FROM eventmill.lane WHERE slot = ANY ($1::smallint[]) ORDER BY lane;
 
 -- name: lane_record
 SELECT lane, org, shard, registration_id, mark, done, disabled, tombstone,
-    (SELECT min(due_ms) FROM eventmill.unit WHERE unit.lane = lane.lane AND (replay <> '') = false) AS next_due_ms,
+    (SELECT min(due_ms) FROM eventmill.unit WHERE unit.lane = lane.lane AND (replay <> '') IS FALSE) AS next_due_ms,
     (SELECT min(due_ms) FROM eventmill.unit WHERE unit.lane = lane.lane AND (replay <> '') = true) AS next_replay_ms,
     EXISTS (SELECT FROM eventmill.posting WHERE posting.lane = lane.lane AND last_seq > mark) AS behind
 FROM eventmill.lane WHERE lane = $1;
@@ -89,7 +90,7 @@ WHERE lane = $1 AND span > 0 AND positions && $2::bigint[] AND first_seq <> ALL 
 
 -- name: next_due
 SELECT min(due_ms) FROM (
-    SELECT min(due_ms) AS due_ms FROM eventmill.unit WHERE lane = $1 AND (replay <> '') = false
+    SELECT min(due_ms) AS due_ms FROM eventmill.unit WHERE lane = $1 AND (replay <> '') IS FALSE
     UNION ALL
     SELECT min(due_ms) FROM eventmill.unit WHERE lane = $1 AND (replay <> '') = true
 ) AS earliest;
@@ -263,6 +264,7 @@ FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::bytea[], $5::bytea[], $6:
     AS new (org, at_ms, event_id, id, provider_id, event_code, client_id, registration_id, outcome, status, place)
 ORDER BY place;
 
+-- By number or by time, whichever is narrower: that shows in the values only.
 -- name: phi_audit
 SELECT number, at_ms, id, event_id, provider_id, event_code, client_id, registration_id, outcome, status
 FROM eventmill.phi_audit WHERE org = $1 AND number > $2 AND at_ms >= $3 AND at_ms < $4
