@@ -36,6 +36,7 @@ from tests.store.builders import (
     tried,
 )
 from tests.store.postgres import database_of, plain
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -126,8 +127,7 @@ async def test_whoever_waits_hears_of_other_nodes_appends(tmp_path: Path, monkey
             assert (await waiting.head(await waiting.shard(ORG))).seq == number
             stop()
             await waiting.set_clock(0, number)  # and so it passes once more
-            while not await connection.fetchval(_DEAF):
-                pass
+            await eventually(lambda: connection.fetchval(_DEAF), "the end of listening")
 
 
 async def test_readers_skip_nothing(tmp_path: Path) -> None:

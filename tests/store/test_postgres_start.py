@@ -116,6 +116,28 @@ async def test_a_clock_that_is_wrong(ahead_s: int, said: str) -> None:
     assert caught.value.exit_code == Exit.UNAVAILABLE
 
 
+@pytest.mark.parametrize(
+    ("dev", "said"),
+    [
+        (False, "used by gateways that are not in dev mode, and --dev would let anybody on this machine empty it"),
+        (True, "used by gateways in dev mode, so its events may be of any time and it may be emptied"),
+    ],
+)
+async def test_dev_mode_beside_other_gateways(dev: bool, said: str) -> None:
+    """The first start decides for good whose the database is; the other kind does not start, and changes nothing."""
+    dsn = empty_database()
+    first, same = (PostgresStore(Config(dev=dev, store=dsn), HandClock()) for _ in range(2))
+    await first.open()
+    await append(first, [])
+    await first.close()
+    with pytest.raises(StartupError, match=said) as caught:
+        await PostgresStore(Config(dev=not dev, store=dsn), HandClock()).open()
+    assert caught.value.exit_code == Exit.SETTINGS
+    await same.open()
+    assert (await same.head(await same.shard(ORG))).seq == 1
+    await same.close()
+
+
 async def test_a_newer_schema_is_refused() -> None:
     """There is no way back, and nothing is written."""
     dsn = empty_database()

@@ -164,6 +164,24 @@ async def check_rights(connection: Connection, database: str) -> None:
     )
 
 
+async def check_mode(connection: Connection, database: str, *, dev: bool) -> None:
+    """A gateway in dev mode beside others would empty their database, and move their time, for whoever asks it to."""
+    known = await connection.fetchval(_SQL["dev_or_not"])
+    if known is None:  # and it stays so if another start is quicker
+        await connection.execute(_SQL["set_dev_or_not"], dev)
+        known = await connection.fetchval(_SQL["dev_or_not"])
+    if dev and not known:
+        raise StartupError(
+            f"{database} is used by gateways that are not in dev mode, and --dev would let anybody on this machine empty "
+            "it and move its clock; name a database of its own for --dev, or start without it"
+        )
+    if known and not dev:
+        raise StartupError(
+            f"{database} is used by gateways in dev mode, so its events may be of any time and it may be emptied; "
+            "name another database, or start with --dev"
+        )
+
+
 async def check_rights_of(dsn: str) -> None:
     """As `store.open.check_rights`."""
     with explained(dsn):

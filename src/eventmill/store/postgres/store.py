@@ -53,7 +53,7 @@ from eventmill.store.postgres.presidency import Presidency
 from eventmill.store.postgres.queries import load_queries
 from eventmill.store.postgres.reading import Reading
 from eventmill.store.postgres.retention import Expiry
-from eventmill.store.postgres.starting import check_clock, check_rights, connect_first, explained
+from eventmill.store.postgres.starting import check_clock, check_mode, check_rights, connect_first, explained
 from eventmill.store.postgres.unmatched import drop_observed, put_unmatched
 from eventmill.store.work import SlotLease, TraceRecord, WorkCommit
 from eventmill.store.write_rules import is_unrouted
@@ -133,6 +133,7 @@ class PostgresStore(BacklogReads, DriftReads, NodeReads):
             before, now = await migrations.add()
             await migrations.check_whole()
             await check_rights(connection, shown(self._dsn))
+            await check_mode(connection, shown(self._dsn), dev=self._config.dev)
             await migrations.join(self._node)
             await connection.execute(load_queries("channel")["forget_old"])
         finally:

@@ -83,6 +83,12 @@ WHERE relnamespace = 'eventmill'::regnamespace AND relkind IN ('r', 'p') AND NOT
     )
 ORDER BY relname LIMIT 1;
 
+-- name: dev_or_not
+SELECT dev FROM eventmill.gateway;
+
+-- name: set_dev_or_not
+UPDATE eventmill.gateway SET dev = $1 WHERE dev IS NULL;
+
 -- Nodes
 
 -- name: note_node
