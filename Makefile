@@ -19,7 +19,7 @@ CHECKED := src tests scripts bench
 # Hundreds of gateways start in a test run; compiling the package for each would take a third of a second apiece.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo run test check e2e e2e-cluster http-postgres ui soak fuzz fuzz-filters bench docs site packages docs-demo fidelity format clean
+.PHONY: help setup demo run test check e2e e2e-cluster http-postgres ui soak patroni fuzz fuzz-filters bench docs site packages docs-demo fidelity format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ e2e: .make/postgres .make/node .make/java ## The end-to-end tests with their ful
 
 soak: .make/postgres ## Chaos at length: nodes and databases killed, paused and cut off under load, judged by a checker (half an hour)
 	timeout 7200 $(BIN)/python -m tests.chaos.soak $(SOAK)
+
+patroni: .make/postgres .make/patroni/done ## Nodes on three PostgreSQL servers under Patroni: switchover, dead machines, seconds without service (five minutes)
+	$(PYTEST) -q tests/patroni
 
 e2e-cluster: .make/postgres .make/node .make/java ## The end-to-end tests against three nodes on PostgreSQL (tens of minutes)
 	EVENTMILL_E2E_STORE=cluster timeout 7200 $(BIN)/python -m pytest -q -n 2 -m "not on_files" tests/e2e
@@ -155,6 +158,14 @@ clean: ## Remove what setup and runs made, the dev data directory included
 	$(BIN)/python -m venv .make/packages-tools
 	.make/packages-tools/bin/python -m pip install --quiet --disable-pip-version-check -r tests/packages/requirements.txt
 	cd .make/packages-tools && apt-get download -q prometheus && dpkg-deb -x prometheus_*.deb prometheus
+	@touch $@
+
+# Patroni as a wheel in an environment of its own; etcd from Debian's package, which is not installed.
+.make/patroni/done: tests/patroni/requirements.txt .make/python
+	rm -rf .make/patroni
+	$(BIN)/python -m venv .make/patroni
+	.make/patroni/bin/python -m pip install --quiet --disable-pip-version-check -r tests/patroni/requirements.txt
+	cd .make/patroni && apt-get download -q etcd-server && dpkg-deb -x etcd-server_*.deb etcd
 	@touch $@
 
 # Without Maven the suite of the Java SDK says so and is skipped.

@@ -172,8 +172,8 @@ async def check_mode(connection: Connection, database: str, *, dev: bool) -> Non
         known = await connection.fetchval(_SQL["dev_or_not"])
     if dev and not known:
         raise StartupError(
-            f"{database} is used by gateways that are not in dev mode, and --dev would let anybody on this machine empty "
-            "it and move its clock; name a database of its own for --dev, or start without it"
+            f"{database} is used by gateways that are not in dev mode, and --dev would let anybody on this machine "
+            "empty it and move its clock; name a database of its own for --dev, or start without it"
         )
     if known and not dev:
         raise StartupError(
