@@ -4,6 +4,7 @@ and the node goes there by itself with nothing lost."""
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -14,7 +15,7 @@ import pytest
 from eventmill.clock import SystemClock
 from eventmill.config import Config
 from eventmill.errors import StoreUnavailable
-from eventmill.store.postgres.connect import connect, each_host
+from eventmill.store.postgres.connect import Hosts, connect, each_host
 from eventmill.store.postgres.leases import Terms
 from eventmill.store.postgres.store import PostgresStore
 from eventmill.store.work import SLOTS
@@ -107,6 +108,28 @@ async def test_the_primary_is_found() -> None:
         primary.kill()
         with pytest.raises(asyncpg.TargetServerAttributeNotMatched):
             await connect(dsn)
+
+
+async def test_a_silent_host_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that takes connections and never answers, as a machine does that stands still: the next one is asked beside
+    it, long before it is given up; and first from then on. Nothing is left of the question to the silent one."""
+    monkeypatch.setattr("eventmill.store.postgres.connect.CONNECT_S", 600.0)
+    with primary_and_standby() as (primary, standby), socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(30)
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        hosts = Hosts(host_list(standby, primary).replace("@", f"@{address},"))
+        for _ in range(2):
+            connection = await hosts.connect()
+            assert not await connection.fetchval("SELECT pg_is_in_recovery()")
+            await connection.close()
+        asked, _ = await asyncio.to_thread(silent.accept)
+        with asked:
+            asked.settimeout(30)
+            while await asyncio.to_thread(asked.recv, 1024):
+                pass
+        silent.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            silent.accept()
 
 
 def test_hosts_of_a_dsn() -> None:

@@ -195,41 +195,30 @@ async def test_a_statement_that_arrives_late(server: DatabaseServer) -> None:
         assert await positions(store, lane) == [1, 2, 3, 4]
 
 
-async def test_a_database_that_confirms_nothing(server: DatabaseServer) -> None:
-    """Its synchronous standbys are gone: reads go on. The first publish is refused when its patience ends, those
-    after it at once and with the cause. As soon as commits are confirmed, publishes are, and what was refused is there
-    once or not at all."""
-    async with node(server) as store, AsyncExitStack() as stack:
+async def test_a_database_that_confirms_nothing(server: DatabaseServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its synchronous standbys are gone: reads go on. The first publish is refused when its patience ends, and what
+    comes after it at once and with the cause, be it events or documents. As soon as commits are confirmed all is taken
+    again, and what was refused is there once or not at all."""
+    hasty = {"answer_s": 0.5, "patience_s": 0.5}
+    monkeypatch.setattr("eventmill.store.postgres.channel.Terms", lambda **terms: ChannelTerms(**hasty | terms))
+    async with node(server) as store:
         lane = await open_lane(store)
-        pool = Reading()
-        await pool.open(Hosts(store._config.store))
-        stack.push_async_callback(pool.close)
-        terms = ChannelTerms(answer_s=0.5, patience_s=0.5)
-        channels = [Channel(lambda: connect(store._config.store), uuid4(), terms) for _ in range(2)]
-        appends = Appends(channels, Facts(pool), Partitions(pool), SystemClock())
-        appends.start()
-        for channel in channels:
-            stack.push_async_callback(channel.close)
-        stack.push_async_callback(appends.stop)
-
-        async def publish() -> int:
-            future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
-            appends.put([event([lane], 1 << 40)], future)
-            return (await future).first_seq
-
-        assert await publish() == 1
+        assert await append(store, [lane]) == [1]
         await server.execute("ALTER SYSTEM SET synchronous_standby_names = '*'", "postgres")
         await server.execute("SELECT pg_reload_conf()", "postgres")
         try:
             with pytest.raises(StoreUnavailable, match="does not answer"):
-                await publish()
-            await eventually(lambda: "confirms no commits" in str(appends.refusal()), "it is said why")
+                await append(store, [lane])
+            await eventually(lambda: "confirms no commits" in str(store.refusal()), "it is said why")
+            with pytest.raises(StoreUnavailable, match="confirms no commits"):
+                await open_lane(store)
             assert await positions(store, lane) == [1]
         finally:
             await server.execute("ALTER SYSTEM RESET synchronous_standby_names", "postgres")
             await server.execute("SELECT pg_reload_conf()", "postgres")
-        await eventually(lambda: appends.refusal() is None, "publishes are taken again")
-        last = await publish()
+        await eventually(lambda: store.refusal() is None, "publishes are taken again")
+        await open_lane(store)
+        (last,) = await append(store, [lane])
         assert await positions(store, lane) == list(range(1, last + 1))
         assert last in (2, 3)
 

@@ -84,9 +84,12 @@ class Appends:
             return StoreUnavailable("the database's disk is full", Reason.DISK_RESERVE_REACHED)
         if len(self._queue) >= _QUEUE_CALLS:
             return StoreUnavailable("too many publishes wait for the database")
-        if self._silent():
-            return StoreUnavailable(_UNCONFIRMED)
-        return None
+        return StoreUnavailable(self.unconfirmed) if self.unconfirmed else None
+
+    @property
+    def unconfirmed(self) -> str:
+        """Why nothing can be written though the database answers; empty when it can, as far as is known."""
+        return _UNCONFIRMED if self._silent() else ""
 
     def put(self, events: Sequence[NewEvent], future: asyncio.Future[Appended]) -> None:
         now_s = future.get_loop().time()

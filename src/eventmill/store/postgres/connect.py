@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 from weakref import WeakSet
@@ -14,6 +14,8 @@ from eventmill import __version__
 from eventmill.errors import Reason, StoreUnavailable
 
 CONNECT_S = 5.0
+_NEXT_S = 1.0
+"""A server that is there has answered by then. A machine that died without a word answers nobody."""
 _SETTINGS = {
     "application_name": f"eventmill {__version__}",
     "timezone": "UTC",
@@ -79,22 +81,35 @@ class Hosts:
             connection.terminate()
 
     async def connect(self) -> Connection:
-        """To the primary among them. One that starts, is full, or does not answer keeps nobody from the others.
+        """To the primary among them. One that starts, is full, or does not answer keeps nobody from the others: they
+        are asked one by one, but none for longer than a moment before the next is asked as well.
 
         Raises one of `LOST`, or another `asyncpg.PostgresError` when the database refuses."""
-        failure: Exception | None = None
-        for dsn in tuple(self._each):
-            try:
-                connection = await _connect(dsn)
-            except (*LOST, asyncpg.PostgresError) as error:
-                if failure is None or _tells_more(error, failure):
-                    failure = error
-            else:
-                self._each.sort(key=lambda each: each != dsn)
-                self._made.add(connection)
-                return connection
+        asked: dict[asyncio.Task[Connection], str] = {}
+        failure: BaseException | None = None
+        left = list(self._each)
+        try:
+            while left or asked:
+                if left:
+                    dsn = left.pop(0)
+                    asked[asyncio.create_task(_connect(dsn))] = dsn
+                await asyncio.wait(asked, timeout=_NEXT_S if left else None, return_when=asyncio.FIRST_COMPLETED)
+                for task in [task for task in asked if task.done()]:
+                    if (error := task.exception()) is None:
+                        return self._first(asked.pop(task), task.result())
+                    del asked[task]
+                    if failure is None or _tells_more(error, failure):
+                        failure = error
+        finally:
+            await _give_up(asked)
         assert failure is not None, "a DSN names a server"
         raise failure
+
+    def _first(self, dsn: str, connection: Connection) -> Connection:
+        """The one to be asked first from now on."""
+        self._each.sort(key=lambda each: each != dsn)
+        self._made.add(connection)
+        return connection
 
 
 async def connect(dsn: str) -> Connection:
@@ -170,10 +185,18 @@ async def _connect(dsn: str) -> Connection:
     return connection
 
 
-def _tells_more(error: Exception, other: Exception) -> bool:
+async def _give_up(asked: Collection[asyncio.Task[Connection]]) -> None:
+    for task in asked:
+        task.cancel()
+    for made in await asyncio.gather(*asked, return_exceptions=True):
+        if not isinstance(made, BaseException):
+            made.terminate()
+
+
+def _tells_more(error: BaseException, other: BaseException) -> bool:
     """A server that refuses tells more than a standby, and that more than one that cannot be reached."""
 
-    def rank(each: Exception) -> int:
+    def rank(each: BaseException) -> int:
         return 2 * isinstance(each, asyncpg.PostgresError) + isinstance(each, asyncpg.TargetServerAttributeNotMatched)
 
     return rank(error) > rank(other)

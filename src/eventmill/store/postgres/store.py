@@ -99,7 +99,7 @@ class PostgresStore(BacklogReads, DriftReads, NodeReads):
         self._dropped = self._expired = 0
         self._closing = False
         self._tasks: list[asyncio.Task[None]] = []
-        appending = [self._channel() for _ in range(_APPEND_CHANNELS)]
+        appending = [Channel(self._dial, uuid4(), lost=self._lost) for _ in range(_APPEND_CHANNELS)]
         self._control, self._unrouted = self._channel(_MANY_OPS), self._channel(_MANY_OPS)
         self._work, self._upkeep = self._channel(_UNTIL_KNOWN), self._channel(_AT_LEISURE)
         self._channels = [*appending, self._control, self._unrouted, self._work, self._upkeep]
@@ -341,9 +341,11 @@ class PostgresStore(BacklogReads, DriftReads, NodeReads):
 
     # Below
 
-    def _channel(self, terms: ChannelTerms | None = None) -> Channel:
-        never_lost = terms is _UNTIL_KNOWN
-        return Channel(self._dial, uuid4(), terms, str if never_lost else self._lost)
+    def _channel(self, terms: ChannelTerms) -> Channel:
+        return Channel(self._dial, uuid4(), terms, str if terms is _UNTIL_KNOWN else self._takes_no_writes)
+
+    def _takes_no_writes(self) -> str:
+        return self._lost() or self._appends.unconfirmed
 
     def _lost(self) -> str:
         return self._feed.lost
