@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from eventmill.cli.remote import local_url
+from eventmill.cli.wire import local_url
 from eventmill.config import ENV_PREFIX, Config
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

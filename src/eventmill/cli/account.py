@@ -132,7 +132,7 @@ def _check_own(url: str, named: Named, environ: Mapping[str, str]) -> None:
 
 def _from_data_directory(named: Named, environ: Mapping[str, str]) -> Account:
     from eventmill.cli.environment import read_environment
-    from eventmill.cli.remote import local_url
+    from eventmill.cli.wire import local_url
     from eventmill.config_sources import load_config
 
     config = load_config(_place(named), environ)

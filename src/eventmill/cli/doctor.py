@@ -8,9 +8,8 @@ import sys
 import click
 import msgspec
 
-from eventmill.cli.remote import local_url
 from eventmill.cli.table import print_json
-from eventmill.cli.wire import NoAnswer, Wire
+from eventmill.cli.wire import NoAnswer, Wire, local_url
 from eventmill.errors import Exit
 
 _ANSWER_S = 5.0

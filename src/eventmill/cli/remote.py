@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import click
 
 from eventmill.cli.account import is_adobe
-from eventmill.cli.wire import Reply, Wire, read_place
+from eventmill.cli.wire import Reply, Wire, local_url, read_place
 from eventmill.errors import StartupError
 
 if TYPE_CHECKING:
@@ -160,12 +160,6 @@ def _check_own(url: str, config: Config) -> None:
             f"{url} is another machine's: say with --token who you are there. "
             f"If it is the gateway of {place_of(config)}, set EVENTMILL_BASE_URL to that URL."
         )
-
-
-def local_url(config: Config) -> str:
-    """Not the public base URL: that may lead through a proxy which only the outside can reach."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(config.host, config.host)  # noqa: S104
-    return f"http://{f'[{host}]' if ':' in host else host}:{config.port}"
 
 
 def _api_key(token: str) -> str:

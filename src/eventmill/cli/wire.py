@@ -18,6 +18,8 @@ from eventmill.errors import StartupError
 if TYPE_CHECKING:  # imported when something is sent: `eventmill env` and completion send nothing
     from http.client import HTTPConnection, HTTPMessage
 
+    from eventmill.config import Config
+
 TIMEOUT_S = 60.0
 _ANSWER_BYTES_MAX = 256 * 1024 * 1024
 _LINK = re.compile(r'<([^>]*)>\s*;\s*rel="?([^";]+)"?')
@@ -110,6 +112,12 @@ class Wire:
         else:
             self._open[key] = connection
         return reply
+
+
+def local_url(config: Config) -> str:
+    """Not the public base URL: that may lead through a proxy which only the outside can reach."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(config.host, config.host)  # noqa: S104
+    return f"http://{f'[{host}]' if ':' in host else host}:{config.port}"
 
 
 def read_place(url: str) -> SplitResult:

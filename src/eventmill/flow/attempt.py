@@ -22,8 +22,9 @@ from eventmill.core.retry import (
 )
 from eventmill.core.signing import DeliverySigner
 from eventmill.errors import TraceCode
-from eventmill.flow.destinations import Destinations, Sent
+from eventmill.flow.destinations import Destinations
 from eventmill.flow.lane import Lane, Unit
+from eventmill.flow.sent import Sent
 from eventmill.flow.targets import Target
 from eventmill.flow.traces import TraceDetail, shown_url
 from eventmill.ids import IdSource

@@ -19,10 +19,11 @@ from eventmill.core import eventbridge
 from eventmill.core.delivery_headers import REPLAY_HEADER, delivery_headers
 from eventmill.core.envelope import recipient_suffix, webhook_body
 from eventmill.core.eventbridge import BusForm, Entry, entry_of, entry_statuses, split_calls
-from eventmill.core.openwhisk import ActionForm, action_form
+from eventmill.core.openwhisk import action_form
 from eventmill.core.signing import DeliverySigner, hmac_signature
 from eventmill.core.trace_context import shared_context
 from eventmill.flow.lane import Unit
+from eventmill.flow.sent import Sent
 from eventmill.flow.targets import Target
 from eventmill.ids import IdSource, uuid_text
 from eventmill.model import EventBridgeDestination
@@ -39,17 +40,6 @@ UNCONFIGURED_BUS = "EVENTMILL_EVENTBRIDGE_MODE is not set, so that nothing is se
 _REPLACED = ("accept-encoding", "content-type")
 """Of a webhook's headers: services get what their interfaces want."""
 _TO_ACTION = (("accept-encoding", "identity"), ("content-type", "application/json"))
-
-
-class Sent(msgspec.Struct, frozen=True):
-    """An exchange, or the part of one, that had one outcome for these events."""
-
-    events: tuple[StoredEvent, ...]
-    request: Request
-    """As traces may show it."""
-    response: Response
-    form: ActionForm | BusForm | None = None
-    """How the body of the request is made from the events; None: as a webhook's."""
 
 
 class BatchLimits(NamedTuple):

@@ -25,8 +25,8 @@ from opentelemetry.trace import Link, Span, SpanContext, SpanKind, TraceFlags
 
 from eventmill import __version__
 from eventmill.core.trace_context import TraceContext, context_of_event, ids_of_event
-from eventmill.flow.destinations import Sent
 from eventmill.flow.lane import Unit
+from eventmill.flow.sent import Sent
 from eventmill.flow.targets import Target
 from eventmill.flow.traces import shown_url
 from eventmill.ids import uuid_text
