@@ -114,8 +114,10 @@ def server() -> Server:
 
 
 def open_postgres(config: Config, clock: Clock) -> PostgresStore:
-    """Over the database that goes with the data directory."""
-    return PostgresStore(msgspec.structs.replace(config, store=database_of(config.data)), clock)
+    """Over the database that goes with the data directory, which is one for dev mode: without it the front of a node,
+    whose children have the slots."""
+    shared = msgspec.structs.replace(config, store=database_of(config.data), dev=True)
+    return PostgresStore(shared, clock, delivers=config.dev)
 
 
 _TEMPLATE = "made"
